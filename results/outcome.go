@@ -1,0 +1,105 @@
+package results
+
+import (
+	"time"
+
+	"tlsurge/faults"
+)
+
+// Class is what became of one connection attempt, or of a request on an established connection.
+// The taxonomy with meaning, whose fault and example is docs/OUTCOMES.md; harness/classify is the only
+// place that turns an error into a Class.
+type Class string
+
+const (
+	ClassOK               Class = "ok"
+	ClassConnectRefused   Class = "connect_refused"
+	ClassConnectTimeout   Class = "connect_timeout"
+	ClassConnectReset     Class = "connect_reset"
+	ClassReset            Class = "reset"             // RST in the handshake
+	ClassEOF              Class = "eof"               // FIN in the handshake
+	ClassHandshakeTimeout Class = "handshake_timeout" // the client gave up waiting
+	ClassPeerAlert        Class = "peer_alert"        // the server refused: see Alert
+	ClassLocalAlert       Class = "local_alert"       // the client refused: see Alert
+	ClassCertificate      Class = "certificate"       // the client refused the certificate
+	ClassRequestReset     Class = "request_reset"     // RST after the handshake
+	ClassRequestEOF       Class = "request_eof"       // close before the answer was whole
+	ClassTruncated        Class = "truncated"         // FIN without close_notify in an answer that the FIN ends
+	ClassRequestTimeout   Class = "request_timeout"
+	ClassHTTPStatus       Class = "http_status" // an answer of 500 or above, or a failed check
+	ClassHTTPMalformed    Class = "http_malformed"
+	ClassALPN             Class = "alpn"        // the server chose a protocol we do not speak
+	ClassNoResource       Class = "no_resource" // this machine: ports, files, memory
+)
+
+// Kind of hello that an attempt sent.
+const (
+	KindFirst    = "first"
+	KindResumed  = "resumed"
+	KindRetry    = "retry"    // same parameters again
+	KindFallback = "fallback" // lowered version
+)
+
+// Attempt is one connection attempt from intended start to its end: a line of outcomes.jsonl.
+// Durations are nanoseconds; -1 is "never reached".
+type Attempt struct {
+	faults.Key
+	Tuple    faults.Tuple `json:"tuple"`
+	Profile  string       `json:"profile"`
+	Edge     string       `json:"edge"`
+	Kind     string       `json:"attempt_kind"`
+	Class    Class        `json:"class"`
+	UserSees string       `json:"user_sees,omitempty"` // only where this attempt ended in an error shown
+	Alert    int          `json:"alert"`               // -1: none
+	Sender   string       `json:"alert_sender,omitempty"`
+	Stage    string       `json:"stage"` // stage reached when it ended
+	Errno    string       `json:"errno,omitempty"`
+	Detail   string       `json:"detail,omitempty"`
+
+	Intended      time.Time `json:"intended"`
+	StartNs       int64     `json:"start_ns"` // after Intended: the schedule lag
+	ConnectedNs   int64     `json:"connected_ns"`
+	HandshakeNs   int64     `json:"handshake_ns"`
+	EndNs         int64     `json:"end_ns"`
+	BytesSent     int64     `json:"bytes_sent"`
+	BytesReceived int64     `json:"bytes_received"`
+	Retransmits   int       `json:"retransmits"` // TCP_INFO tcpi_total_retrans at the end
+
+	OfferedVersion string `json:"offered_version"`
+	SCSV           bool   `json:"fallback_scsv,omitempty"`
+	Version        string `json:"version,omitempty"` // negotiated
+	Suite          string `json:"suite,omitempty"`
+	Group          string `json:"group,omitempty"`
+	Resumed        string `json:"resumed,omitempty"`      // "", session_id, ticket, psk
+	Asked          string `json:"resume_asked,omitempty"` // what the hello offered
+
+	// Fault names the rule that hit this very attempt, where the agent itself knows it.
+	Fault string `json:"fault,omitempty"`
+	// Origin is the attempt whose failure began the chain this one belongs to (itself included);
+	// the join walks it to the firing.
+	Origin    faults.Key `json:"origin"`
+	HasOrigin bool       `json:"has_origin"`
+	// ServerLogs is the packed code the edge logged for this connection; filled in by the join.
+	ServerLogs string `json:"server_logs,omitempty"`
+}
+
+// PageVerdict is what one page load was for the person in front of it.
+type PageVerdict string
+
+const (
+	Fine         PageVerdict = "fine"
+	SavedByRetry PageVerdict = "saved_by_retry"
+	Downgraded   PageVerdict = "downgraded"
+	SawError     PageVerdict = "saw_error"
+)
+
+// ServerEvent is one line that an edge wrote to its error log about a connection, as evidence.
+type ServerEvent struct {
+	Phase  string       `json:"phase"`
+	Edge   string       `json:"edge"`
+	Tuple  faults.Tuple `json:"tuple"`
+	Time   time.Time    `json:"time"`
+	Level  string       `json:"level"` // info, crit, alert, …
+	Code   string       `json:"code"`  // packed OpenSSL code, upper case; empty for lines without one
+	Reason string       `json:"reason"`
+}
