@@ -16,10 +16,7 @@ const (
 )
 
 // Extension is one extension as it stands in the hello: type, then the body without its length.
-type Extension struct {
-	Type wire.ExtensionType
-	Data []byte
-}
+type Extension = wire.Extension
 
 // ClientHello is one ClientHello with everything that reaches the wire: serialising a parsed hello
 // gives its bytes back exactly.
