@@ -25,15 +25,17 @@ type Tuple struct {
 // The engine that fired knows the tuple; the key is filled in by the agent, or by the join when the
 // engine sits in another process (an edge, a relay).
 type Firing struct {
-	Rule      string    `json:"rule"`
-	Engine    string    `json:"engine"`
-	Action    string    `json:"action"`
-	Stage     string    `json:"at"`
-	Direction string    `json:"direction,omitempty"`
-	Key       Key       `json:"key"`
-	HasKey    bool      `json:"has_key"`
-	Tuple     Tuple     `json:"tuple"`
-	Time      time.Time `json:"time"`
+	Rule      string `json:"rule"`
+	Engine    string `json:"engine"`
+	Action    string `json:"action"`
+	Stage     string `json:"at"`
+	Direction string `json:"direction,omitempty"`
+	Key       Key    `json:"key"`
+	HasKey    bool   `json:"has_key"`
+	Tuple     Tuple  `json:"tuple"`
+	// Upstream is the relay's own connection to the edge: the tuple that the edge sees and logs.
+	Upstream *Tuple    `json:"upstream,omitempty"`
+	Time     time.Time `json:"time"`
 	// Offset is the first byte of the stream, in Direction, that was hit (relay); -1 where unknown.
 	Offset int64 `json:"offset"`
 	// Packets is how many segments the kernel dropped for it (sockfilter, link).

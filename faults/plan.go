@@ -1,0 +1,179 @@
+package faults
+
+import (
+	"path"
+	"time"
+)
+
+// Plan decides which attempts of one phase are hit by which rule.
+//
+// The choice for an attempt is a hash of (seed, phase, rule name, browser, connection, attempt) read as a
+// number in [0, 1) and held against the rule's probability. It does not depend on arrival order, on the
+// number of agents or on the other rules, so 0 never fires, 1 always does, and the same seed hits the
+// same attempts.
+//
+// A limit alone is state: see Share. A Plan with limits belongs to one goroutine.
+type Plan struct {
+	rules []Rule
+	seeds []uint64 // per rule: hash of seed, phase and rule name
+	left  []int    // per rule: firings left to this agent; -1: no limit
+}
+
+// NewPlan makes the plan of a phase. rules are resolved (Resolve) and in the scenario's order, which is
+// also the order of precedence.
+func NewPlan(seed uint64, phase string, rules []Rule) *Plan {
+	p := &Plan{rules: rules, seeds: make([]uint64, len(rules)), left: make([]int, len(rules))}
+	for i := range rules {
+		p.seeds[i] = mix(mix(mix(seed)^hashString(phase)) ^ hashString(rules[i].Name))
+	}
+	p.Share(0, 1)
+	return p
+}
+
+// Rules are the plan's rules, in order. The caller must not change them.
+func (p *Plan) Rules() []Rule { return p.rules }
+
+// Share gives this agent its part of every limit: limit/agents, the first agents one more where that does
+// not divide. The limit is then kept without a word between agents. Whom a reached limit spares is a
+// question of time within each agent, the only thing here that the seed does not decide.
+func (p *Plan) Share(agent, agents int) {
+	for i := range p.rules {
+		switch limit := p.rules[i].Limit; {
+		case limit == 0:
+			p.left[i] = -1
+		default:
+			p.left[i] = limit / agents
+			if agent < limit%agents {
+				p.left[i]++
+			}
+		}
+	}
+}
+
+// Decide names the rule that hits this attempt, nil if none does: the first in order that selects it and
+// whose draw falls below its probability. Rules per packet and rules of engine "edge" hit no attempt and
+// are never named; Selects says whom a rule per packet concerns.
+func (p *Plan) Decide(s Subject) *Rule {
+	for i := range p.rules {
+		r := &p.rules[i]
+		if r.PerPacket || r.Engine == EngineEdge || p.left[i] == 0 || !r.Selects(s) {
+			continue
+		}
+		if unit(draw(p.seeds[i], s.Key)) >= r.ProbabilityAt(s.At) {
+			continue
+		}
+		if p.left[i] > 0 {
+			p.left[i]--
+		}
+		return r
+	}
+	return nil
+}
+
+// DecidePerPacket names the first rule per packet that concerns this attempt, nil if none does. Such a
+// rule is armed on every connection it selects; which packets it takes is chance.
+func (p *Plan) DecidePerPacket(s Subject) *Rule {
+	for i := range p.rules {
+		if r := &p.rules[i]; r.PerPacket && r.Selects(s) && r.ProbabilityAt(s.At) > 0 {
+			return r
+		}
+	}
+	return nil
+}
+
+// Selects says whether the rule's selector and window admit the subject, before any draw.
+func (r *Rule) Selects(s Subject) bool {
+	w := &r.Who
+	switch {
+	case s.At < r.From, r.Until > 0 && s.At >= r.Until:
+		return false
+	case w.Attempt != 0 && w.Attempt != int(s.Attempt):
+		return false
+	case w.Connection != 0 && w.Connection != int(s.Connection)+1:
+		return false
+	case w.Kind != "" && w.Kind != s.Kind:
+		return false
+	}
+	return glob(w.Profile, s.Profile) && glob(w.Edge, s.Edge) && addressMatches(w.Address, s.Address)
+}
+
+// ProbabilityAt is the rule's probability at a time within the phase, ramps applied.
+func (r *Rule) ProbabilityAt(at time.Duration) float64 {
+	p := r.Probability
+	if r.Ramp <= 0 {
+		return p
+	}
+	if in := at - r.From; in < r.Ramp {
+		p = r.Probability * float64(in) / float64(r.Ramp)
+	}
+	if out := r.Until - at; r.Until > 0 && out < r.Ramp {
+		p = min(p, r.Probability*float64(out)/float64(r.Ramp))
+	}
+	return max(p, 0)
+}
+
+// Unit is a number in [0, 1) that belongs to (seed, key, salt): for the engines' own choices (jitter, the
+// bit to flip), so that these too repeat with the seed.
+func Unit(seed uint64, k Key, salt string) float64 {
+	return unit(draw(mix(seed^hashString(salt)^mix(hashString(k.Phase))), k))
+}
+
+// draw folds the attempt into the rule's hash, one field at a time.
+func draw(seed uint64, k Key) uint64 {
+	h := mix(seed ^ uint64(k.Browser))
+	h = mix(h ^ uint64(k.Connection))
+	return mix(h ^ uint64(k.Attempt))
+}
+
+// unit reads the upper 53 bits as a fraction: all values of a float64 in [0, 1) with equal steps.
+func unit(h uint64) float64 { return float64(h>>11) / (1 << 53) }
+
+// mix is the output function of SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number
+// Generators, 2014) after one step of its counter, so that 0 does not stay 0.
+func mix(z uint64) uint64 {
+	z += 0x9e3779b97f4a7c15
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
+}
+
+// hashString is 64-bit FNV-1a.
+func hashString(s string) uint64 {
+	h := uint64(0xcbf29ce484222325)
+	for i := 0; i < len(s); i++ {
+		h = (h ^ uint64(s[i])) * 0x100000001b3
+	}
+	return h
+}
+
+// glob matches as path.Match does; an empty pattern matches all. Resolve has checked the pattern.
+func glob(pattern, name string) bool {
+	if pattern == "" {
+		return true
+	}
+	ok, err := path.Match(pattern, name)
+	return ok && err == nil
+}
+
+// addressMatches holds a selector's address or address:port against an edge's address:port.
+func addressMatches(want, have string) bool {
+	if want == "" || want == have {
+		return true
+	}
+	// want without a port: have must continue with one.
+	for _, w := range []string{want, "[" + want + "]"} {
+		if len(have) > len(w)+1 && have[:len(w)] == w && have[len(w)] == ':' && !hasColon(have[len(w)+1:]) {
+			return true
+		}
+	}
+	return false
+}
+
+func hasColon(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] == ':' {
+			return true
+		}
+	}
+	return false
+}
