@@ -87,6 +87,7 @@ func arming(t *testing.T, rule *faults.Rule, spec *dialogue.Spec) func() *poller
 		stage.Alert: stage.ClientHello, stage.ServerFinished: stage.ClientKeyExchange, stage.Response: stage.Request}[rule.At]
 	var once sync.Once
 	var p *poller
+	closeOwn := func() {}
 	arm := func(fd int) {
 		once.Do(func() {
 			a, err := sockfilter.ArmClient(fd, rule)
@@ -105,7 +106,8 @@ func arming(t *testing.T, rule *faults.Rule, spec *dialogue.Spec) func() *poller
 				t.Error(err)
 				return
 			}
-			t.Cleanup(func() { unix.Close(own) })
+			closeOwn = sync.OnceFunc(func() { unix.Close(own) })
+			t.Cleanup(closeOwn)
 			arm(own)
 		}
 	case rule.At == stage.Idle:
@@ -122,6 +124,7 @@ func arming(t *testing.T, rule *faults.Rule, spec *dialogue.Spec) func() *poller
 			close(p.stop)
 			<-p.done
 			p.stop = make(chan struct{}) // finish closes it again
+			closeOwn()
 		}
 	}
 	return func() *poller {
