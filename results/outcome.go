@@ -50,11 +50,13 @@ type Attempt struct {
 	Kind     string       `json:"attempt_kind"`
 	Class    Class        `json:"class"`
 	UserSees string       `json:"user_sees,omitempty"` // only where this attempt ended in an error shown
-	Alert    int          `json:"alert"`               // -1: none
-	Sender   string       `json:"alert_sender,omitempty"`
-	Stage    string       `json:"stage"` // stage reached when it ended
-	Errno    string       `json:"errno,omitempty"`
-	Detail   string       `json:"detail,omitempty"`
+	// Page is what the page load that this attempt ended was; empty where it ended none.
+	Page   PageVerdict `json:"page,omitempty"`
+	Alert  int         `json:"alert"` // -1: none
+	Sender string      `json:"alert_sender,omitempty"`
+	Stage  string      `json:"stage"` // stage reached when it ended
+	Errno  string      `json:"errno,omitempty"`
+	Detail string      `json:"detail,omitempty"`
 
 	Intended      time.Time `json:"intended"`
 	StartNs       int64     `json:"start_ns"` // after Intended: the schedule lag
@@ -70,8 +72,9 @@ type Attempt struct {
 	Version        string `json:"version,omitempty"` // negotiated
 	Suite          string `json:"suite,omitempty"`
 	Group          string `json:"group,omitempty"`
-	Resumed        string `json:"resumed,omitempty"`      // "", session_id, ticket, psk
-	Asked          string `json:"resume_asked,omitempty"` // what the hello offered
+	Resumed        string `json:"resumed,omitempty"`       // "", session_id, ticket, psk
+	Asked          string `json:"resume_asked,omitempty"`  // what the hello offered
+	Issuer         string `json:"resume_issuer,omitempty"` // the edge that issued what was offered
 
 	// Fault names the rule that hit this very attempt, where the agent itself knows it.
 	Fault string `json:"fault,omitempty"`

@@ -1,0 +1,53 @@
+package results
+
+import (
+	"fmt"
+	"time"
+)
+
+// EdgeStats is what an edge has counted since its phase began: cumulative, so the last one counts.
+type EdgeStats struct {
+	Phase   string `json:"phase"`
+	Name    string `json:"name"` // "edge-2"
+	Address string `json:"address"`
+	Stack   string `json:"stack"`
+	Seq     uint64 `json:"seq"` // from 1; a lower one that arrives late is ignored
+
+	Established     int64 `json:"established"` // now
+	PeakEstablished int64 `json:"peak_established"`
+	TimeWait        int64 `json:"time_wait"` // now, at this edge's address and port
+	PeakTimeWait    int64 `json:"peak_time_wait"`
+	Accepted        int64 `json:"accepted"`
+	Handshakes      int64 `json:"handshakes"` // completed
+
+	// LogLines counts the lines of the error log by (level, code, reason).
+	LogLines []LogLine `json:"log_lines"`
+	// Eligible counts, for each rule of engine "edge", the connections it could have hit.
+	Eligible map[string]int64 `json:"eligible,omitempty"`
+
+	RSSBytes     int64         `json:"rss_bytes"`
+	RSSPeakBytes int64         `json:"rss_peak_bytes"`
+	CPU          time.Duration `json:"cpu_ns"`
+	// RSSPerIdleConnectionBytes is (RSS with connections held idle - RSS before the first) divided by
+	// their number; 0 where too few were held to say.
+	RSSPerIdleConnectionBytes int64 `json:"rss_per_idle_connection_bytes"`
+}
+
+// NewerSchemaError: the file was written by a later tlsurge.
+type NewerSchemaError struct{ Path, Schema string }
+
+func (e *NewerSchemaError) Error() string {
+	return fmt.Sprintf("%s: schema %q is newer than this tlsurge, which reads up to %q", e.Path, e.Schema, Schema)
+}
+
+// ForeignError: the file is not a run of tlsurge.
+type ForeignError struct{ Path, Seen string }
+
+func (e *ForeignError) Error() string {
+	return fmt.Sprintf("%s: not a run of tlsurge: %s; a run has \"schema\": %q", e.Path, e.Seen, Schema)
+}
+
+// CutOffError: the file or directory was not written to its end.
+type CutOffError struct{ Path, Seen string }
+
+func (e *CutOffError) Error() string { return fmt.Sprintf("%s: cut off: %s", e.Path, e.Seen) }

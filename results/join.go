@@ -1,0 +1,239 @@
+package results
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"tlsurge/faults"
+)
+
+// The join finds out which fault stands behind each attempt and what the edge logged about it.
+//
+//	firing  -> attempt   by key where the engine knew it, else by 4-tuple
+//	event   -> attempt   by 4-tuple; behind a relay, by the relay's own connection to the edge
+//	attempt -> fault     its own firing; where it continues a chain, the firing at the chain's origin
+//
+// It is a pure function of its inputs and their order does not matter.
+type join struct {
+	attempts []Attempt
+	firings  []faults.Firing
+	events   []ServerEvent
+
+	byKey   map[faults.Key]int // index into attempts
+	byTuple map[faults.Tuple][]*seen
+	own     map[faults.Key][]*faults.Firing // the firings that hit an attempt, root cause first
+	logged  map[int][]*ServerEvent          // the lines about an attempt, in order of time
+	order   map[string]int                  // phase name -> position in the run
+
+	strayFirings int // firings that no key or tuple leads anywhere
+	strayEvents  int // lines about connections that are not in the evidence: most good ones
+	claimed      int // attempts that name a fault the ledger does not have
+}
+
+// seen is a connection that once had a 4-tuple: ports come back within a long run.
+type seen struct {
+	start time.Time
+	key   faults.Key
+}
+
+// clockGrain is how much too early a time may look: nginx's log has whole seconds.
+const clockGrain = time.Second
+
+func newJoin(phases []string, attempts []Attempt, firings []faults.Firing, events []ServerEvent) *join {
+	j := &join{
+		attempts: slices.Clone(attempts), firings: slices.Clone(firings), events: slices.Clone(events),
+		byKey: map[faults.Key]int{}, byTuple: map[faults.Tuple][]*seen{},
+		own: map[faults.Key][]*faults.Firing{}, logged: map[int][]*ServerEvent{}, order: map[string]int{},
+	}
+	for i, name := range phases {
+		j.order[name] = i
+	}
+	j.index()
+	j.joinFirings()
+	j.joinEvents()
+	j.nameFaults()
+	return j
+}
+
+// index sorts the attempts and makes them findable.
+func (j *join) index() {
+	slices.SortStableFunc(j.attempts, func(a, b Attempt) int {
+		return cmp.Or(j.compareKeys(a.Key, b.Key), a.Intended.Compare(b.Intended))
+	})
+	for i := range j.attempts {
+		a := &j.attempts[i]
+		if _, twice := j.byKey[a.Key]; !twice {
+			j.byKey[a.Key] = i
+		}
+		start := a.Intended.Add(time.Duration(max(0, a.StartNs)))
+		j.remember(a.Tuple, &seen{start, a.Key})
+	}
+}
+
+func (j *join) compareKeys(a, b faults.Key) int {
+	return cmp.Or(cmp.Compare(j.order[a.Phase], j.order[b.Phase]), cmp.Compare(a.Phase, b.Phase), cmp.Compare(a.Browser, b.Browser),
+		cmp.Compare(a.Connection, b.Connection), cmp.Compare(a.Attempt, b.Attempt))
+}
+
+func plain(t faults.Tuple) faults.Tuple {
+	unmap := func(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
+	return faults.Tuple{Client: unmap(t.Client), Server: unmap(t.Server)}
+}
+
+func (j *join) remember(t faults.Tuple, s *seen) {
+	if !t.Client.IsValid() {
+		return
+	}
+	t = plain(t)
+	j.byTuple[t] = append(j.byTuple[t], s)
+}
+
+// find gives the connection that had the tuple at a time: the last one to start before it.
+func (j *join) find(t faults.Tuple, phase string, at time.Time) (faults.Key, bool) {
+	var best *seen
+	for _, s := range j.byTuple[plain(t)] {
+		if phase != "" && s.key.Phase != phase || s.start.After(at.Add(clockGrain)) {
+			continue
+		}
+		if best == nil || s.start.After(best.start) {
+			best = s
+		}
+	}
+	if best == nil {
+		return faults.Key{}, false
+	}
+	return best.key, true
+}
+
+// joinFirings gives every firing its key and every hit attempt its firings.
+func (j *join) joinFirings() {
+	slices.SortStableFunc(j.firings, compareFirings)
+	// Those that know their attempt come first: a relay's tells under which tuple the edge saw it.
+	for i := range j.firings {
+		f := &j.firings[i]
+		if !f.HasKey && f.Upstream != nil {
+			f.Key, f.HasKey = j.find(f.Tuple, f.Key.Phase, f.Time)
+		}
+		if f.HasKey && f.Upstream != nil {
+			start := f.Time
+			if a, ok := j.byKey[f.Key]; ok {
+				start = j.attempts[a].Intended
+			}
+			j.remember(*f.Upstream, &seen{start, f.Key})
+		}
+	}
+	for i := range j.firings {
+		f := &j.firings[i]
+		if !f.HasKey {
+			phase := f.Key.Phase
+			if f.Key, f.HasKey = j.find(f.Tuple, phase, f.Time); !f.HasKey {
+				f.Key.Phase = phase
+				j.strayFirings++
+			}
+		}
+	}
+	slices.SortStableFunc(j.firings, func(a, b faults.Firing) int {
+		return cmp.Or(j.compareKeys(a.Key, b.Key), cmp.Compare(a.Rule, b.Rule), compareFirings(a, b))
+	})
+	for i := range j.firings {
+		if f := &j.firings[i]; f.HasKey {
+			j.own[f.Key] = append(j.own[f.Key], f)
+		}
+	}
+	for _, fs := range j.own {
+		slices.SortStableFunc(fs, rootFirst)
+	}
+}
+
+func compareFirings(a, b faults.Firing) int {
+	return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Key.Browser, b.Key.Browser),
+		cmp.Compare(a.Key.Connection, b.Key.Connection), cmp.Compare(a.Key.Attempt, b.Key.Attempt), a.Tuple.Client.Compare(b.Tuple.Client))
+}
+
+// rootFirst orders the firings that hit one connection. A handshake deadline that runs out because
+// another rule kept the bytes from the edge is that rule's consequence, never the root.
+func rootFirst(a, b *faults.Firing) int {
+	consequence := func(f *faults.Firing) int {
+		if faults.Action(f.Action) == faults.HandshakeDeadline {
+			return 1
+		}
+		return 0
+	}
+	return cmp.Or(cmp.Compare(consequence(a), consequence(b)), a.Time.Compare(b.Time), cmp.Compare(a.Rule, b.Rule))
+}
+
+// joinEvents hangs each line of an error log on the attempt it is about.
+func (j *join) joinEvents() {
+	slices.SortStableFunc(j.events, func(a, b ServerEvent) int {
+		return cmp.Or(cmp.Compare(j.order[a.Phase], j.order[b.Phase]), a.Time.Compare(b.Time), cmp.Compare(a.Edge, b.Edge),
+			a.Tuple.Client.Compare(b.Tuple.Client), cmp.Compare(a.Code, b.Code), cmp.Compare(a.Reason, b.Reason))
+	})
+	for i := range j.events {
+		e := &j.events[i]
+		key, ok := j.find(e.Tuple, e.Phase, e.Time)
+		at, known := j.byKey[key]
+		if !ok || !known {
+			j.strayEvents++
+			continue
+		}
+		j.logged[at] = append(j.logged[at], e)
+	}
+	for at, events := range j.logged {
+		j.attempts[at].ServerLogs = codes(events)
+	}
+}
+
+// codes lists the distinct packed codes of the lines, in the order they were written.
+func codes(events []*ServerEvent) string {
+	var list []string
+	for _, e := range events {
+		if code := strings.ToUpper(e.Code); code != "" && !slices.Contains(list, code) {
+			list = append(list, code)
+		}
+	}
+	return strings.Join(list, ",")
+}
+
+// nameFaults writes the root cause into every attempt.
+func (j *join) nameFaults() {
+	named := make([]string, len(j.attempts))
+	for i := range j.attempts {
+		root := j.root(j.attempts[i].Key)
+		named[i] = j.ruleOf(root)
+		if named[i] == "" {
+			named[i] = j.ruleOf(j.attempts[i].Key)
+		}
+		if a := &j.attempts[i]; a.Fault != "" && len(j.own[a.Key]) == 0 {
+			j.claimed++
+		}
+	}
+	for i := range named {
+		j.attempts[i].Fault = named[i]
+	}
+}
+
+// root walks from an attempt to the one whose failure began its chain.
+func (j *join) root(k faults.Key) faults.Key {
+	for range 64 { // a chain is as long as a browser's patience; the bound breaks a circle
+		i, ok := j.byKey[k]
+		if !ok || !j.attempts[i].HasOrigin || j.attempts[i].Origin == k {
+			return k
+		}
+		k = j.attempts[i].Origin
+	}
+	return k
+}
+
+// ruleOf is the rule that hit the attempt itself: by the ledger, else as the agent knew it.
+func (j *join) ruleOf(k faults.Key) string {
+	if fs := j.own[k]; len(fs) > 0 {
+		return fs[0].Rule
+	}
+	if i, ok := j.byKey[k]; ok {
+		return j.attempts[i].Fault
+	}
+	return ""
+}

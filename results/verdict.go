@@ -1,0 +1,202 @@
+package results
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"tlsurge/faults"
+)
+
+// judge collects why a run is not VALID. Reasons come in a fixed order, the gravest kind first.
+type judge struct {
+	v Verdict
+}
+
+func (d *judge) invalid(format string, args ...any) {
+	d.v.State = Invalid
+	d.v.Reasons = append(d.v.Reasons, fmt.Sprintf(format, args...))
+}
+
+func (d *judge) suspect(format string, args ...any) {
+	if d.v.State == Valid {
+		d.v.State = Suspect
+	}
+	d.v.Reasons = append(d.v.Reasons, fmt.Sprintf(format, args...))
+}
+
+func (d *judge) note(format string, args ...any) {
+	d.v.Notes = append(d.v.Notes, fmt.Sprintf(format, args...))
+}
+
+// judgement is what the verdict needs beside the tables of the run.
+type judgement struct {
+	cutShort        string
+	missingEvidence int64
+	noResource      int64
+	strayFirings    int
+	claimed         int
+	overflowAsked   bool // a rule filled a queue or a table on purpose
+	lossArmed       bool // a rule drops packets by chance, so any connection may retransmit
+}
+
+// verdict judges the run, not the servers: DESIGN section 3, "A verdict on the run itself".
+func (c *Collector) verdict(run *Run, in judgement) Verdict {
+	d := &judge{Verdict{State: Valid, Reasons: []string{}, Notes: []string{}}}
+	if in.cutShort != "" {
+		d.invalid("cut short: %s", in.cutShort)
+	}
+	if c.failure != nil {
+		d.invalid("%v; what was written until then is kept", c.failure)
+	}
+	c.judgeProcesses(d)
+	c.judgeBalance(d, run, in)
+	c.judgeGenerator(d, run, in)
+	c.judgeNetwork(d, run, in)
+	judgeResumption(d, run, c.cfg.Limits.ResumptionMisses)
+	if in.claimed > 0 {
+		d.note("%d attempts name a fault that the ledger has no firing of", in.claimed)
+	}
+	if in.strayFirings > 0 {
+		d.note("%d firings could not be joined to an attempt", in.strayFirings)
+	}
+	if run.Attempts.Unexplained > 0 {
+		d.note("%d failed attempts have no firing in their chain", run.Attempts.Unexplained)
+	}
+	return d.v
+}
+
+// judgeProcesses: load that a dead agent should have made was not made.
+func (c *Collector) judgeProcesses(d *judge) {
+	for _, id := range slices.Sorted(maps.Keys(c.agents)) {
+		if why := c.agents[id].lost; why != "" {
+			d.invalid("%s was lost: %s; what it had sent is counted", id, why)
+		} else if !c.heardOf(id) {
+			d.invalid("%s never reported", id)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.lostEdges)) {
+		d.invalid("%s was lost: %s", name, c.lostEdges[name])
+	}
+}
+
+func (c *Collector) heardOf(id string) bool {
+	if len(c.phases) == 0 {
+		return true
+	}
+	for _, p := range c.phases {
+		for k := range p.snapshots {
+			if k.agent == id {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// judgeBalance: started = completed + failed + open_at_end, and every failure has its evidence.
+func (c *Collector) judgeBalance(d *judge, run *Run, in judgement) {
+	a := run.Attempts
+	if sum := a.Completed + a.Failed + a.OpenAtEnd; sum != a.Started {
+		d.invalid("attempts do not balance: %d started, but %d completed + %d failed + %d open at the end = %d", a.Started, a.Completed, a.Failed, a.OpenAtEnd, sum)
+	}
+	for _, u := range run.Users {
+		if sum := u.Fine + u.SavedByRetry + u.Downgraded + u.SawError; sum != u.PageLoads {
+			d.invalid("page loads of %s in %s do not balance: %d loads, verdicts on %d", u.Profile, u.Phase, u.PageLoads, sum)
+		}
+	}
+	if in.missingEvidence > 0 {
+		d.suspect("%d failed attempts were counted whose evidence never came: their fault is unknown", in.missingEvidence)
+	}
+}
+
+// judgeGenerator: whether the load was the one asked for, at the time it was asked for.
+func (c *Collector) judgeGenerator(d *judge, run *Run, in judgement) {
+	lim := c.cfg.Limits
+	if in.noResource > 0 {
+		d.invalid("%d attempts failed for want of ports, files or memory on this machine", in.noResource)
+	}
+	switch p99 := time.Duration(run.ScheduleLag.P99Ns); {
+	case p99 > lim.LagInvalid:
+		d.invalid("the generator could not keep up: 1 in 100 starts was later than %s (limit %s)", short(p99), short(lim.LagInvalid))
+	case p99 > lim.LagSuspect:
+		d.suspect("the generator lagged: 1 in 100 starts was later than %s (limit %s); response times contain it", short(p99), short(lim.LagSuspect))
+	}
+	for _, a := range run.Agents {
+		if share := float64(a.CPUNs) / float64(max(1, run.DurationNs)); share > lim.AgentCPU {
+			d.suspect("%s used %.0f %% of a core: it may have measured itself (limit %.0f %%)", a.ID, 100*share, 100*lim.AgentCPU)
+		}
+		if pause := time.Duration(a.GCPauseMaxNs); pause > lim.GCPause {
+			d.suspect("%s stopped %s for its garbage collector (limit %s)", a.ID, short(pause), short(lim.GCPause))
+		}
+	}
+}
+
+// judgeNetwork: whether packets were lost that no rule dropped.
+func (c *Collector) judgeNetwork(d *judge, run *Run, in judgement) {
+	tell := d.suspect
+	if run.KernelNamespace != "own" {
+		tell = d.note
+	}
+	for _, name := range []string{"ListenOverflows", "ListenDrops"} {
+		if n := run.Kernel[name]; n > 0 && !in.overflowAsked {
+			tell("%s is %d, and no rule fills an accept queue: SYNs were dropped", name, n)
+		}
+	}
+	if n, all := run.Attempts.UnexplainedRetransmits, run.Attempts.Started; n > 0 && !in.lossArmed {
+		if share := float64(n) / float64(max(1, all)); share > c.cfg.Limits.Retransmits {
+			d.suspect("%d retransmissions on connections that no fault hit (%.2f per 100 attempts, limit %.2f)", n, 100*share, 100*c.cfg.Limits.Retransmits)
+		} else {
+			d.note("%d retransmissions on connections that no fault hit", n)
+		}
+	}
+}
+
+// judgeResumption: an edge that does not resume what it issued itself was not set up as asked.
+func judgeResumption(d *judge, run *Run, limit float64) {
+	var hits, misses int64
+	var where []string
+	for _, r := range run.Resumption {
+		if r.Issuer == "" || r.Issuer != r.Resumer {
+			continue
+		}
+		hits, misses = hits+r.Hits, misses+r.Misses
+		if r.Misses > 0 && !slices.Contains(where, r.Issuer) {
+			where = append(where, r.Issuer)
+		}
+	}
+	if share := float64(misses) / float64(max(1, hits+misses)); share > limit {
+		d.suspect("%d of %d sessions were not resumed by the edge that had issued them (%s)", misses, hits+misses, strings.Join(where, ", "))
+	}
+}
+
+// asked reads from the rules of all phases what the network was meant to do.
+func (c *Collector) asked() (overflow, loss bool) {
+	for _, p := range c.phases {
+		for _, r := range p.Rules {
+			switch r.Action {
+			case faults.AcceptQueue, faults.TableFull, faults.Pause, faults.Kill, faults.Restart:
+				overflow = true
+			}
+			loss = loss || r.PerPacket || r.Engine == faults.EngineLink
+		}
+	}
+	return overflow, loss
+}
+
+// short words a duration with at most three digits: 1.52s, 38.2ms, 412µs.
+func short(d time.Duration) string {
+	switch {
+	case d >= 10*time.Second:
+		return d.Round(100 * time.Millisecond).String()
+	case d >= time.Second:
+		return d.Round(10 * time.Millisecond).String()
+	case d >= 10*time.Millisecond:
+		return d.Round(100 * time.Microsecond).String()
+	case d >= time.Millisecond:
+		return d.Round(10 * time.Microsecond).String()
+	}
+	return d.Round(time.Microsecond).String()
+}
