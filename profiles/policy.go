@@ -34,4 +34,8 @@ type Failure struct {
 	Version, Negotiated wire.Version
 	// NoCommonVersion, UnofferedSuite: what FailLocal was about, where a browser words it apart.
 	NoCommonVersion, UnofferedSuite bool
+	// NotTLS: FailLocal because the answer was no TLS record at all (plain HTTP on the TLS port).
+	NotTLS bool
+	// Idempotent: the request that was lost may be repeated without harm (GET, HEAD).
+	Idempotent bool
 }

@@ -45,8 +45,8 @@ func (ch *ClientHello) ServerName() string {
 	return ""
 }
 
-// u16s reads a vector of uint16 with a two-byte length that fills data.
-func u16s[T ~uint16](data []byte) []T {
+// U16s reads a vector of uint16 with a two-byte length that fills data; nil if it does not.
+func U16s[T ~uint16](data []byte) []T {
 	r := wire.NewReader(data)
 	v := r.Vec16()
 	if !r.Done() || len(v)%2 != 0 {
@@ -62,7 +62,7 @@ func u16s[T ~uint16](data []byte) []T {
 // Groups gives supported_groups (RFC 8446 §4.2.7) in order, GREASE included; nil where absent.
 func (ch *ClientHello) Groups() []wire.Group {
 	data, _ := ch.Extension(wire.ExtSupportedGroups)
-	return u16s[wire.Group](data)
+	return U16s[wire.Group](data)
 }
 
 // PointFormats gives ec_point_formats (RFC 8422 §5.1.2); nil where absent.
@@ -75,7 +75,7 @@ func (ch *ClientHello) PointFormats() []uint8 {
 // SignatureAlgorithms gives signature_algorithms in order; nil where absent.
 func (ch *ClientHello) SignatureAlgorithms() []wire.SignatureScheme {
 	data, _ := ch.Extension(wire.ExtSignatureAlgorithms)
-	return u16s[wire.SignatureScheme](data)
+	return U16s[wire.SignatureScheme](data)
 }
 
 // SupportedVersions gives supported_versions (RFC 8446 §4.2.1) in order, GREASE and drafts included.
@@ -140,6 +140,11 @@ func (ch *ClientHello) KeyShares() []KeyShare {
 // ALPN gives the protocol names of application_layer_protocol_negotiation (RFC 7301) in order.
 func (ch *ClientHello) ALPN() []string {
 	data, _ := ch.Extension(wire.ExtALPN)
+	return Protocols(data)
+}
+
+// Protocols reads a list of protocol names as in application_layer_protocol_negotiation; nil if data is none.
+func Protocols(data []byte) []string {
 	r := wire.NewReader(data)
 	var out []string
 	for l := wire.NewReader(r.Vec16()); l.Len() > 0; {

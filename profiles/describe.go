@@ -1,0 +1,178 @@
+package profiles
+
+import (
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"time"
+
+	"tlsurge/profiles/hello"
+	"tlsurge/profiles/wire"
+)
+
+// Describe turns one ClientHello into names. What a single hello cannot tell (whether the random holds
+// the clock when no date is known, whether extensions are shuffled, when it pads) is set from captured,
+// the time of the capture or zero, or left at its plainest.
+func Describe(ch *hello.ClientHello, captured time.Time) (HelloData, error) {
+	d := HelloData{Version: ch.Version.String(), Random: "random"}
+	t := time.Unix(int64(ch.Random[0])<<24|int64(ch.Random[1])<<16|int64(ch.Random[2])<<8|int64(ch.Random[3]), 0)
+	if !captured.IsZero() && t.After(captured.Add(-48*time.Hour)) && t.Before(captured.Add(48*time.Hour)) {
+		d.Random = "clock"
+	}
+	if ch.Format == hello.FormatSSLv2 {
+		d.Format, d.Challenge = "sslv2", ch.ChallengeLen
+		d.Random = "random"
+		for _, s := range ch.SSLv2Suites {
+			d.Suites = append(d.Suites, wire.SSLv2SpecString(s))
+		}
+		return d, nil
+	}
+	d.RecordVersion = ch.RecordVersion.String()
+	d.Suites = nameAll(ch.Suites)
+	for _, c := range ch.Compression {
+		if int(c) >= len(compressions) {
+			return d, fmt.Errorf("compression method %d is none that a profile can name (null, deflate)", c)
+		}
+		d.Compression = append(d.Compression, compressions[c])
+	}
+	d.NoExtensions = !ch.HasExtensions
+	if len(ch.SessionID) > 0 && ch.Has(wire.ExtSupportedVersions) {
+		d.SessionID = "random"
+	}
+	for i, e := range ch.Extensions {
+		if err := d.describeExtension(ch, i, e); err != nil {
+			return d, err
+		}
+	}
+	return d, nil
+}
+
+var compressions = []string{"null", "deflate"}
+
+func nameAll[T fmt.Stringer](vs []T) []string {
+	out := make([]string, len(vs))
+	for i, v := range vs {
+		out[i] = v.String()
+	}
+	return out
+}
+
+// describeExtension sets the fields for one extension, and falls back to its raw body where the fields
+// would not give the same bytes again.
+func (d *HelloData) describeExtension(ch *hello.ClientHello, i int, e hello.Extension) error {
+	name := e.Type.String()
+	switch e.Type {
+	case wire.ExtPadding, wire.ExtPaddingDraft:
+		return d.describePadding(ch, i, name)
+	case wire.ExtPreSharedKey, wire.ExtEarlyData, wire.ExtCookie:
+		return nil // part of a resumption or a second hello, not of the client
+	case wire.ExtSupportedGroups:
+		d.Groups = nameAll(ch.Groups())
+	case wire.ExtECPointFormats:
+		for _, f := range ch.PointFormats() {
+			if int(f) < len(pointFormats) {
+				d.PointFormats = append(d.PointFormats, pointFormats[f])
+			}
+		}
+	case wire.ExtSignatureAlgorithms:
+		d.SignatureAlgorithms = nameAll(ch.SignatureAlgorithms())
+	case wire.ExtSignatureAlgsCert:
+		d.SignatureAlgorithmsCert = nameAll(hello.U16s[wire.SignatureScheme](e.Data))
+	case wire.ExtDelegatedCredentials:
+		d.DelegatedCredentials = nameAll(hello.U16s[wire.SignatureScheme](e.Data))
+	case wire.ExtALPN:
+		d.ALPN = ch.ALPN()
+	case wire.ExtApplicationSettings, wire.ExtApplicationSettingsNew:
+		d.ALPS = hello.Protocols(e.Data)
+	case wire.ExtSupportedVersions:
+		d.Versions = nameAll(ch.SupportedVersions())
+		for i, v := range ch.SupportedVersions() {
+			if wire.IsGREASE(uint16(v)) {
+				d.Versions[i] = wire.GREASEName
+			}
+		}
+	case wire.ExtKeyShare:
+		for _, s := range ch.KeyShares() {
+			d.KeyShares = append(d.KeyShares, s.Group.String())
+		}
+	case wire.ExtPSKKeyExchangeModes:
+		d.PSKModes = nameAll(ch.PSKModes())
+	case wire.ExtCompressCertificate:
+		d.CertCompression = nameAll(ch.CertCompressions())
+	case wire.ExtRecordSizeLimit:
+		if n, ok := ch.RecordSizeLimit(); ok {
+			d.RecordSizeLimit = int(n)
+		}
+	case wire.ExtHeartbeat:
+		d.Heartbeat = "peer_allowed_to_send"
+		if len(e.Data) == 1 && e.Data[0] == 2 {
+			d.Heartbeat = "peer_not_allowed_to_send"
+		}
+	case wire.ExtEncryptedClientHello:
+		d.ECH = describeECH(e.Data)
+	}
+	if wire.IsGREASE(uint16(e.Type)) {
+		name = wire.GREASEName
+		d.GREASEBodies = append(d.GREASEBodies, hex.EncodeToString(e.Data))
+	}
+	d.Extensions = append(d.Extensions, name)
+	if !d.gives(name, e) {
+		if d.Bodies == nil {
+			d.Bodies = make(map[string]string)
+		}
+		d.Bodies[name] = hex.EncodeToString(e.Data)
+	}
+	return nil
+}
+
+// gives says whether the fields alone would give the extension's body, volatile ones aside.
+func (d *HelloData) gives(name string, e hello.Extension) bool {
+	switch e.Type {
+	case wire.ExtServerName, wire.ExtSessionTicket, wire.ExtKeyShare:
+		return true
+	case wire.ExtEncryptedClientHello:
+		return d.ECH != nil
+	}
+	grease := 0
+	x, err := d.compileExtension(&spec{}, name, &grease)
+	if err != nil {
+		return false
+	}
+	switch x.kind {
+	case extGREASE:
+		return true
+	case extGroups, extSchemes:
+		return slices.Equal(regrease(x.data, 2, 0), regrease(e.Data, 2, 0))
+	case extVersions:
+		return slices.Equal(regrease(x.data, 1, 0), regrease(e.Data, 1, 0))
+	}
+	return slices.Equal(x.data, e.Data)
+}
+
+// describePadding recognises the usual rule; padding of another kind would be a rule we do not know.
+func (d *HelloData) describePadding(ch *hello.ClientHello, i int, name string) error {
+	after := 0
+	for _, e := range ch.Extensions[i+1:] {
+		if e.Type != wire.ExtPreSharedKey {
+			after++
+		}
+	}
+	if n := ch.MessageLen(); n != 512 && n <= 512 || after > 0 {
+		return fmt.Errorf("a %s extension of %d bytes in a message of %d, with %d extensions after it: not the rule that lifts a hello to 512 bytes",
+			name, len(ch.Extensions[i].Data), n, after)
+	}
+	d.Padding = &PaddingData{Extension: name, From: 256, To: 512, Min: 1}
+	return nil
+}
+
+// describeECH reads a GREASE encrypted_client_hello of the outer kind; nil where it is another thing.
+func describeECH(body []byte) *ECHData {
+	r := wire.NewReader(body)
+	kind, kdf, aead := r.U8(), r.U16(), r.U16()
+	r.U8()
+	enc, payload := r.Vec16(), r.Vec16()
+	if !r.Done() || kind != 0 {
+		return nil
+	}
+	return &ECHData{KDF: int(kdf), AEADs: []int{int(aead)}, EncLength: len(enc), Payloads: []int{len(payload)}}
+}

@@ -1,0 +1,325 @@
+package profiles
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+
+	"github.com/BurntSushi/toml"
+
+	"tlsurge/profiles/wire"
+)
+
+// Profile is one browser (or other client) of one version on one system.
+type Profile struct {
+	Name     string // the file's name without .toml: "firefox-35-osx"
+	Title    string // "Firefox 35 on OS X"
+	Browser  string
+	Version  string
+	OS       string
+	Released string // year and month of that version; "" where not known
+	Sources  []Source
+	Notes    string
+
+	data       HelloData
+	spec       *spec
+	variants   map[string]*spec
+	behaviour  *behaviour
+	maxVersion wire.Version
+	shapes     sync.Map // shapeKey -> *shape
+}
+
+// Source says where a profile's bytes come from.
+type Source struct {
+	What     string `toml:"what"`               // repository, file and commit, or how it was captured
+	Kind     string `toml:"kind"`               // "capture", "parrot" (a library that imitates the client) or "reconstructed"
+	Captured string `toml:"captured,omitempty"` // date of the capture
+}
+
+// File is a profile as it stands in its TOML file.
+type File struct {
+	Title     string    `toml:"title"`
+	Browser   string    `toml:"browser"`
+	Version   string    `toml:"version"`
+	OS        string    `toml:"os,omitempty"`
+	Released  string    `toml:"released,omitempty"`
+	Behaviour string    `toml:"behaviour"`
+	Notes     string    `toml:"notes,omitempty"`
+	Source    []Source  `toml:"source"`
+	Hello     HelloData `toml:"hello"`
+}
+
+//go:embed data
+var data embed.FS
+
+// Manners gives the browser's manners.
+func (p *Profile) Manners() *Manners { return &p.behaviour.manners }
+
+// Behaviour names the behaviour that the profile follows ("firefox-35").
+func (p *Profile) Behaviour() string { return p.behaviour.Name }
+
+// Words gives the browser's wording of a failure, whatever it would do about it.
+func (p *Profile) Words(f Failure) Wording { return p.behaviour.wording(f) }
+
+// MaxVersion is the highest version that the profile's own hello offers and this program can negotiate.
+func (p *Profile) MaxVersion() wire.Version { return p.maxVersion }
+
+// Groups gives the groups of the first hello's key shares, in order, GREASE left out: those for which
+// HelloParams.Shares is asked.
+func (p *Profile) Groups() []wire.Group {
+	var out []wire.Group
+	for _, g := range p.spec.shares {
+		if !wire.IsGREASE(uint16(g)) {
+			out = append(out, g)
+		}
+	}
+	return out
+}
+
+// SendsSNI says whether the hello names the host.
+func (p *Profile) SendsSNI() bool {
+	return slices.ContainsFunc(p.spec.exts, func(e extSpec) bool { return e.kind == extSNI })
+}
+
+// OffersTicket says whether the hello has a session_ticket extension.
+func (p *Profile) OffersTicket() bool {
+	return slices.ContainsFunc(p.spec.exts, func(e extSpec) bool { return e.kind == extTicket })
+}
+
+// Variants names the changed hellos that the profile knows.
+func (p *Profile) Variants() []string {
+	var out []string
+	for n := range p.variants {
+		out = append(out, n)
+	}
+	sort.Strings(out)
+	return out
+}
+
+// Names lists the built-in profiles in alphabetical order.
+func Names() []string { return names("data") }
+
+func names(dir string) []string {
+	entries, err := fs.ReadDir(data, dir)
+	if err != nil {
+		panic(err) // the embedded tree is part of the program
+	}
+	var out []string
+	for _, e := range entries {
+		if n, ok := strings.CutSuffix(e.Name(), ".toml"); ok {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+var loaded sync.Map // name -> *Profile; a cache, filled on demand
+
+// Lookup gives a built-in profile. Its error names the nearest one.
+func Lookup(name string) (*Profile, error) {
+	if p, ok := loaded.Load(name); ok {
+		return p.(*Profile), nil
+	}
+	raw, err := data.ReadFile(path.Join("data", name+".toml"))
+	if err != nil {
+		return nil, fmt.Errorf("no profile %q%s", name, suggest(name, Names()))
+	}
+	p, err := Parse(name, raw)
+	if err != nil {
+		return nil, err
+	}
+	actual, _ := loaded.LoadOrStore(name, p)
+	return actual.(*Profile), nil
+}
+
+// LoadFile reads a profile from a TOML file; its name is the file's without .toml.
+func LoadFile(file string) (*Profile, error) {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	p, err := Parse(strings.TrimSuffix(path.Base(file), ".toml"), raw)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return p, nil
+}
+
+// Parse reads a profile from TOML. Errors name the key, the value and what is allowed.
+func Parse(name string, raw []byte) (*Profile, error) {
+	var d File
+	if err := decode(raw, &d); err != nil {
+		return nil, fmt.Errorf("profile %s: %w", name, err)
+	}
+	p := &Profile{Name: name, Title: d.Title, Browser: d.Browser, Version: d.Version, OS: d.OS, Released: d.Released,
+		Sources: d.Source, Notes: d.Notes, data: d.Hello}
+	var err error
+	if p.spec, err = d.Hello.compile(); err != nil {
+		return nil, fmt.Errorf("profile %s: %w", name, err)
+	}
+	p.variants = make(map[string]*spec)
+	for n, v := range d.Hello.Variant {
+		vd := d.Hello.vary(v)
+		if p.variants[n], err = vd.compile(); err != nil {
+			return nil, fmt.Errorf("profile %s: hello.variant.%s: %w", name, n, err)
+		}
+	}
+	p.maxVersion = p.spec.maxVersion()
+	if d.Behaviour == "" {
+		return nil, fmt.Errorf("profile %s: behaviour is missing: name one of %s", name, strings.Join(names("data/behaviour"), ", "))
+	}
+	if p.behaviour, err = lookupBehaviour(d.Behaviour); err != nil {
+		return nil, fmt.Errorf("profile %s: %w", name, err)
+	}
+	return p, p.checkVariants()
+}
+
+// checkVariants makes sure that whatever the behaviour asks for can be built.
+func (p *Profile) checkVariants() error {
+	want := []string{p.behaviour.Retry.Variant}
+	if p.behaviour.Fallback.WeakInFallback || len(p.behaviour.Fallback.WeakFirst) > 0 {
+		want = append(want, variantRC4)
+	}
+	for _, s := range p.behaviour.Fallback.Steps {
+		want = append(want, s.Variant)
+	}
+	for _, v := range want {
+		if v != "" && p.variants[v] == nil {
+			return fmt.Errorf("profile %s: behaviour %s sends the variant %q, and hello.variant.%s is missing", p.Name, p.behaviour.Name, v, v)
+		}
+	}
+	return nil
+}
+
+// maxVersion is the highest version on offer that is not a draft.
+func (s *spec) maxVersion() wire.Version {
+	for _, e := range s.exts {
+		if e.typ == wire.ExtSupportedVersions {
+			var best wire.Version
+			for i := 1; i+1 < len(e.data); i += 2 {
+				if v := wire.Version(uint16(e.data[i])<<8 | uint16(e.data[i+1])); v <= wire.TLS13 {
+					best = max(best, v)
+				}
+			}
+			return best
+		}
+	}
+	return s.version
+}
+
+var behaviours sync.Map // name -> *behaviour; a cache, filled on demand
+
+func lookupBehaviour(name string) (*behaviour, error) {
+	if b, ok := behaviours.Load(name); ok {
+		return b.(*behaviour), nil
+	}
+	tables, err := readBehaviour(name, 0)
+	if err != nil {
+		return nil, err
+	}
+	merged, err := toml.Marshal(tables)
+	if err != nil {
+		return nil, fmt.Errorf("behaviour %s: %w", name, err)
+	}
+	b := new(behaviour)
+	if err := decode(merged, b); err != nil {
+		return nil, fmt.Errorf("behaviour %s: %w", name, err)
+	}
+	b.Name = name
+	if err := b.prepare(); err != nil {
+		return nil, err
+	}
+	actual, _ := behaviours.LoadOrStore(name, b)
+	return actual.(*behaviour), nil
+}
+
+// readBehaviour gives the tables of a behaviour over those of the one it starts from: a table is merged
+// key by key, everything else is replaced.
+func readBehaviour(name string, depth int) (map[string]any, error) {
+	raw, err := data.ReadFile(path.Join("data/behaviour", name+".toml"))
+	if err != nil {
+		return nil, fmt.Errorf("no behaviour %q%s", name, suggest(name, names("data/behaviour")))
+	}
+	if depth > 8 {
+		return nil, fmt.Errorf("behaviour %s: more than eight behaviours stand on each other", name)
+	}
+	var own map[string]any
+	if err := toml.Unmarshal(raw, &own); err != nil {
+		return nil, fmt.Errorf("behaviour %s: %w", name, err)
+	}
+	like, _ := own["like"].(string)
+	if like == "" {
+		return own, nil
+	}
+	base, err := readBehaviour(like, depth+1)
+	if err != nil {
+		return nil, fmt.Errorf("behaviour %s: %w", name, err)
+	}
+	merge(base, own)
+	return base, nil
+}
+
+func merge(base, over map[string]any) {
+	for k, v := range over {
+		b, ok1 := base[k].(map[string]any)
+		o, ok2 := v.(map[string]any)
+		if ok1 && ok2 {
+			merge(b, o)
+		} else {
+			base[k] = v
+		}
+	}
+}
+
+// decode reads TOML and refuses keys that v does not have.
+func decode(raw []byte, v any) error {
+	md, err := toml.NewDecoder(bytes.NewReader(raw)).Decode(v)
+	if err != nil {
+		return err
+	}
+	if u := md.Undecoded(); len(u) > 0 {
+		return fmt.Errorf("unknown key %q", u[0].String())
+	}
+	return nil
+}
+
+// suggest names the entry of known that is nearest to name.
+func suggest(name string, known []string) string {
+	best, score := "", 1<<30
+	for _, k := range known {
+		if d := editDistance(name, k); d < score {
+			best, score = k, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %q?", best)
+}
+
+// editDistance counts the insertions, deletions and replacements that lead from a to b.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		prev := row[0]
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			prev, row[j] = row[j], min(row[j]+1, row[j-1]+1, prev+cost)
+		}
+	}
+	return row[len(b)]
+}
