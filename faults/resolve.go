@@ -36,7 +36,7 @@ func Validate(r Rule) error {
 
 // bad is an error about one key: fault "x": key = value: why.
 func (r *Rule) bad(key string, value any, format string, args ...any) error {
-	return fmt.Errorf("fault %q: %s = %#v: %s", r.Name, key, value, fmt.Sprintf(format, args...))
+	return &RuleError{r.Name, key, value, fmt.Sprintf(format, args...)}
 }
 
 func (r *Rule) checkWords() error {

@@ -1,0 +1,44 @@
+# tlsurge: everything a person or a machine does with this repository. `make` alone prints this help.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+BIN := bin/tlsurge
+GO ?= go
+SRC := $(shell find cmd harness faults profiles results -name '*.go' -o -name '*.toml' -o -name '*.conf' 2>/dev/null) go.mod go.sum
+
+help: ## print this help
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+build: $(BIN) ## build bin/tlsurge
+
+$(BIN): $(SRC)
+	$(GO) build -trimpath -o $@ ./cmd/tlsurge
+
+demo: $(BIN) ## reproduce January 2015 on the bundled fleet (under 90 s, no root, loopback only)
+	$(BIN) run january-2015
+
+test: ## the whole suite: unit, law, golden, fuzz seeds, command line, interop (absent peers skip unless TLSURGE_REQUIRE names them)
+	$(GO) test ./...
+
+race: ## the suite under the race detector
+	$(GO) test -race -short ./...
+
+FUZZTIME ?= 60s
+fuzz: ## every fuzz target for FUZZTIME (60s) each
+	@set -e; for pkg in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg; done; done
+
+interop: ## handshakes with OpenSSL, GnuTLS, NSS, nginx, HAProxy, curl (Debian packages)
+	TLSURGE_REQUIRE=$${TLSURGE_REQUIRE:-openssl,nginx,haproxy,gnutls,nss,curl} $(GO) test ./harness/interop/...
+
+peak: $(BIN) ## the thread's peak: 3 edges x 13,000 established connections
+	$(BIN) run peak-39k
+
+golden: ## rewrite golden files; read the diff
+	$(GO) test ./... -rewrite
+
+check: ## gofmt and vet
+	@test -z "$$(gofmt -l cmd harness faults profiles results)" || { gofmt -l cmd harness faults profiles results; exit 1; }
+	$(GO) vet ./...
+
+.PHONY: help build demo test race fuzz interop peak golden check

@@ -1,0 +1,407 @@
+package scenario
+
+import (
+	"fmt"
+	"net/netip"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"tlsurge/faults"
+	"tlsurge/faults/stage"
+	"tlsurge/harness/proxy/stack"
+	"tlsurge/profiles"
+)
+
+// defaults is the scenario before anything is read.
+func defaults() *Scenario {
+	return &Scenario{
+		Seed:  1,
+		Run:   Run{Netns: "auto", Sample: 0.01},
+		Fleet: Fleet{Edges: 3, Edge: "bundled", Stack: "openssl-1.0.1j", Config: "builtin:fl-ssl.conf", Key: "rsa-2048", ServerName: "www.example.test", Balancer: "bundled"},
+		Load: Traffic{Model: "open", Connections: 100, Duration: Duration(10 * time.Second), Ramp: Duration(2 * time.Second), Arrivals: "poisson",
+			FirstAlone: true, Spare: true},
+	}
+}
+
+// fillElementDefaults puts the defaults of list elements into the tree, where a Go zero would mean
+// something else.
+func fillElementDefaults(tree map[string]any) {
+	each := func(list string, defaults map[string]any) {
+		items, _ := tree[list].([]map[string]any)
+		for _, item := range items {
+			for k, v := range defaults {
+				if _, ok := item[k]; !ok {
+					item[k] = v
+				}
+			}
+		}
+	}
+	if load, ok := tree["load"].(map[string]any); ok {
+		urls, _ := load["urls"].([]map[string]any)
+		for _, u := range urls {
+			for k, v := range map[string]any{"weight": 1.0, "method": "GET"} {
+				if _, ok := u[k]; !ok {
+					u[k] = v
+				}
+			}
+		}
+	}
+	each("faults", map[string]any{"engine": "auto", "probability": 1.0, "per": "attempt"})
+	each("browsers", map[string]any{"share": 1.0})
+}
+
+// check refuses what cannot work and resolves faults and phases.
+func (s *Scenario) check(d *decoder, o Overrides) error {
+	for _, f := range []func(*decoder) error{s.checkTop, s.checkFleet, s.checkLoad, s.checkBrowsers, s.checkFaults, s.checkPhases} {
+		if err := f(d); err != nil {
+			return err
+		}
+	}
+	return s.checkTarget(d, o)
+}
+
+// oneOf refuses a word that is not in the list.
+func oneOf(d *decoder, path []string, word string, allowed ...string) error {
+	for _, a := range allowed {
+		if word == a {
+			return nil
+		}
+	}
+	return d.fail(path, "%q is not known%s", word, Suggest(word, allowed))
+}
+
+func between[T int | int64 | float64](d *decoder, path []string, v, lo, hi T) error {
+	if v < lo || v > hi {
+		return d.fail(path, "%v is out of range; allowed: %v to %v", v, lo, hi)
+	}
+	return nil
+}
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Scenario) checkTop(d *decoder) error {
+	if s.Name == "" || strings.ContainsAny(s.Name, "/ \t\n") {
+		return d.fail([]string{"name"}, "want a name without spaces and slashes; it is part of the run directory's name")
+	}
+	if len(s.Kernel) > 0 {
+		s.Run.Netns = "own" // the caller's kernel settings are not ours to turn
+	}
+	return firstError(
+		oneOf(d, []string{"run", "netns"}, s.Run.Netns, "auto", "own", "caller"),
+		between(d, []string{"run", "agents"}, s.Run.Agents, 0, 256),
+		between(d, []string{"run", "sample"}, s.Run.Sample, 0, 1),
+	)
+}
+
+func (s *Scenario) checkFleet(d *decoder) error {
+	f := &s.Fleet
+	if !hostName(f.ServerName) {
+		return d.fail([]string{"fleet", "server_name"}, "%q is not a host name", f.ServerName)
+	}
+	return firstError(
+		between(d, []string{"fleet", "edges"}, f.Edges, 1, 64),
+		between(d, []string{"fleet", "port"}, f.Port, 0, 65535),
+		oneOf(d, []string{"fleet", "edge"}, f.Edge, "bundled", "nginx"),
+		oneOf(d, []string{"fleet", "stack"}, f.Stack, stack.Names()...),
+		oneOf(d, []string{"fleet", "key"}, f.Key, "rsa-2048", "ecdsa-p256"),
+		oneOf(d, []string{"fleet", "balancer"}, f.Balancer, "bundled", "haproxy", "none"),
+	)
+}
+
+func (s *Scenario) checkLoad(d *decoder) error {
+	l := &s.Load
+	at := func(k string) []string { return []string{"load", k} }
+	if l.Duration <= 0 || time.Duration(l.Duration) > 24*time.Hour {
+		return d.fail(at("duration"), "%v is out of range; allowed: above 0 to 24h", time.Duration(l.Duration))
+	}
+	if l.Lifetime.Max > 0 && l.Lifetime.Min < 100*time.Millisecond {
+		return d.fail(at("lifetime"), "a browser stays at least 100ms")
+	}
+	return firstError(
+		oneOf(d, at("model"), l.Model, "open", "closed", "idle", "handshake", "resume"),
+		oneOf(d, at("arrivals"), l.Arrivals, "constant", "poisson"),
+		between(d, at("connections"), l.Connections, 1, 1_000_000),
+		between(d, at("request_rate"), l.RequestRate, 0, 1_000_000),
+		between(d, at("per_browser"), l.PerBrowser, 0, 64),
+		between(d, at("slow"), l.Slow, 0, 1),
+		between(d, at("read_rate"), l.ReadRate, 0, 1<<30),
+		between(d, at("page.resources"), l.Page.Resources, 0, 1000),
+		s.checkShape(d), s.checkURLs(d),
+	)
+}
+
+func (s *Scenario) checkShape(d *decoder) error {
+	sh, at := s.Load.Shape, func(k string) []string { return []string{"load", "shape", k} }
+	if (s.Load.Model == "handshake" || s.Load.Model == "resume") && s.Load.RequestRate <= 0 && sh == nil {
+		return d.fail([]string{"load", "request_rate"}, "the model %q needs a rate of handshakes per second", s.Load.Model)
+	}
+	if sh == nil {
+		return nil
+	}
+	if err := oneOf(d, at("kind"), sh.Kind, "ramp", "steps", "sine", "spike", "file"); err != nil {
+		return err
+	}
+	switch {
+	case sh.Kind == "steps" && len(sh.Rates) == 0:
+		return d.fail(at("rates"), "steps need rates, as [100, 200, 400]")
+	case (sh.Kind == "ramp" || sh.Kind == "steps" || sh.Kind == "spike") && sh.Over <= 0:
+		return d.fail(at("over"), "%s needs a time above 0", sh.Kind)
+	case sh.Kind == "sine" && (sh.Period <= 0 || sh.Swing < 0 || sh.Swing > s.Load.RequestRate):
+		return d.fail(at("swing"), "a sine needs a period above 0 and a swing of 0 to request_rate (%v)", s.Load.RequestRate)
+	case sh.Kind == "file" && sh.File == "":
+		return d.fail(at("file"), "file needs the name of a file of timestamps")
+	}
+	for _, r := range append([]float64{sh.To}, sh.Rates...) {
+		if err := between(d, at("rates"), r, 0, 1_000_000); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Scenario) checkURLs(d *decoder) error {
+	for i, u := range s.Load.URLs {
+		at := func(k string) []string { return []string{"load", fmt.Sprintf("urls[%d]", i), k} }
+		if err := oneOf(d, at("method"), u.Method, "GET", "HEAD", "POST"); err != nil {
+			return err
+		}
+		switch {
+		case !strings.HasPrefix(u.Path, "/") || strings.ContainsAny(u.Path, " \r\n"):
+			return d.fail(at("path"), "%q: want a path that begins with a slash, without spaces", u.Path)
+		case u.Weight <= 0:
+			return d.fail(at("weight"), "%v: want a weight above 0", u.Weight)
+		case u.Body > 0 && u.Method != "POST":
+			return d.fail(at("body_bytes"), "a body needs method = \"POST\"")
+		case u.Body < 0 || u.Body > 400<<20:
+			return d.fail(at("body_bytes"), "%d is out of range; allowed: 0 to %d", u.Body, 400<<20)
+		}
+		for k, v := range u.Headers {
+			if strings.ContainsAny(k+v, "\r\n") || strings.ContainsAny(k, ": ") || k == "" {
+				return d.fail(at("headers"), "%q: not a header", k)
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Scenario) checkBrowsers(d *decoder) error {
+	if s.Mix != "" {
+		if len(s.Browsers) > 0 {
+			return d.fail([]string{"mix"}, "give either mix or [[browsers]], not both")
+		}
+		mix, err := profiles.LookupMix(s.Mix)
+		if err != nil {
+			return d.fail([]string{"mix"}, "%v", err)
+		}
+		for _, e := range mix.Entries {
+			s.Browsers = append(s.Browsers, Browser{Profile: e.Profile, Share: e.Share, Returning: e.Returning})
+		}
+		s.Mix = ""
+	}
+	if len(s.Browsers) == 0 {
+		return d.fail([]string{"browsers"}, "no browser: add [[browsers]] with a profile, or mix = \"january-2015\"")
+	}
+	seen := map[string]bool{}
+	for i, b := range s.Browsers {
+		at := fmt.Sprintf("browsers[%d]", i)
+		if seen[b.Profile] {
+			return d.fail([]string{at, "profile"}, "%q stands twice; add the shares up", b.Profile)
+		}
+		seen[b.Profile] = true
+		if _, err := FindProfile(b.Profile); err != nil {
+			return d.fail([]string{at, "profile"}, "%v", err)
+		}
+		if b.Share <= 0 || b.Share > 1e9 {
+			return d.fail([]string{at, "share"}, "%v is out of range; want a weight above 0", b.Share)
+		}
+		if err := between(d, []string{at, "returning"}, b.Returning, 0, 1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// FindProfile looks up a built-in profile, or reads a TOML file where the name ends in .toml.
+func FindProfile(name string) (*profiles.Profile, error) {
+	if strings.HasSuffix(name, ".toml") {
+		return profiles.LoadFile(name)
+	}
+	return profiles.Lookup(name)
+}
+
+func (s *Scenario) checkFaults(d *decoder) error {
+	seen := map[string]bool{}
+	for i := range s.Faults {
+		f := &s.Faults[i]
+		at := fmt.Sprintf("faults[%d]", i)
+		if f.Name == "" || seen[f.Name] {
+			return d.fail([]string{at, "name"}, "want a name of its own, seen: %q", f.Name)
+		}
+		seen[f.Name] = true
+		rule, key, err := f.resolve(i)
+		if err != nil {
+			return d.fail([]string{at, key}, "%v", err)
+		}
+		f.Rule = rule
+	}
+	return nil
+}
+
+// resolve turns words into a rule; key is where an error stands.
+func (f *Fault) resolve(index int) (r faults.Rule, key string, err error) {
+	r = faults.Rule{Name: f.Name, Index: index, Engine: faults.Engine(f.Engine), Action: faults.Action(f.Action),
+		Probability: f.Probability, Times: f.Times, Limit: f.Limit,
+		From: time.Duration(f.From), Until: time.Duration(f.Until), Duration: time.Duration(f.Duration),
+		Jitter: time.Duration(f.Jitter), Bytes: f.Bytes, Rate: f.Rate, Max: f.Max,
+		Part: faults.Part(f.Part), Ramp: time.Duration(f.Ramp), Burst: f.Burst, Model: f.Model,
+		Who: faults.Selector{Profile: f.Who.Profile, Edge: f.Who.Edge, Address: f.Who.Address,
+			Attempt: f.Who.Attempt, Connection: f.Who.Connection, Kind: f.Who.Kind}}
+	if f.At != "" {
+		st, ok := stage.Parse(f.At)
+		if !ok {
+			return r, "at", fmt.Errorf("%q is not a stage%s", f.At, Suggest(f.At, stageWords()))
+		}
+		r.At = st
+	}
+	switch f.Direction {
+	case "":
+	case stage.ClientToServer.String():
+		r.Direction = stage.ClientToServer
+	case stage.ServerToClient.String():
+		r.Direction = stage.ServerToClient
+	default:
+		return r, "direction", fmt.Errorf("%q is not known; allowed: client-to-server, server-to-client", f.Direction)
+	}
+	switch f.Per {
+	case "attempt":
+	case "packet":
+		r.PerPacket = true
+	default:
+		return r, "per", fmt.Errorf("%q is not known; allowed: attempt, packet", f.Per)
+	}
+	resolved, err := faults.Resolve(r)
+	if err != nil {
+		return r, faults.ErrorKey(err), err
+	}
+	return resolved, "", nil
+}
+
+func stageWords() (words []string) {
+	for st := stage.Syn; st <= stage.Idle; st++ {
+		words = append(words, st.String())
+	}
+	return words
+}
+
+// checkPhases gives a scenario without acts one, and resolves the rules in force in each.
+func (s *Scenario) checkPhases(d *decoder) error {
+	if len(s.Phases) == 0 {
+		s.Phases = []Phase{{Name: "run", Duration: s.Load.Duration}}
+	}
+	seen := map[string]bool{}
+	for i := range s.Phases {
+		p := &s.Phases[i]
+		at := fmt.Sprintf("phases[%d]", i)
+		if p.Name == "" || seen[p.Name] {
+			return d.fail([]string{at, "name"}, "want a name of its own, seen: %q", p.Name)
+		}
+		seen[p.Name] = true
+		if p.Duration <= 0 || time.Duration(p.Duration) > 24*time.Hour {
+			return d.fail([]string{at, "duration"}, "%v is out of range; allowed: above 0 to 24h", time.Duration(p.Duration))
+		}
+		for _, k := range p.Keep {
+			if err := oneOf(d, []string{at, "keep"}, k, "browsers", "fleet"); err != nil {
+				return err
+			}
+		}
+		if p.Fleet.Stack != "" {
+			if err := oneOf(d, []string{at, "fleet", "stack"}, p.Fleet.Stack, stack.Names()...); err != nil {
+				return err
+			}
+		}
+		if err := s.rulesOf(p, d, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Scenario) rulesOf(p *Phase, d *decoder, at string) error {
+	byName := map[string]faults.Rule{}
+	var names []string
+	for _, f := range s.Faults {
+		byName[f.Name] = f.Rule
+		names = append(names, f.Name)
+	}
+	if p.Faults == nil {
+		p.Faults = names
+	}
+	for _, name := range p.Faults {
+		r, ok := byName[name]
+		if !ok {
+			return d.fail([]string{at, "faults"}, "no fault %q%s", name, Suggest(name, names))
+		}
+		p.Rules = append(p.Rules, r)
+	}
+	sort.SliceStable(p.Rules, func(i, j int) bool { return p.Rules[i].Index < p.Rules[j].Index })
+	return nil
+}
+
+// checkTarget refuses load on anything but loopback that file and command line do not both name.
+func (s *Scenario) checkTarget(d *decoder, o Overrides) error {
+	if s.Target == nil {
+		return nil
+	}
+	if len(s.Target.Addresses) == 0 {
+		return d.fail([]string{"target", "addresses"}, "no address; want host:port")
+	}
+	if !hostName(s.Target.ServerName) {
+		return d.fail([]string{"target", "server_name"}, "want the host name for SNI, Host and the certificate, seen: %q", s.Target.ServerName)
+	}
+	for _, a := range s.Target.Addresses {
+		ap, err := netip.ParseAddrPort(a)
+		if err != nil {
+			return d.fail([]string{"target", "addresses"}, "%q: want an IP address and port, as \"127.0.0.1:8443\"", a)
+		}
+		if ap.Addr().IsLoopback() {
+			continue
+		}
+		host := ap.Addr().String()
+		if !contains(s.AuthorisedTargets, host) || !contains(o.Authorise, host) {
+			return d.fail([]string{"target", "addresses"}, "%s is not loopback: load goes there only if authorised_targets lists %q and the command line says --authorise %s", a, host, host)
+		}
+	}
+	return nil
+}
+
+func contains(list []string, word string) bool {
+	for _, w := range list {
+		if w == word {
+			return true
+		}
+	}
+	return false
+}
+
+// hostName accepts letters, digits, hyphens and dots, as SNI does (RFC 6066 §3, Server Name Indication).
+func hostName(s string) bool {
+	if s == "" || len(s) > 253 || strings.HasPrefix(s, ".") {
+		return false
+	}
+	for _, c := range s {
+		if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._", c) {
+			return false
+		}
+	}
+	_, err := strconv.Atoi(strings.ReplaceAll(s, ".", ""))
+	return err != nil
+}

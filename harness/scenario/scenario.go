@@ -1,0 +1,229 @@
+// Package scenario is the configuration of a run: one TOML file and the command line's overrides become
+// one validated Scenario. Nothing later reads flags or the environment.
+//
+// It opens no socket and starts nothing. Every refusal is an *Error that names the file, the line, the
+// key, what was seen and what is allowed.
+package scenario
+
+import (
+	"time"
+
+	"tlsurge/faults"
+)
+
+// Scenario is one run, validated and with its defaults filled in. Field comments give meaning, unit,
+// default and range; the TOML keys are the tags.
+type Scenario struct {
+	Name        string `toml:"name"`
+	Description string `toml:"description,omitempty"`
+	// Seed decides who is which browser, which edge DNS gives and who is hit by which fault.
+	Seed uint64 `toml:"seed"`
+
+	Run    Run     `toml:"run"`
+	Fleet  Fleet   `toml:"fleet,omitempty"`
+	Target *Target `toml:"target,omitempty"`
+	// AuthorisedTargets lists hosts beyond loopback that may be sent load; the command line has to
+	// repeat each with --authorise.
+	AuthorisedTargets []string `toml:"authorised_targets,omitempty"`
+
+	Load     Traffic   `toml:"load"`
+	Mix      string    `toml:"mix,omitempty"` // a named population instead of [[browsers]]
+	Browsers []Browser `toml:"browsers,omitempty"`
+	Faults   []Fault   `toml:"faults,omitempty"`
+	Phases   []Phase   `toml:"phases,omitempty"`
+
+	// Kernel sets network sysctls (names below net.ipv4 or net.core) in the run's own network namespace.
+	Kernel     map[string]string `toml:"kernel,omitempty"`
+	Thresholds map[string]string `toml:"thresholds,omitempty"` // path in run.json -> condition
+	Tags       map[string]string `toml:"tags,omitempty"`
+}
+
+// Run is how the program itself runs.
+type Run struct {
+	// Netns: "auto" keeps the caller's network namespace where it has CAP_NET_ADMIN, else makes one;
+	// "own" always makes one; "caller" never does.
+	Netns string `toml:"netns"`
+	// Agents is the number of load processes; 0 asks for as many as files and cores want.
+	Agents int `toml:"agents"`
+	// Sample is the share of successful attempts kept in outcomes.jsonl, 0..1.
+	Sample float64 `toml:"sample"`
+}
+
+// Fleet is the bundled system under test.
+type Fleet struct {
+	Edges      int               `toml:"edges"`       // 1..64; behind round-robin DNS
+	Edge       string            `toml:"edge"`        // bundled, nginx, haproxy
+	Stack      string            `toml:"stack"`       // openssl-0.9.8zc, …: TLS personality of the bundled edge
+	Config     string            `toml:"config"`      // builtin:NAME or a file in nginx's syntax
+	Set        map[string]string `toml:"set"`         // directive overrides, named in the report
+	Port       int               `toml:"port"`        // 0: a free one
+	Key        string            `toml:"key"`         // rsa-2048, ecdsa-p256: the leaf's key
+	ServerName string            `toml:"server_name"` // SNI, Host and the certificate's name
+	Balancer   string            `toml:"balancer"`    // bundled, haproxy, none
+}
+
+// Target is a server that is not ours, instead of a fleet.
+type Target struct {
+	Addresses  []string `toml:"addresses"` // host:port; each browser gets the list rotated
+	ServerName string   `toml:"server_name"`
+	CA         string   `toml:"ca,omitempty"`       // PEM file that signs the target's certificate
+	Insecure   bool     `toml:"insecure,omitempty"` // do not verify the certificate
+}
+
+// Traffic is the load: who comes how fast, and what they ask for.
+type Traffic struct {
+	// Model: "open" holds connections and sends requests at a rate that does not wait for answers;
+	// "closed" has browsers load pages, think, and load the next; "idle" holds and does not use;
+	// "handshake" and "resume" connect, complete the handshake and close, at the request rate.
+	Model       string   `toml:"model"`
+	Connections int      `toml:"connections"` // keepalive connections held, 1..1,000,000
+	Duration    Duration `toml:"duration"`    // of a run without phases
+	Ramp        Duration `toml:"ramp"`        // time over which the browsers come; "0s" is a storm
+	// RequestRate is requests/s over all connections (handshakes/s for the models "handshake" and
+	// "resume"); 0: page loads only. Shape lets it vary.
+	RequestRate float64 `toml:"request_rate"`
+	Shape       *Shape  `toml:"shape,omitempty"`
+	Arrivals    string  `toml:"arrivals"` // constant, poisson: spacing of starts and requests
+	// Lifetime is how long a browser stays: "65s" or "15s..65s"; the next one then takes its place.
+	// Absent: to the end of the phase.
+	Lifetime   DurationRange `toml:"lifetime,omitempty"`
+	PerBrowser int           `toml:"per_browser"` // connections of one browser; 0: as many as its profile opens to one host
+	// FirstAlone: a browser's first connection ends (served or given up) before it opens others. With
+	// false they open at once, as some browsers do, and per-attempt outcomes depend on timing.
+	FirstAlone bool `toml:"first_alone"`
+	// Spare: connections beyond the first are opened ahead of need and held; with false each is opened
+	// for a request.
+	Spare  bool     `toml:"spare"`
+	Reload Duration `toml:"reload,omitempty"` // a user who was shown an error tries again after this; absent: leaves
+	ALPN   []string `toml:"alpn,omitempty"`   // overrides the profiles' offers; the hello then differs
+
+	URLs     []URL      `toml:"urls,omitempty"` // drawn by weight; none: GET /
+	Page     Page       `toml:"page,omitempty"` // model "closed"
+	StormAt  []Duration `toml:"storm_at,omitempty"`
+	ReadRate int        `toml:"read_rate,omitempty"` // slow clients read answers at so many bytes/s
+	Slow     float64    `toml:"slow,omitempty"`      // share of browsers that are slow, 0..1
+}
+
+// Shape is how the request rate varies; request_rate is where it starts, or its mean.
+type Shape struct {
+	Kind   string    `toml:"kind"`             // ramp, steps, sine, spike, file
+	To     float64   `toml:"to,omitempty"`     // ramp: the rate at its end; spike: the rate at its top
+	Over   Duration  `toml:"over,omitempty"`   // ramp: how long; steps: how long each; spike: how long
+	Rates  []float64 `toml:"rates,omitempty"`  // steps
+	Swing  float64   `toml:"swing,omitempty"`  // sine: requests/s around request_rate
+	Period Duration  `toml:"period,omitempty"` // sine
+	At     Duration  `toml:"at,omitempty"`     // spike: when
+	File   string    `toml:"file,omitempty"`   // file: one arrival a line, seconds or RFC 3339
+}
+
+// Page is a page of the closed model.
+type Page struct {
+	Resources int           `toml:"resources,omitempty"` // beside the page itself
+	Think     DurationRange `toml:"think,omitempty"`     // between pages
+}
+
+// URL is one kind of request.
+type URL struct {
+	Weight  float64           `toml:"weight"`
+	Method  string            `toml:"method"`
+	Path    string            `toml:"path"`
+	Headers map[string]string `toml:"headers,omitempty"`
+	Body    int               `toml:"body_bytes,omitempty"` // POST: a body of so many bytes
+	Check   Check             `toml:"check,omitempty"`
+}
+
+// Check is what an answer must be to count as good. An answer of 500 or above fails without one.
+type Check struct {
+	Status   int    `toml:"status,omitempty"`
+	Contains string `toml:"contains,omitempty"`
+	Bytes    int64  `toml:"bytes,omitempty"`
+}
+
+// Browser is one entry of the mix.
+type Browser struct {
+	Profile   string  `toml:"profile"` // a built-in name or a TOML file
+	Share     float64 `toml:"share"`   // weight, > 0
+	Returning float64 `toml:"returning"`
+}
+
+// Who selects the attempts a fault may hit.
+type Who struct {
+	Profile    string `toml:"profile,omitempty"`
+	Edge       string `toml:"edge,omitempty"`
+	Address    string `toml:"address,omitempty"`
+	Attempt    int    `toml:"attempt,omitempty"`
+	Connection int    `toml:"connection,omitempty"`
+	Kind       string `toml:"kind,omitempty"`
+}
+
+// Fault is a rule as it is written; Rule is what it resolves to.
+type Fault struct {
+	Name        string   `toml:"name"`
+	Engine      string   `toml:"engine"`
+	At          string   `toml:"at,omitempty"`
+	Direction   string   `toml:"direction,omitempty"`
+	Who         Who      `toml:"who,omitempty"`
+	Action      string   `toml:"action"`
+	Probability float64  `toml:"probability"`
+	Per         string   `toml:"per"`
+	Times       int      `toml:"times,omitempty"`
+	Limit       int      `toml:"limit,omitempty"`
+	From        Duration `toml:"from,omitempty"`
+	Until       Duration `toml:"until,omitempty"`
+
+	Duration Duration `toml:"duration,omitempty"`
+	Jitter   Duration `toml:"jitter,omitempty"`
+	Bytes    int      `toml:"bytes,omitempty"`
+	Rate     int64    `toml:"rate,omitempty"`
+	Max      int      `toml:"max,omitempty"`
+	Part     string   `toml:"part,omitempty"`
+	Ramp     Duration `toml:"ramp,omitempty"`
+	Burst    float64  `toml:"burst,omitempty"`
+	Model    string   `toml:"model,omitempty"`
+
+	Rule faults.Rule `toml:"-"`
+}
+
+// Phase is one act. Fields left out keep the scenario's own.
+type Phase struct {
+	Name     string     `toml:"name"`
+	Duration Duration   `toml:"duration"`
+	Fleet    PhaseFleet `toml:"fleet,omitempty"`
+	Faults   []string   `toml:"faults"` // names of rules in force; absent: all
+	// Keep: "browsers" carries memory and sessions over from the act before; "fleet" keeps the edges.
+	Keep []string `toml:"keep,omitempty"`
+
+	// Rules are the resolved rules in force, in the scenario's order.
+	Rules []faults.Rule `toml:"-"`
+}
+
+// PhaseFleet is what an act changes about the fleet.
+type PhaseFleet struct {
+	Stack string            `toml:"stack,omitempty"`
+	Set   map[string]string `toml:"set,omitempty"`
+}
+
+// Duration is a time.Duration written as "1m30s".
+type Duration time.Duration
+
+// DurationRange is "65s" or "15s..65s"; zero is absent.
+type DurationRange struct{ Min, Max time.Duration }
+
+// Total is the length of all acts.
+func (s *Scenario) Total() time.Duration {
+	var d time.Duration
+	for _, p := range s.Phases {
+		d += time.Duration(p.Duration)
+	}
+	return d
+}
+
+// Keeps says whether the act carries what over from the one before.
+func (p *Phase) Keeps(what string) bool {
+	for _, k := range p.Keep {
+		if k == what {
+			return true
+		}
+	}
+	return false
+}
