@@ -23,11 +23,11 @@ const (
 // runFiles are the open files of RUNDIR. The .jsonl files grow while the run lasts, and are written
 // anew, joined and sorted, at its end.
 type runFiles struct {
-	dir                string
-	outcomes, firings  *lineFile
-	hlogFile           *os.File
-	hlogBuffer         *bufio.Writer
-	hlog               *hist.LogWriter
+	dir               string
+	outcomes, firings *lineFile
+	hlogFile          *os.File
+	hlogBuffer        *bufio.Writer
+	hlog              *hist.LogWriter
 }
 
 // lineFile is a file of one JSON value per line.

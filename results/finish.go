@@ -117,7 +117,7 @@ func (c *Collector) totals(run *Run, at time.Time) {
 		run.Phases = append(run.Phases, Phase{
 			Name: p.Name, StartedNs: p.start.Sub(c.cfg.Started).Nanoseconds(), DurationNs: end.Sub(p.start).Nanoseconds(),
 			Stack: p.Stack, About: p.About, Target: p.Target, Peak: p.peak,
-			Latency: latencyTable(p.latency()),
+			Latency: latencyTable(p.written),
 		})
 		run.Connections.PeakEstablished = max(run.Connections.PeakEstablished, p.peak)
 		run.Connections.OpenAtEnd += pt.Established
@@ -143,12 +143,11 @@ func (p *phaseState) openNow() int64 {
 	return n
 }
 
-// latencies merges the phases' histograms, each once.
+// latencies merges the phases' histograms, each once, as the tick before has merged the agents'.
 func (c *Collector) latencies(run *Run) {
 	all := newPhaseLatency()
 	for _, p := range c.phases {
-		l := p.latency()
-		all.merge(l.byName, l.lag)
+		all.merge(p.written.byName, p.written.lag)
 	}
 	run.Latency = latencyTable(all)
 	run.ScheduleLag = Lag{P99Ns: all.lag.Quantile(0.99), MaxNs: all.lag.Max()}

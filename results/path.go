@@ -241,9 +241,14 @@ func filterable(t reflect.Type) bool {
 
 // unit is what the number at the end measures.
 func (p *path) unit() string {
-	switch {
-	case p.rate:
+	if p.rate {
 		return "share"
+	}
+	return p.leafUnit()
+}
+
+func (p *path) leafUnit() string {
+	switch {
 	case strings.HasSuffix(p.leaf, "_ns"):
 		return "ns"
 	case strings.HasSuffix(p.leaf, "_bytes"):
@@ -256,7 +261,7 @@ func (p *path) unit() string {
 
 // adds tells whether rows are added up; otherwise the greatest counts.
 func (p *path) adds() bool {
-	return p.unit() == "count" && !strings.HasPrefix(p.leaf, "peak_") || p.leaf == "cpu_ns"
+	return p.leafUnit() == "count" && !strings.HasPrefix(p.leaf, "peak_") || p.leaf == "cpu_ns"
 }
 
 // grows tells whether the number can only become greater while the run goes on.

@@ -26,7 +26,7 @@ func (c *Collector) tick(now time.Time) {
 		t := p.totals()
 		p.peak = max(p.peak, t.Established)
 		c.notePeaks(p)
-		if !p.end.IsZero() && p.writtenTo.After(p.end) && !p.news() {
+		if !p.end.IsZero() && !p.writtenTo.Before(p.end) && !p.news() {
 			continue
 		}
 		merged := p.latency()
