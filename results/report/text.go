@@ -286,7 +286,7 @@ func (t *text) faults(a act) {
 		t.line("%s  none armed", t.in(bold, "Faults"))
 		return
 	}
-	t.line("%s%s", t.in(bold, padRight("Faults", 28)), t.in(dim, padRight("what they do", 34)+" struck, of eligible"))
+	t.line("%s%s", t.in(bold, padRight("Faults", 28)), t.in(dim, padRight("what they do", 34)+" struck"))
 	for _, f := range a.faults {
 		what := fmt.Sprintf("%s (%s)", blow(f.Action, f.At), f.Engine)
 		struck := count(f.Fired)
