@@ -12,6 +12,7 @@ import (
 	"tlsurge/faults/stage"
 	"tlsurge/harness/proxy/stack"
 	"tlsurge/profiles"
+	"tlsurge/results"
 )
 
 // defaults is the scenario before anything is read.
@@ -54,7 +55,7 @@ func fillElementDefaults(tree map[string]any) {
 
 // check refuses what cannot work and resolves faults and phases.
 func (s *Scenario) check(d *decoder, o Overrides) error {
-	for _, f := range []func(*decoder) error{s.checkTop, s.checkFleet, s.checkLoad, s.checkBrowsers, s.checkFaults, s.checkPhases} {
+	for _, f := range []func(*decoder) error{s.checkTop, s.checkThresholds, s.checkFleet, s.checkLoad, s.checkBrowsers, s.checkFaults, s.checkPhases} {
 		if err := f(d); err != nil {
 			return err
 		}
@@ -100,6 +101,15 @@ func (s *Scenario) checkTop(d *decoder) error {
 		between(d, []string{"run", "agents"}, s.Run.Agents, 0, 256),
 		between(d, []string{"run", "sample"}, s.Run.Sample, 0, 1),
 	)
+}
+
+func (s *Scenario) checkThresholds(d *decoder) error {
+	for path, condition := range s.Thresholds {
+		if _, err := results.ParseThreshold(path, condition); err != nil {
+			return d.fail([]string{"thresholds", path}, "%v", err)
+		}
+	}
+	return nil
 }
 
 func (s *Scenario) checkFleet(d *decoder) error {

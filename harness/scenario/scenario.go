@@ -187,6 +187,7 @@ type Fault struct {
 // Phase is one act. Fields left out keep the scenario's own.
 type Phase struct {
 	Name     string     `toml:"name"`
+	About    string     `toml:"about,omitempty"` // one sentence for the report
 	Duration Duration   `toml:"duration"`
 	Fleet    PhaseFleet `toml:"fleet,omitempty"`
 	Faults   []string   `toml:"faults"` // names of rules in force; absent: all
