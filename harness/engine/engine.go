@@ -24,6 +24,7 @@ const (
 	EventWarning                        // Alert: a warning alert was received and the connection goes on
 	EventCloseNotify                    // the peer said close_notify
 	EventEarlyRejected                  // client: 0-RTT data was not accepted and must be sent again
+	EventFalseStart                     // client: Send works, the server has not finished yet
 )
 
 // Event is one thing that happened; a value, drained with Conn.Next.
@@ -58,12 +59,29 @@ type Facts struct {
 	Resumed Resumption
 	EMS     bool // extended_master_secret in force
 	EarlyOK bool // 0-RTT accepted
+	EtM     bool // encrypt_then_mac in force
+
+	RenegotiationInfo bool   // the peer knows RFC 5746
+	Heartbeat         bool   // both said heartbeat
+	ClientCert        bool   // a client certificate was presented
+	FalseStart        bool   // data could be sent before the server's Finished
+	ServerName        string // server: what the client asked for
+	Stapled           []byte // client: the OCSP response
+
+	// PassedOver is the first suite that both sides have and that this engine cannot speak (Camellia,
+	// DSS, …): a real server might have taken it. 0 if there was none.
+	PassedOver wire.CipherSuite
+
+	CertCompression wire.CertCompression // TLS 1.3: how the chain was compressed, 0 if it was not
+
+	cbc bool // the suite is CBC
 }
 
 // LocalAlert is an error of our own finding: we refused the peer's bytes and sent Description.
 type LocalAlert struct {
 	Description wire.AlertDescription
 	State       string // the state that refused, as RFC 8446 Appendix A names it
+	Silent      bool   // closed without sending the alert, as some servers do
 	Cause       error  // a sentinel of errors.go, wrapped with what was seen and what was allowed
 }
 

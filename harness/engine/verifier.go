@@ -1,0 +1,128 @@
+package engine
+
+import (
+	"crypto"
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// VerifyPolicy says which handshakes check the peer's chain and handshake signature.
+type VerifyPolicy uint8
+
+const (
+	// VerifyEvery checks the signature of every handshake. The chain is checked once per chain, name
+	// and day, since its answer cannot change within one.
+	VerifyEvery VerifyPolicy = iota
+	// VerifyFirstPerKey checks the first handshake with each server key, and then one in Sample.
+	VerifyFirstPerKey
+)
+
+// Verifier judges certificate chains and remembers its judgement. It is not safe for concurrent use:
+// one loop owns it.
+type Verifier struct {
+	Roots  *x509.CertPool
+	Policy VerifyPolicy
+	Sample int  // VerifyFirstPerKey: one in so many later handshakes is checked too; 0: none
+	Client bool // chains are of clients: no name is checked
+
+	known map[[32]byte]*knownChain
+}
+
+// knownChain is one leaf that was seen. The table is bounded: it is emptied when full.
+type knownChain struct {
+	key       crypto.PublicKey
+	name      string
+	day       int64
+	err       error
+	seen      int
+	validated bool // a signature by this key was checked
+}
+
+const maxKnownChains = 4096
+
+// chain gives the leaf's public key, or the reason why the chain is refused. check says whether this
+// handshake's signature must be verified.
+func (v *Verifier) chain(now time.Time, name string, chain [][]byte) (key crypto.PublicKey, check bool, err error) {
+	if len(chain) == 0 {
+		return nil, false, fmt.Errorf("%w: %w", ErrCertificate, ErrNoCertificate)
+	}
+	if v == nil {
+		key, err = leafKey(chain[0])
+		return key, true, err
+	}
+	d := sha256.New()
+	for _, der := range chain {
+		d.Write(der)
+	}
+	var id [32]byte
+	d.Sum(id[:0])
+	day := now.Unix() / 86400
+	k := v.known[id]
+	if k == nil || k.name != name || k.day != day {
+		k = &knownChain{name: name, day: day}
+		k.key, k.err = v.judge(now, name, chain)
+		if v.known == nil || len(v.known) >= maxKnownChains {
+			v.known = make(map[[32]byte]*knownChain)
+		}
+		v.known[id] = k
+	}
+	if k.err != nil {
+		return nil, false, k.err
+	}
+	check = true
+	if v.Policy == VerifyFirstPerKey && k.validated {
+		k.seen++
+		check = v.Sample > 0 && k.seen%v.Sample == 0
+	}
+	k.validated = true
+	return k.key, check, nil
+}
+
+func (v *Verifier) judge(now time.Time, name string, chain [][]byte) (crypto.PublicKey, error) {
+	certs := make([]*x509.Certificate, len(chain))
+	for i, der := range chain {
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w: certificate %d: %v", ErrCertificate, ErrBadCertificate, i, err)
+		}
+		certs[i] = c
+	}
+	opts := x509.VerifyOptions{Roots: v.Roots, Intermediates: x509.NewCertPool(), CurrentTime: now, DNSName: name}
+	if v.Client {
+		opts.DNSName = ""
+		opts.KeyUsages = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	}
+	for _, c := range certs[1:] {
+		opts.Intermediates.AddCert(c)
+	}
+	if _, err := certs[0].Verify(opts); err != nil {
+		return nil, fmt.Errorf("%w: %w: %v", ErrCertificate, certificateCause(err), err)
+	}
+	return certs[0].PublicKey, nil
+}
+
+func certificateCause(err error) error {
+	var unknown x509.UnknownAuthorityError
+	var invalid x509.CertificateInvalidError
+	var host x509.HostnameError
+	switch {
+	case errors.As(err, &unknown):
+		return ErrUnknownCA
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return ErrCertificateExpired
+	case errors.As(err, &host):
+		return ErrCertificateHostname
+	}
+	return ErrBadCertificate
+}
+
+func leafKey(der []byte) (crypto.PublicKey, error) {
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w: %v", ErrCertificate, ErrBadCertificate, err)
+	}
+	return c.PublicKey, nil
+}
