@@ -12,6 +12,10 @@ import (
 // type: unexpected_message (RFC 8446 §5.4, Record Padding).
 var ErrInnerType = errors.New("protected record holds no content type")
 
+// ErrOuterType is a record in the clear where only application_data may come: unexpected_message
+// (RFC 8446 §5.2, Record Payload Protection: opaque_type is always 23).
+var ErrOuterType = errors.New("unprotected record under TLS 1.3 keys")
+
 // tagSize is the expansion of each AEAD of TLS 1.3; one byte of content type comes on top.
 const tagSize = 16
 
@@ -78,12 +82,15 @@ func (h *Half13) AppendSeal(dst []byte, typ wire.RecordType, _ wire.Version, fra
 // Open removes protection from one TLSCiphertext in place.
 //
 // rec is a whole record, header included: at most 5+16640 bytes (RFC 8446 §5.2). The content aliases
-// rec. It fails with ErrMAC if authentication fails, ErrOverflow if the content exceeds 16384 bytes,
+// rec. It fails with ErrMAC if authentication fails, ErrOuterType if the record is not of type 23, ErrOverflow if the content exceeds 16384 bytes,
 // and ErrInnerType if the inner plaintext is all zeroes. A record that does not authenticate leaves the
 // direction as it was, so a server may try and skip the records of 0-RTT data that it rejected.
 func (h *Half13) Open(rec []byte) (typ wire.RecordType, content []byte, err error) {
 	if len(rec) > wire.RecordHeaderLen+wire.MaxCiphertext13 {
 		return 0, nil, ErrOverflow
+	}
+	if wire.RecordType(rec[0]) != wire.RecordApplicationData {
+		return 0, nil, ErrOuterType
 	}
 	if len(rec) < wire.RecordHeaderLen+tagSize {
 		return 0, nil, ErrMAC

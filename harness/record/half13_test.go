@@ -92,7 +92,8 @@ func TestHalf13Refuses(t *testing.T) {
 		{"an inner plaintext of zeroes has no type", func(s *Half13) []byte {
 			return s.AppendSeal(nil, 0, 0, make([]byte, 20))
 		}, ErrInnerType},
-		{"16640 bytes of ciphertext are the most", func(*Half13) []byte { return make([]byte, 5+16641) }, ErrOverflow},
+		{"a handshake record in the clear is none of ours", func(*Half13) []byte { return append([]byte{22, 3, 3, 0, 40}, make([]byte, 40)...) }, ErrOuterType},
+		{"16640 bytes of ciphertext are the most", func(*Half13) []byte { return append([]byte{23, 3, 3, 0x41, 1}, make([]byte, 16641)...) }, ErrOverflow},
 		{"16385 bytes of content are too many", func(s *Half13) []byte {
 			return s.AppendSeal(nil, wire.RecordApplicationData, 0, make([]byte, wire.MaxPlaintext+1))
 		}, ErrOverflow},

@@ -1,0 +1,94 @@
+package engine
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"tlsurge/harness/record"
+	"tlsurge/profiles/wire"
+)
+
+// onNewSessionTicket13 turns a ticket into a Session (RFC 8446 §4.6.1, New Session Ticket Message).
+func (c *Conn) onNewSessionTicket13(m *wire.NewSessionTicket13) (state, error) {
+	if m.Lifetime > wire.MaxTicketLifetime {
+		return 0, fmt.Errorf("%w: %d seconds", ErrTicketLifetime, m.Lifetime)
+	}
+	if t, twice := wire.DuplicateExtension(m.Extensions); twice {
+		return 0, fmt.Errorf("%w: %v in NewSessionTicket", ErrDuplicateExtension, t)
+	}
+	maxEarly, ok := m.MaxEarlyData()
+	if !ok {
+		return 0, &wire.DecodeError{What: "NewSessionTicket", Reason: "early_data is not four bytes"}
+	}
+	if m.Lifetime == 0 { // "a value of zero indicates that the ticket should be discarded immediately"
+		return stateConnected, nil
+	}
+	c.emit(Event{Kind: EventSession, Session: &Session{
+		Version:  wire.TLS13,
+		Suite:    c.facts.Suite,
+		Ticket:   bytes.Clone(m.Ticket),
+		Secret:   c.k13.resumption.PSK(m.Nonce),
+		ALPN:     c.facts.ALPN,
+		Created:  c.now,
+		Lifetime: time.Duration(m.Lifetime) * time.Second,
+		AgeAdd:   m.AgeAdd,
+		MaxEarly: maxEarly,
+	}})
+	return stateConnected, nil
+}
+
+// onKeyUpdate moves the reading direction to its next keys, and ours if the peer asks for it (RFC 8446
+// §4.6.3, Key and Initialization Vector Update).
+func (c *Conn) onKeyUpdate(m *wire.KeyUpdate) (state, error) {
+	if m.Request > wire.UpdateRequested {
+		return 0, fmt.Errorf("%w: %d", ErrKeyUpdateRequest, m.Request)
+	}
+	half := c.read.(*record.Half13)
+	if half.Used() > 1 { // something else came under these keys
+		c.k13.updates = 0
+	}
+	if c.k13.updates++; c.k13.updates > maxKeyUpdates {
+		return 0, fmt.Errorf("%w: more than %d", ErrTooManyKeyUpdates, maxKeyUpdates)
+	}
+	if err := c.setRead(half); err != nil { // "MUST verify that it ... does not precede a key change"
+		return 0, err
+	}
+	half.Update()
+	if m.Request == wire.UpdateRequested && !c.weClosed {
+		c.updateKeys(wire.UpdateNotRequested)
+	}
+	return stateConnected, nil
+}
+
+// UpdateKeys sends a KeyUpdate and seals what follows under the next keys; request asks the peer to do
+// the same. It fails below TLS 1.3 and before the handshake is complete.
+func (c *Conn) UpdateKeys(request bool) error {
+	switch {
+	case c.err != nil:
+		return c.err
+	case c.weClosed:
+		return ErrClosed
+	case !c.done || c.family != family13:
+		return fmt.Errorf("%w: KeyUpdate in %v", ErrNotConnected, c.state)
+	}
+	r := wire.UpdateNotRequested
+	if request {
+		r = wire.UpdateRequested
+	}
+	c.updateKeys(r)
+	return nil
+}
+
+func (c *Conn) updateKeys(r wire.KeyUpdateRequest) {
+	c.writeRecord(wire.RecordHandshake, (&wire.KeyUpdate{Request: r}).AppendMessage(nil))
+	c.write.(*record.Half13).Update()
+}
+
+// Export is the exporter of RFC 8446 §7.5; nil below TLS 1.3 and before the server's Finished.
+func (c *Conn) Export(label string, context []byte, length int) []byte {
+	if c.k13 == nil {
+		return nil
+	}
+	return c.k13.exporter.Export(label, context, length)
+}

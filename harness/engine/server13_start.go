@@ -1,0 +1,173 @@
+package engine
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"tlsurge/harness/keys"
+	"tlsurge/profiles/hello"
+	"tlsurge/profiles/wire"
+)
+
+// onClientHello13 answers a ClientHello that offers TLS 1.3 to a server that has it enabled.
+func (c *Conn) onClientHello13(ch *hello.ClientHello) (state, error) {
+	h := &handshake13{}
+	c.hs.h13 = h
+	c.family = family13
+	c.outVersion = wire.TLS12
+	if err := checkClientHello13(ch); err != nil {
+		return 0, err
+	}
+	if h.suite = c.chooseSuite13(ch); h.suite == nil {
+		return 0, fmt.Errorf("%w: offered %v", ErrNoSharedCipher, ch.Suites)
+	}
+	if ch.Has(wire.ExtEarlyData) {
+		h.early = earlyOffered
+	}
+	share, group, err := c.chooseShare13(ch)
+	if err != nil {
+		return 0, err
+	}
+	if share == nil {
+		return c.sendHelloRetryRequest(ch, group)
+	}
+	return c.answerClientHello13(ch, share, nil)
+}
+
+// checkClientHello13 refuses what RFC 8446 §4.1.2 and §9.2 name.
+func checkClientHello13(ch *hello.ClientHello) error {
+	if err := ch.Check(); err != nil {
+		return err
+	}
+	// "For every TLS 1.3 ClientHello, this vector MUST contain exactly one byte, set to zero"
+	if len(ch.Compression) != 1 || ch.Compression[0] != 0 {
+		return fmt.Errorf("%w: legacy_compression_methods %x", ErrNoNullCompression, ch.Compression)
+	}
+	psk := ch.Has(wire.ExtPreSharedKey)
+	switch {
+	case psk && ch.Extensions[len(ch.Extensions)-1].Type != wire.ExtPreSharedKey:
+		return ErrPSKNotLast
+	case psk && !ch.Has(wire.ExtPSKKeyExchangeModes):
+		return fmt.Errorf("%w: psk_key_exchange_modes beside pre_shared_key", ErrMissingExtension)
+	case ch.Has(wire.ExtEarlyData) && !psk:
+		return fmt.Errorf("%w: early_data without pre_shared_key", ErrForbiddenExtension)
+	case ch.Has(wire.ExtSupportedGroups) != ch.Has(wire.ExtKeyShare):
+		return fmt.Errorf("%w: one of supported_groups and key_share without the other", ErrMissingExtension)
+	case !psk && (!ch.Has(wire.ExtKeyShare) || !ch.Has(wire.ExtSignatureAlgorithms)):
+		return fmt.Errorf("%w: key_share and signature_algorithms are needed without a PSK", ErrMissingExtension)
+	}
+	return checkShares(ch)
+}
+
+// checkShares: "Each KeyShareEntry value MUST correspond to a group offered in the 'supported_groups'
+// extension ... Clients MUST NOT offer multiple KeyShareEntry values for the same group" (§4.2.8).
+func checkShares(ch *hello.ClientHello) error {
+	shared := sharedGroups(ch)
+	for i, g := range shared {
+		if slices.Contains(shared[:i], g) || !slices.Contains(ch.Groups(), g) {
+			return fmt.Errorf("%w: share for %v twice or outside supported_groups %v", ErrWrongGroup, g, ch.Groups())
+		}
+	}
+	return nil
+}
+
+// defaultSuites13 is the order of a server that was told none: OpenSSL's.
+var defaultSuites13 = []wire.CipherSuite{
+	wire.TLS_AES_256_GCM_SHA384, wire.TLS_CHACHA20_POLY1305_SHA256, wire.TLS_AES_128_GCM_SHA256,
+}
+
+func (c *Conn) chooseSuite13(ch *hello.ClientHello) *keys.Suite13 {
+	ours := c.hs.config.Suites13
+	if len(ours) == 0 {
+		ours = defaultSuites13
+	}
+	first, second := ch.Suites, ours
+	if c.hs.config.PreferServer {
+		first, second = ours, ch.Suites
+	}
+	for _, s := range first {
+		if slices.Contains(second, s) {
+			if suite := keys.Lookup13(s); suite != nil {
+				return suite
+			}
+		}
+	}
+	return nil
+}
+
+// chooseShare13 takes the client's first share of an enabled group; without one it names the client's
+// first enabled group, for a HelloRetryRequest. OpenSSL chooses so.
+func (c *Conn) chooseShare13(ch *hello.ClientHello) (*hello.KeyShare, wire.Group, error) {
+	enabled := func(g wire.Group) bool {
+		return keys.Supported(g) && (len(c.hs.config.Groups) == 0 || slices.Contains(c.hs.config.Groups, g))
+	}
+	for _, s := range ch.KeyShares() {
+		if enabled(s.Group) {
+			return &s, s.Group, nil
+		}
+	}
+	for _, g := range ch.Groups() {
+		if enabled(g) {
+			return nil, g, nil
+		}
+	}
+	return nil, 0, fmt.Errorf("%w: listed %v", ErrNoCommonGroup, ch.Groups())
+}
+
+// sendHelloRetryRequest asks for a share of group (RFC 8446 §4.1.4).
+func (c *Conn) sendHelloRetryRequest(ch *hello.ClientHello, group wire.Group) (state, error) {
+	h := c.hs.h13
+	h.retrySuite, h.retryGroup, h.retryHello = h.suite.ID, group, ch
+	if h.early == earlyOffered {
+		c.rejectEarlyData()
+	}
+	m := wire.ServerHello{
+		Version: wire.TLS12, Random: wire.HelloRetryRandom, SessionID: ch.SessionID, Suite: h.suite.ID, HasExtensions: true,
+		Extensions: []wire.Extension{
+			{Type: wire.ExtSupportedVersions, Data: []byte{3, 4}},
+			{Type: wire.ExtKeyShare, Data: wire.AppendU16(nil, uint16(group))},
+		},
+	}
+	msg := m.AppendMessage(nil)
+	h.prefix = append(keys.MessageHash(h.suite.Hash, c.msg), msg...)
+	c.hs.transcript.start(h.suite.Hash)
+	c.hs.transcript.replace(h.prefix[:len(h.prefix)-len(msg)])
+	c.sendMessage(msg)
+	c.sendCCSOnce()
+	return stateWaitCH2, nil
+}
+
+// onSecondClientHello answers the hello after our HelloRetryRequest.
+func (c *Conn) onSecondClientHello(wire.Opaque) (state, error) {
+	h := c.hs.h13
+	ch, err := hello.ParseMessage(bytes.Clone(c.msg))
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrDecode, err)
+	}
+	first := h.retryHello
+	switch {
+	case ch.Version != first.Version, ch.Random != first.Random, !bytes.Equal(ch.SessionID, first.SessionID),
+		!slices.Equal(ch.Suites, first.Suites), !bytes.Equal(ch.Compression, first.Compression):
+		return 0, fmt.Errorf("%w: a field before the extensions", ErrSecondHello)
+	case ch.Has(wire.ExtEarlyData):
+		return 0, fmt.Errorf("%w: early_data is still there", ErrSecondHello)
+	}
+	if err := checkClientHello13(ch); err != nil {
+		return 0, err
+	}
+	shares := ch.KeyShares()
+	if len(shares) != 1 || shares[0].Group != h.retryGroup {
+		return 0, fmt.Errorf("%w: shares for %v, asked for %v alone", ErrSecondHello, sharedGroups(ch), h.retryGroup)
+	}
+	c.hs.hello = ch
+	return c.answerClientHello13(ch, &shares[0], h.prefix)
+}
+
+// rejectEarlyData lets the 0-RTT records that are on their way be skipped.
+func (c *Conn) rejectEarlyData() {
+	h := c.hs.h13
+	h.early = earlyRejected
+	// Each record of the allowed bytes may be as small as the client likes; twice the bytes is ample.
+	h.skip = 2 * max(minSkippedEarly, int(c.hs.config.MaxEarlyData))
+}

@@ -1,0 +1,259 @@
+package interop
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"tlsurge/harness/engine"
+	"tlsurge/profiles/hello"
+)
+
+// link drives one engine.Conn over a socket.
+type link struct {
+	nc       net.Conn
+	c        *engine.Conn
+	buf      []byte
+	data     []byte // application data received
+	sessions []*engine.Session
+	closed   bool // close_notify received
+	rejected bool // 0-RTT was rejected
+}
+
+func newLink(nc net.Conn, c *engine.Conn) *link {
+	nc.SetDeadline(time.Now().Add(patience))
+	return &link{nc: nc, c: c, buf: make([]byte, 1<<15)}
+}
+
+// flush writes what the engine has for the peer.
+func (l *link) flush() error {
+	if !l.c.HasOutput() {
+		return nil
+	}
+	_, err := l.nc.Write(l.c.AppendOutput(nil))
+	return err
+}
+
+// pump flushes, reads once and drains the events. After an engine error the final alert is sent.
+func (l *link) pump() error {
+	if err := l.flush(); err != nil {
+		return err
+	}
+	n, err := l.nc.Read(l.buf)
+	if n > 0 {
+		rerr := l.c.Receive(time.Now(), l.buf[:n])
+		l.drain()
+		l.flush()
+		return rerr
+	}
+	if errors.Is(err, io.EOF) {
+		return l.c.ReceiveEOF(time.Now())
+	}
+	return err
+}
+
+func (l *link) drain() {
+	for {
+		switch e := l.c.Next(); e.Kind {
+		case engine.EventNone:
+			return
+		case engine.EventData:
+			l.data = append(l.data, e.Data...)
+		case engine.EventSession:
+			l.sessions = append(l.sessions, e.Session)
+		case engine.EventCloseNotify:
+			l.closed = true
+		case engine.EventEarlyRejected:
+			l.rejected = true
+		}
+	}
+}
+
+func (l *link) handshake() error {
+	for !l.c.HandshakeDone() {
+		if err := l.pump(); err != nil {
+			return err
+		}
+	}
+	return l.flush()
+}
+
+// get sends an HTTP/1.0 request and reads until the server closes.
+func (l *link) get() (string, error) {
+	if err := l.c.Send([]byte("GET / HTTP/1.0\r\nHost: " + serverName + "\r\n\r\n")); err != nil {
+		return "", err
+	}
+	return l.readAll()
+}
+
+func (l *link) readAll() (string, error) {
+	for !l.closed {
+		if err := l.pump(); err != nil {
+			// Several servers close without close_notify after an HTTP/1.0 answer.
+			if errors.Is(err, engine.ErrTruncated) && len(l.data) > 0 {
+				break
+			}
+			return string(l.data), err
+		}
+	}
+	l.c.CloseNotify()
+	l.flush()
+	return string(l.data), nil
+}
+
+// dialled is what one connection of our client came to.
+type dialled struct {
+	facts    engine.Facts
+	answer   string
+	sessions []*engine.Session
+	rejected bool
+	err      error
+}
+
+// dial makes one connection with our client: handshake, request, answer.
+func dial(addr string, cfg *engine.ClientConfig, ch *hello.ClientHello) dialled {
+	var d dialled
+	nc, err := net.DialTimeout("tcp", addr, patience)
+	if err != nil {
+		return dialled{err: err}
+	}
+	defer nc.Close()
+	c, err := engine.NewClient(cfg, ch)
+	if err != nil {
+		return dialled{err: err}
+	}
+	l := newLink(nc, c)
+	if d.err = l.handshake(); d.err == nil {
+		d.answer, d.err = l.get()
+	}
+	d.facts, d.sessions, d.rejected = *c.Facts(), l.sessions, l.rejected
+	return d
+}
+
+// served is what one connection of our server came to.
+type served struct {
+	facts   engine.Facts
+	request string
+	err     error
+}
+
+// server accepts connections for an engine server that answers each request with its facts.
+type server struct {
+	addr    string
+	ln      net.Listener
+	results chan served
+	wg      sync.WaitGroup
+}
+
+// serve starts our server on a loopback port; it ends with stop.
+func serve(cfg *engine.ServerConfig) (*server, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	s := &server{addr: ln.Addr().String(), ln: ln, results: make(chan served, 256)}
+	s.wg.Add(1)
+	go func() {
+		defer s.wg.Done()
+		for {
+			nc, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			s.wg.Add(1)
+			go func() {
+				defer s.wg.Done()
+				s.results <- answer(nc, cfg)
+			}()
+		}
+	}()
+	return s, nil
+}
+
+func (s *server) stop() {
+	s.ln.Close()
+	s.wg.Wait()
+}
+
+// next waits for the next connection to end.
+func (s *server) next() (served, error) {
+	select {
+	case r := <-s.results:
+		return r, nil
+	case <-time.After(patience):
+		return served{}, errors.New("no connection came to our server")
+	}
+}
+
+// answer serves one connection: keep-alive HTTP/1.1 as far as a browser needs it.
+func answer(nc net.Conn, cfg *engine.ServerConfig) (r served) {
+	defer nc.Close()
+	c := engine.NewServer(cfg)
+	l := newLink(nc, c)
+	defer func() { r.facts = *c.Facts() }()
+	if r.err = l.handshake(); r.err != nil {
+		return r
+	}
+	for {
+		for !bytes.Contains(l.data, []byte("\r\n\r\n")) {
+			if l.closed {
+				return r
+			}
+			if r.err = l.pump(); r.err != nil {
+				if r.request != "" && errors.Is(r.err, engine.ErrTruncated) {
+					r.err = nil // the client had its answer
+				}
+				return r
+			}
+		}
+		r.request = string(l.data)
+		l.data = nil
+		body := fmt.Sprintf("<html><title>tlsurge</title><body>%s</body></html>\n", describe(c.Facts()))
+		keep := strings.Contains(r.request, "HTTP/1.1") && !strings.Contains(strings.ToLower(r.request), "connection: close")
+		head := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n", len(body))
+		if !keep {
+			head += "Connection: close\r\n"
+		}
+		if r.err = c.Send([]byte(head + "\r\n" + body)); r.err != nil {
+			return r
+		}
+		if !keep {
+			c.CloseNotify()
+		}
+		if r.err = l.flush(); r.err != nil || !keep {
+			if r.err == nil {
+				l.awaitClose()
+			}
+			return r
+		}
+	}
+}
+
+// awaitClose reads until the peer closes too, so that closing with unread bytes resets nothing.
+func (l *link) awaitClose() {
+	for {
+		if _, err := l.nc.Read(l.buf); err != nil {
+			return
+		}
+	}
+}
+
+// describe is the line that answers carry: version, suite, group, how it resumed.
+func describe(f *engine.Facts) string {
+	return fmt.Sprintf("version=%v suite=%v group=%v resumed=%q alpn=%q", f.Version, f.Suite, f.Group, f.Resumed, f.ALPN)
+}
+
+// seeded is a random source that is the same in every run.
+func seeded(seed uint64) *rand.ChaCha8 {
+	var b [32]byte
+	for i := range 8 {
+		b[i] = byte(seed >> (8 * i))
+	}
+	return rand.NewChaCha8(b)
+}
