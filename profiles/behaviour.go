@@ -2,6 +2,7 @@ package profiles
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,6 +40,9 @@ type fallbackRule struct {
 	// Refused is what alert 86 does: "tolerate next version" (one version up at the next load),
 	// "forget" (back to the top at the next load), "show cause" (Chromium: the error that began it).
 	Refused string `toml:"refused"`
+	// Beyond: a lowered handshake that succeeds with a maximum below this is refused all the same
+	// (Chrome 45 to 49).
+	Beyond version `toml:"beyond"`
 	// WeakFirst are the errors on which the same version is tried once more with the variant "rc4"
 	// (Firefox 38 on). WeakInFallback adds that variant to every lowered hello (Firefox 36).
 	WeakFirst      []string `toml:"weak_first"`
@@ -67,11 +71,14 @@ type retryRule struct {
 	Attempts int      `toml:"attempts"` // attempts of one request, all told
 	Within   duration `toml:"within"`   // over which they are spread
 	// Variant is what attempts after the first VariantAfter ones send.
-	Variant      string     `toml:"variant"`
-	VariantAfter int        `toml:"variant_after"`
-	Reloads      []duration `toml:"reloads"`
-	Total        int        `toml:"total"`
-	TotalWithin  duration   `toml:"total_within"`
+	Variant      string `toml:"variant"`
+	VariantAfter int    `toml:"variant_after"`
+	// Reloads are the delays after which the error page loads itself again; such a load makes
+	// ReloadAttempts attempts.
+	Reloads        []duration `toml:"reloads"`
+	ReloadAttempts int        `toml:"reload_attempts"`
+	Total          int        `toml:"total"`
+	TotalWithin    duration   `toml:"total_within"`
 }
 
 type mannersData struct {
@@ -152,7 +159,10 @@ func (b *behaviour) prepare() error {
 			return fmt.Errorf("behaviour %s: [fallback] on %q, which [words] never says", b.Name, e.Error)
 		}
 	}
-	for _, e := range append(b.Retry.Errors, b.Fallback.WeakFirst...) {
+	if _, ok := b.words["beyond_minimum"]; b.Fallback.Beyond != 0 && !ok {
+		return fmt.Errorf("behaviour %s: [words] lacks \"beyond_minimum\"", b.Name)
+	}
+	for _, e := range slices.Concat(b.Retry.Errors, b.Fallback.WeakFirst) {
 		if !known[e] {
 			return fmt.Errorf("behaviour %s: retry on %q, which [words] never says", b.Name, e)
 		}
@@ -214,7 +224,7 @@ func (b *behaviour) prepare() error {
 func validOn(on string) bool {
 	switch on {
 	case "reset", "eof", "timeout", "connect_timeout", "refused", "certificate", "not_tls", "no_common_version",
-		"unoffered_suite", "alert", "local", "request reset", "request eof", "request timeout", "request":
+		"unoffered_suite", "alert", "local", "beyond_minimum", "request reset", "request eof", "request timeout", "request":
 		return true
 	}
 	f := strings.Fields(on)
@@ -274,8 +284,17 @@ func (b *behaviour) wording(f Failure) Wording {
 	var buf [4]string
 	for _, k := range onKeys(f, buf[:0]) {
 		if w, ok := b.words[k]; ok {
+			w.Shown, w.Sentence = aboutAlert(w.Shown, f), aboutAlert(w.Sentence, f)
 			return w
 		}
 	}
 	return Wording{Error: "no resource", Shown: "no resource"}
+}
+
+// aboutAlert fills in what some programs print of the alert itself.
+func aboutAlert(s string, f Failure) string {
+	if !strings.Contains(s, "{") {
+		return s
+	}
+	return strings.NewReplacer("{alert}", f.Alert.String(), "{number}", strconv.Itoa(int(f.Alert))).Replace(s)
 }

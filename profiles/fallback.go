@@ -132,10 +132,14 @@ func (b *behaviour) failedRequest(m *Memory, plan Plan, f Failure, w Wording) De
 	if f.Kind == FailAlert && f.Alert == wire.AlertInappropriateFallback && plan.step > 0 && b.Fallback.Refused == "show cause" {
 		return b.show(m, b.wording(plan.Cause))
 	}
-	if plan.step < len(b.Fallback.Steps) && b.triggers(w.Error, plan.MaxVersion) {
-		s := b.Fallback.Steps[plan.step]
+	at := plan.step
+	for at < len(b.Fallback.Steps) && wire.Version(b.Fallback.Steps[at].Version) >= plan.MaxVersion {
+		at++ // a browser whose own hello is already below that step
+	}
+	if at < len(b.Fallback.Steps) && b.triggers(w.Error, plan.MaxVersion) {
+		s := b.Fallback.Steps[at]
 		next := plan
-		next.step, next.Kind, next.Attempt, next.Cause = plan.step+1, KindFallback, plan.Attempt+1, f
+		next.step, next.Kind, next.Attempt, next.Cause = at+1, KindFallback, plan.Attempt+1, f
 		next.MaxVersion, next.Variant, next.SCSV = wire.Version(s.Version), s.Variant, b.Fallback.SCSV
 		if s.SCSV != nil {
 			next.SCSV = *s.SCSV
@@ -147,7 +151,7 @@ func (b *behaviour) failedRequest(m *Memory, plan Plan, f Failure, w Wording) De
 
 // again makes the same offer once more where the browser does so, else shows the error.
 func (b *behaviour) again(m *Memory, plan Plan, f Failure, w Wording) Decision {
-	if !slices.Contains(b.Retry.Errors, w.Error) || plan.Attempt >= b.attempts() {
+	if !slices.Contains(b.Retry.Errors, w.Error) || plan.Attempt >= b.attemptsOf(m) {
 		return b.show(m, w)
 	}
 	next := plan
@@ -197,6 +201,22 @@ func (b *behaviour) show(m *Memory, w Wording) Decision {
 }
 
 func (b *behaviour) attempts() int { return max(b.Retry.Attempts, 1) }
+
+// attemptsOf is how many attempts this load makes: a page that reloads itself may make fewer.
+func (b *behaviour) attemptsOf(m *Memory) int {
+	if m.pages > 0 && b.Retry.ReloadAttempts > 0 {
+		return b.Retry.ReloadAttempts
+	}
+	return b.attempts()
+}
+
+// refuses says whether the browser gives up although the handshake succeeded.
+func (b *behaviour) refuses(plan Plan) (Wording, bool) {
+	if plan.Kind == KindFallback && plan.MaxVersion < wire.Version(b.Fallback.Beyond) {
+		return b.words["beyond_minimum"], true
+	}
+	return Wording{}, false
+}
 
 // spread is the pause before a retry: the measured burst, evenly.
 func (b *behaviour) spread() time.Duration {

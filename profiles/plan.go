@@ -83,6 +83,10 @@ func (m *Memory) First() Plan { return m.p.behaviour.first(m) }
 // Failed decides what follows on the failure of an attempt that was made by plan.
 func (m *Memory) Failed(plan Plan, f Failure) Decision { return m.p.behaviour.failed(m, plan, f) }
 
+// Refuses says whether the browser shows an error although the handshake of this plan succeeded: Chrome 45
+// to 49 did so below a minimum for lowered offers. It is asked after Succeeded.
+func (m *Memory) Refuses(plan Plan) (Wording, bool) { return m.p.behaviour.refuses(plan) }
+
 // Succeeded records that the attempt made by plan completed its handshake at version negotiated.
 func (m *Memory) Succeeded(plan Plan, negotiated wire.Version) {
 	m.p.behaviour.succeeded(m, plan, negotiated)

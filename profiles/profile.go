@@ -68,7 +68,8 @@ func (p *Profile) Behaviour() string { return p.behaviour.Name }
 // Words gives the browser's wording of a failure, whatever it would do about it.
 func (p *Profile) Words(f Failure) Wording { return p.behaviour.wording(f) }
 
-// MaxVersion is the highest version that the profile's own hello offers and this program can negotiate.
+// MaxVersion is the highest version that the profile's own hello offers. A draft of TLS 1.3 counts as TLS 1.3,
+// though a server that knows the RFC alone answers TLS 1.2 to it.
 func (p *Profile) MaxVersion() wire.Version { return p.maxVersion }
 
 // Groups gives the groups of the first hello's key shares, in order, GREASE left out: those for which
@@ -198,13 +199,15 @@ func (p *Profile) checkVariants() error {
 	return nil
 }
 
-// maxVersion is the highest version on offer that is not a draft.
+// maxVersion is the highest version on offer, drafts of TLS 1.3 (0x7fxx) counted as TLS 1.3.
 func (s *spec) maxVersion() wire.Version {
 	for _, e := range s.exts {
 		if e.typ == wire.ExtSupportedVersions {
 			var best wire.Version
 			for i := 1; i+1 < len(e.data); i += 2 {
-				if v := wire.Version(uint16(e.data[i])<<8 | uint16(e.data[i+1])); v <= wire.TLS13 {
+				if v := wire.Version(uint16(e.data[i])<<8 | uint16(e.data[i+1])); v>>8 == 0x7f {
+					best = wire.TLS13
+				} else if v <= wire.TLS13 {
 					best = max(best, v)
 				}
 			}
@@ -247,8 +250,8 @@ func readBehaviour(name string, depth int) (map[string]any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("no behaviour %q%s", name, suggest(name, names("data/behaviour")))
 	}
-	if depth > 8 {
-		return nil, fmt.Errorf("behaviour %s: more than eight behaviours stand on each other", name)
+	if depth > 16 {
+		return nil, fmt.Errorf("behaviour %s: more than sixteen behaviours stand on each other", name)
 	}
 	var own map[string]any
 	if err := toml.Unmarshal(raw, &own); err != nil {
