@@ -50,7 +50,7 @@ func must(t *testing.T, r faults.Rule) *faults.Rule {
 }
 
 // proofs are all of them.
-func proofs() []proof { return slices.Concat(sockfilterProofs()) }
+func proofs() []proof { return slices.Concat(sockfilterProofs(), relayProofs()) }
 
 // TestCells runs every proof: as the user who runs the tests, and as uid 65534 in namespaces of its own.
 func TestCells(t *testing.T) {

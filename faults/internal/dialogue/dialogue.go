@@ -57,9 +57,9 @@ type Result struct {
 	Exchange       time.Duration // all requests
 	Version        uint16
 	Resumed        bool
-	Retransmits    int // of the client's own segments
-	SegmentsIn     int // segments with payload that arrived
-	BytesReceived  int64
+	Retransmits    int   // of the client's own segments
+	SegmentsIn     int   // segments with payload that arrived
+	BytesReceived  int64 // the server's FIN counts as one
 }
 
 // End names how the conversation ended, in the words of a fault: "ok", "reset", "fin", "timeout", "refused",

@@ -37,6 +37,8 @@ type Seen struct {
 	Retransmits int   // of the server's own segments
 	Took        time.Duration
 	SegmentsIn  int
+	// BytesReceived counts the client's FIN as one.
+	BytesReceived int64
 }
 
 // ServerOptions choose what a Server does.
@@ -126,6 +128,7 @@ func (s *Server) serve(ctx context.Context, c *net.TCPConn, cfg *tls.Config, dea
 	seen.Err = talkBack(c, cfg, deadline, &seen)
 	info := Info(c)
 	seen.Retransmits, seen.Took, seen.SegmentsIn = int(info.Total_retrans), time.Since(start), int(info.Data_segs_in)
+	seen.BytesReceived = int64(info.Bytes_received)
 	s.mu.Lock()
 	s.seen[c.RemoteAddr().(*net.TCPAddr).AddrPort()] = seen
 	s.done.Broadcast()

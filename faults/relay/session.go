@@ -1,0 +1,348 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tlsurge/faults"
+	"tlsurge/faults/stage"
+)
+
+// session is one relayed connection: a client's end and a server's end, and a goroutine per direction.
+type session struct {
+	relay *Relay
+	ends  [2]*net.TCPConn // client, server
+	ctx   context.Context // done when the session is over or the relay closes
+	stop  context.CancelFunc
+
+	// What only an armed session has.
+	arming
+	unit float64
+	idle *time.Timer
+
+	mu       sync.Mutex // guards what follows: both directions decide in turn
+	decide   Decide
+	observer stage.Observer
+	struck   bool
+	hole     bool         // blackhole: no end of stream passes either
+	holdTill [2]time.Time // by direction: nothing is forwarded before; far ahead for Forever
+	drained  [2]bool      // by direction: its source has said all
+	moved    time.Time    // when bytes moved last
+	answered bool         // a response has passed
+}
+
+// direction is the state of one pump, its own goroutine's alone.
+type direction struct {
+	d        stage.Direction
+	src, dst *net.TCPConn
+	pending  []byte // read and not yet forwarded
+	offset   int64  // of pending[0] in the stream
+	into     [stageCount]int64
+	record   Record
+	paced    time.Time // throttle: when the next byte may leave
+}
+
+const stageCount = int(stage.Idle) + 1
+
+// farAhead stands for the end of a hold without end.
+var farAhead = time.Unix(1<<40, 0)
+
+func (s *session) arm(a arming) {
+	s.arming = a
+	s.decide = deciders[a.rule.Action]
+	s.unit = faults.Unit(s.relay.cfg.Seed, a.key, a.rule.Name)
+}
+
+// run relays until both directions are done.
+func (s *session) run() {
+	s.ctx, s.stop = context.WithCancel(s.relay.ctx)
+	defer s.stop()
+	// The relay's end, or the session's own, wakes whatever waits in a read or write.
+	wake := context.AfterFunc(s.ctx, func() {
+		for _, c := range s.ends {
+			c.SetDeadline(time.Unix(1, 0))
+		}
+	})
+	defer wake()
+	up := &direction{d: stage.ClientToServer, src: s.ends[0], dst: s.ends[1]}
+	down := &direction{d: stage.ServerToClient, src: s.ends[1], dst: s.ends[0]}
+	if s.rule != nil && s.rule.At == stage.Idle {
+		s.mu.Lock()
+		s.idle = time.AfterFunc(s.relay.cfg.IdleAfter, s.onIdle)
+		s.mu.Unlock()
+		defer s.idle.Stop()
+	}
+	var other sync.WaitGroup
+	other.Go(func() { s.pump(down) })
+	s.pump(up)
+	other.Wait()
+	if s.relay.ctx.Err() != nil {
+		s.linger0()
+	}
+	for _, c := range s.ends {
+		c.Close()
+	}
+}
+
+// pump carries one direction to its end.
+func (s *session) pump(p *direction) {
+	var err error
+	if s.rule == nil {
+		_, err = io.Copy(p.dst, p.src)
+	} else {
+		err = s.pumpArmed(p)
+	}
+	s.mu.Lock()
+	s.drained[p.d-1] = true
+	hole := s.hole
+	s.mu.Unlock()
+	switch {
+	case errors.Is(err, errEnded), s.ctx.Err() != nil:
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		// The time after a FIN is up.
+	case err == nil && hole:
+		// Nobody is told.
+	case err == nil:
+		p.dst.CloseWrite()
+	case hole && isReset(err):
+	default:
+		// One end is gone: the other gets the same.
+		s.linger0()
+		s.stop()
+	}
+}
+
+// errEnded: a verdict has ended the session; nothing is passed on.
+var errEnded = errors.New("relay: ended by a fault")
+
+// pumpArmed reads, names and judges.
+func (s *session) pumpArmed(p *direction) error {
+	buf := make([]byte, 32<<10)
+	var spans []stage.Span
+	for {
+		n, err := p.src.Read(buf)
+		if n > 0 {
+			p.pending = append(p.pending, buf[:n]...)
+			s.mu.Lock()
+			spans = s.observer.Observe(p.d, buf[:n], spans[:0])
+			s.mu.Unlock()
+			for _, span := range spans {
+				if err := s.onSpan(p, span); err != nil {
+					return err
+				}
+			}
+		}
+		if err == io.EOF {
+			return s.flush(p)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// flush forwards what never got a name: the stream has ended within a header.
+func (s *session) flush(p *direction) error {
+	s.mu.Lock()
+	hole := s.hole
+	s.mu.Unlock()
+	if hole {
+		return nil
+	}
+	if err := s.hold(p); err != nil {
+		return err
+	}
+	_, err := p.dst.Write(p.pending)
+	return err
+}
+
+// onSpan has the fault judge one span and carries the verdict out.
+func (s *session) onSpan(p *direction, span stage.Span) error {
+	bytes := p.pending[:span.N]
+	if span.Start {
+		p.record = Record{At: p.offset, Type: bytes[0], Fragment: span.Fragment}
+	}
+	v := s.judge(Bytes{Stage: span.Stage, Direction: p.d, P: bytes, Offset: p.offset, Into: p.into[span.Stage], Record: p.record})
+	if err := s.execute(p, bytes, v); err != nil {
+		return err
+	}
+	p.into[span.Stage] += int64(span.N)
+	p.offset += int64(span.N)
+	p.pending = p.pending[:copy(p.pending, p.pending[span.N:])]
+	return nil
+}
+
+// judge asks the fault, and writes the ledger if it strikes.
+func (s *session) judge(b Bytes) Verdict {
+	s.mu.Lock()
+	b.Struck, b.Unit = s.struck, s.unit
+	v := s.decide(s.rule, b)
+	s.struck = s.struck || v.Strike
+	s.hole = s.hole || v.Ending == Discard
+	if v.Hold > 0 {
+		till := farAhead
+		if v.Hold != Forever {
+			till = time.Now().Add(v.Hold)
+		}
+		if b.Direction != 0 {
+			s.holdTill[b.Direction-1] = till
+		} else {
+			s.holdTill = [2]time.Time{till, till}
+		}
+	}
+	s.moved = time.Now()
+	s.answered = s.answered || b.Stage == stage.Response
+	s.mu.Unlock()
+	if v.Strike && s.relay.cfg.Ledger != nil {
+		s.relay.cfg.Ledger(s.firing(b, v))
+	}
+	return v
+}
+
+func (s *session) firing(b Bytes, v Verdict) faults.Firing {
+	client, server := s.ends[0], s.ends[1]
+	return faults.Firing{
+		Rule: s.rule.Name, Engine: string(faults.EngineRelay), Action: string(s.rule.Action),
+		Stage: b.Stage.String(), Direction: b.Direction.String(), Key: s.key, HasKey: true,
+		Tuple:    faults.Tuple{Client: addrPort(client.RemoteAddr()), Server: addrPort(client.LocalAddr())},
+		Upstream: &faults.Tuple{Client: addrPort(server.LocalAddr()), Server: addrPort(server.RemoteAddr())},
+		Time:     time.Now(), Offset: b.Offset + int64(v.At),
+	}
+}
+
+// execute forwards what the verdict lets pass, as it says, and ends the session if it says so.
+func (s *session) execute(p *direction, bytes []byte, v Verdict) error {
+	if err := s.hold(p); err != nil {
+		return err
+	}
+	pass := bytes
+	if v.Ending != Pass {
+		pass = bytes[:v.Forward]
+	}
+	if v.Flip != 0 {
+		pass[v.At] ^= v.Flip
+	}
+	var err error
+	switch {
+	case len(pass) == 0:
+	case v.Segment > 0:
+		err = writeSegments(p.dst, pass, v.Segment)
+	case v.Rate > 0:
+		err = s.writePaced(p, pass, v.Rate)
+	default:
+		_, err = p.dst.Write(pass)
+	}
+	if err != nil {
+		return err
+	}
+	switch v.Ending {
+	case Close:
+		s.close(p)
+		return errEnded
+	case Reset:
+		s.linger0()
+		s.stop()
+		return errEnded
+	}
+	return nil
+}
+
+// linger0 makes the coming close of both ends a RST.
+func (s *session) linger0() {
+	for _, c := range s.ends {
+		c.SetLinger(0)
+	}
+}
+
+// close sends a FIN to both ends and reads on for a while: an end that speaks into a socket closed with
+// unread data would get a RST instead.
+func (s *session) close(p *direction) {
+	s.finish()
+	if s.ctx.Err() == nil {
+		io.Copy(io.Discard, p.src)
+	}
+}
+
+// finish sends the FINs; all that either end still says is thrown away.
+func (s *session) finish() {
+	s.mu.Lock()
+	s.hole = true
+	s.decide = func(*faults.Rule, Bytes) Verdict { return Verdict{Ending: Discard} }
+	s.mu.Unlock()
+	until := time.Now().Add(lingerAfterFIN)
+	for _, c := range s.ends {
+		c.CloseWrite()
+		c.SetReadDeadline(until)
+	}
+}
+
+// holdPoll is how often a held direction looks whether anybody is still there.
+const holdPoll = 100 * time.Millisecond
+
+// hold waits as long as this direction is held. A hold without end is over when the source has gone and the
+// other direction has ended too.
+func (s *session) hold(p *direction) error {
+	for {
+		s.mu.Lock()
+		till, other := s.holdTill[p.d-1], s.drained[2-p.d]
+		s.mu.Unlock()
+		wait := time.Until(till)
+		if till.IsZero() || wait <= 0 {
+			return nil
+		}
+		if other && gone(p.src) {
+			return errEnded
+		}
+		select {
+		case <-time.After(min(wait, holdPoll)):
+		case <-s.ctx.Done():
+			return errEnded
+		}
+	}
+}
+
+// gone says whether the socket's peer has closed or reset it, unread bytes or not.
+func gone(c *net.TCPConn) (yes bool) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return true
+	}
+	raw.Control(func(fd uintptr) {
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		yes = err != nil || info.State != unix.BPF_TCP_ESTABLISHED && info.State != unix.BPF_TCP_FIN_WAIT1 && info.State != unix.BPF_TCP_FIN_WAIT2
+	})
+	return yes
+}
+
+// onIdle is the idle timer: the stage has come if a response has passed and nothing has moved since.
+func (s *session) onIdle() {
+	s.mu.Lock()
+	quiet := time.Since(s.moved)
+	due := s.answered && !s.struck && quiet >= s.relay.cfg.IdleAfter
+	if !due && !s.struck && s.ctx.Err() == nil {
+		s.idle.Reset(max(s.relay.cfg.IdleAfter-quiet, 10*time.Millisecond))
+	}
+	s.mu.Unlock()
+	if !due || s.ctx.Err() != nil {
+		return
+	}
+	switch s.judge(Bytes{Stage: stage.Idle}).Ending {
+	case Reset:
+		s.linger0()
+		s.stop()
+	case Close:
+		s.finish()
+	}
+}
+
+func isReset(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
