@@ -1,0 +1,386 @@
+package browser
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"tlsurge/faults"
+	"tlsurge/harness/classify"
+	"tlsurge/harness/engine"
+	"tlsurge/harness/loop"
+	"tlsurge/profiles"
+	"tlsurge/results"
+)
+
+// slotState is what a connection slot is at.
+type slotState uint8
+
+const (
+	empty       slotState = iota
+	pausing               // between a failed attempt and the next
+	dialling              // no SYN-ACK yet
+	handshaking           // TCP is up
+	idle
+	busy // a request is out
+)
+
+// conn is one of a browser's connections: a slot in which one connection follows another, each with its
+// attempts.
+type conn struct {
+	loop.Conn
+	b     *browser
+	timer loop.Timer // the deadline of the present stage
+	stage slotState
+	spent bool // the connection is not to be used again after this answer
+
+	number   uint32 // Key.Connection
+	attempts uint16 // Key.Attempt of the latest
+	answered uint32 // requests answered on the present TCP connection
+	x        *exchange
+	try      *try // the present attempt, until its connection ends
+	next     *try // pausing: what comes then
+
+	// origin is the attempt whose failure began this chain.
+	origin    faults.Key
+	hasOrigin bool
+}
+
+// want opens a connection in an empty slot, for the sake of x or (nil) ahead of need.
+func (c *conn) want(intended time.Duration, x *exchange) {
+	b := c.b
+	c.number = b.nextConn
+	b.nextConn++
+	c.attempts, c.hasOrigin, c.x = 0, false, x
+	plan := b.memory.First()
+	if b.lowered(&plan) {
+		if b.tainted {
+			c.origin, c.hasOrigin = b.taint, true
+		}
+	} else {
+		b.tainted = false
+	}
+	c.begin(plan, intended)
+}
+
+// begin starts one attempt.
+func (c *conn) begin(plan profiles.Plan, intended time.Duration) {
+	b, a := c.b, c.b.agent
+	c.attempts++
+	c.answered, c.spent = 0, false
+	t := &try{conn: c, plan: plan, edge: b.edge(), intended: intended, start: a.loop.Now(), connected: -1, handshake: -1}
+	t.key = faults.Key{Phase: a.cfg.Phase, Browser: b.who.index, Connection: c.number, Attempt: c.attempts}
+	c.try = t
+	if h := b.sessions.get(&plan, &b.host.manners.Sessions, a.loop.Wall(t.start)); h != nil {
+		t.session, t.issuer = h.session, h.edge
+	}
+	t.asked = asked(t.session)
+	c.count(t)
+	t.target = a.cfg.Edges[t.edge].Addr
+	if err := c.dial(t); err != nil {
+		c.over(err)
+	}
+}
+
+// dial decides who is hit, takes the source address that the rule needs, and connects.
+func (c *conn) dial(t *try) error {
+	a := c.b.agent
+	c.stage = dialling
+	c.Watch = false
+	source := a.source()
+	if c.b.visit == nil && a.cfg.Plan != nil {
+		var err error
+		if source, err = t.arm(source); err != nil {
+			return err
+		}
+	}
+	if err := t.connect(source); err != nil {
+		return err
+	}
+	t.local = c.Local()
+	t.watchSyn()
+	if d := c.b.host.manners.ConnectTimeout; d > 0 {
+		a.loop.Schedule(&c.timer, a.loop.Now()+d)
+	}
+	return nil
+}
+
+// Connected sends the ClientHello.
+func (c *conn) Connected(*loop.Conn) {
+	t, a := c.try, c.b.agent
+	t.connected = a.loop.Now()
+	c.stage = handshaking
+	a.loop.Cancel(&c.timer)
+	if w := t.weapon; w != nil && w.syn {
+		w.countSyns(0)
+	}
+	if d := c.b.host.manners.HandshakeTimeout; d > 0 {
+		a.loop.Schedule(&c.timer, a.loop.Now()+d)
+	}
+	if c.b.visit == nil {
+		a.rec.Latency(results.TCPConnect, t.connected-t.intended, t.connected-t.start)
+	}
+	if err := t.startTLS(); err != nil {
+		a.defect(err)
+		return
+	}
+	c.Start(t.tls)
+}
+
+// Flight arms what strikes at the flight that is about to be sent.
+func (c *conn) Flight(*loop.Conn) { c.try.beforeFlight() }
+
+// Event handles what the engine found.
+func (c *conn) Event(_ *loop.Conn, ev engine.Event) {
+	switch ev.Kind {
+	case engine.EventHandshakeDone:
+		c.established()
+	case engine.EventSession:
+		t := c.try
+		c.b.sessions.put(held{session: ev.Session, key: t.plan.SessionKey, edge: t.edge}, &c.b.host.manners.Sessions)
+	case engine.EventData:
+		c.receive(ev.Data)
+	case engine.EventCloseNotify:
+		// A browser does not wait for the FIN that follows.
+		if c.stage == idle || c.stage == busy {
+			c.Ended(nil, io.EOF)
+			if c.stage == empty {
+				c.Conn.Close()
+			}
+		}
+	}
+}
+
+// established: the handshake is complete.
+func (c *conn) established() {
+	b, a, t := c.b, c.b.agent, c.try
+	a.loop.Cancel(&c.timer)
+	t.handshake = a.loop.Now()
+	facts := t.tls.Facts()
+	b.memory.Succeeded(t.plan, facts.Version)
+	t.settle()
+	c.countEstablished(t)
+	c.stage = idle
+	if facts.ALPN != "" && facts.ALPN != "http/1.1" && facts.ALPN != "http/1.0" {
+		c.over(&alpnError{facts.ALPN})
+		return
+	}
+	x := c.x
+	c.x = nil
+	switch {
+	case !a.cfg.Load.holds() && b.visit == nil:
+		a.drop(x)
+		b.served(c)
+		c.shut(results.ByClient)
+	case x != nil:
+		if !x.scheduled {
+			x.intended = a.loop.Now()
+		}
+		c.send(x)
+	default:
+		c.rest()
+	}
+}
+
+// rest makes the connection idle, and gives it what waits.
+func (c *conn) rest() {
+	b, a := c.b, c.b.agent
+	c.stage = idle
+	switch {
+	case c.spent:
+		c.shut(results.ByServer)
+		return
+	case b.leaving:
+		c.shut(results.ByClient)
+		return
+	case c.SawCloseNotify:
+		c.shut(results.ByServer)
+		return
+	case len(b.waiting) > 0:
+		x := b.waiting[0]
+		b.waiting = b.waiting[1:]
+		c.send(x)
+		return
+	}
+	b.waiting = nil
+	c.try.armIdle()
+	wait := parkAfter
+	if d := b.host.manners.IdleTimeout; d > 0 && d < wait {
+		wait = d
+	}
+	c.try.idleSince = a.loop.Now()
+	a.loop.Schedule(&c.timer, c.try.idleSince+wait)
+}
+
+// parkAfter is how long a connection is idle before its engine gives up what it can rebuild.
+const parkAfter = time.Second
+
+// Expire is the deadline of the present stage.
+func (c *conn) Expire(*loop.Timer) {
+	a := c.b.agent
+	switch c.stage {
+	case pausing:
+		t := c.next
+		c.next = nil
+		if a.ended || c.b.leaving {
+			c.stage = empty
+			c.giveUp("", 0)
+			return
+		}
+		c.begin(t.plan, t.intended)
+	case dialling, handshaking, busy:
+		c.over(classify.ErrTimeout)
+	case idle:
+		now := a.loop.Now()
+		limit := c.b.host.manners.IdleTimeout
+		if limit > 0 && now-c.try.idleSince >= limit {
+			c.shut(results.ByClient)
+			return
+		}
+		c.try.tls.Park()
+		if limit > 0 {
+			a.loop.Schedule(&c.timer, c.try.idleSince+limit)
+		}
+	}
+}
+
+// Ended: the server, or the network, ended the connection.
+func (c *conn) Ended(_ *loop.Conn, err error) {
+	switch c.stage {
+	case idle:
+		// A FIN or a RST between requests is how servers end keepalive.
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, engine.ErrTruncated) || isReset(err) {
+			c.closed(results.ByServer)
+			return
+		}
+	case empty, pausing:
+		return
+	case busy:
+		if c.x.parser.AtEOF() && c.x.parser.Started() {
+			if c.SawCloseNotify {
+				c.spent = true
+				c.complete()
+				return
+			}
+			if !isReset(err) {
+				err = classify.ErrNoCloseNotify
+			}
+		}
+	}
+	c.over(err)
+}
+
+// shut closes an idle connection in order.
+func (c *conn) shut(by results.Side) {
+	c.closed(by)
+	c.Conn.Close()
+}
+
+// closed records the end of an established connection that did not fail; its socket may still be there.
+func (c *conn) closed(by results.Side) {
+	a := c.b.agent
+	a.loop.Cancel(&c.timer)
+	c.disarm()
+	c.countClosed(by)
+	c.stage = empty
+	c.try = nil
+}
+
+// over ends the present attempt with an error, and does what the browser does about it.
+func (c *conn) over(err error) {
+	b, a, t := c.b, c.b.agent, c.try
+	at := classify.Open
+	switch c.stage {
+	case dialling:
+		at = classify.Connecting
+	case handshaking:
+		at = classify.Handshaking
+	}
+	v := classify.Of(err, at)
+	if v.Class == "" {
+		a.defect(err)
+		return
+	}
+	a.loop.Cancel(&c.timer)
+	if v2 := b.visit; v2 != nil {
+		c.Conn.Close()
+		c.stage, c.try, c.x = empty, nil, nil
+		v2.fail(v)
+		return
+	}
+	c.disarm()
+	d := c.decide(v, err)
+	if !c.hasOrigin {
+		c.origin, c.hasOrigin = t.key, true
+	}
+	c.remember()
+	if c.x != nil && c.x.page {
+		b.failed = true
+	}
+	if d.DropSession && t.session != nil {
+		b.sessions.drop(t.session)
+	}
+	shown := ""
+	if !d.Retry && c.x != nil && c.x.page && b.page == pagePending {
+		shown = d.UserSees
+	}
+	c.countFailed(t, v, shown)
+	c.Conn.Close() // what the alert, the FIN or the timer has left open
+	if d.NextAddress {
+		b.moved++
+	}
+	c.stage, c.try = empty, nil
+	if !d.Retry || a.ended {
+		c.giveUp(shown, d.Reload)
+		return
+	}
+	c.again(d)
+}
+
+// again makes the next attempt of the chain, now or after the browser's pause.
+func (c *conn) again(d profiles.Decision) {
+	a := c.b.agent
+	if c.x != nil && c.x.out {
+		c.resend()
+	}
+	intended := a.loop.Now() + d.Delay
+	if d.Delay <= 0 {
+		c.begin(d.Next, intended)
+		return
+	}
+	c.stage = pausing
+	c.next = &try{plan: d.Next, intended: intended}
+	a.loop.Schedule(&c.timer, intended)
+}
+
+// giveUp ends the chain: what waited for this connection is lost.
+func (c *conn) giveUp(shown string, reload time.Duration) {
+	x := c.x
+	c.x = nil
+	if x == nil {
+		return
+	}
+	page := x.page
+	c.b.lose(x)
+	if page {
+		c.b.sawError(reload)
+	}
+}
+
+// remember keeps whose failure the browser now holds against the server.
+func (c *conn) remember() {
+	b := c.b
+	if plan := b.memory.First(); b.lowered(&plan) && !b.tainted {
+		b.taint, b.tainted = c.origin, true
+	}
+}
+
+func isReset(err error) bool {
+	v := classify.Of(err, classify.Open)
+	return v.Class == results.ClassRequestReset
+}
+
+type alpnError struct{ protocol string }
+
+func (e *alpnError) Error() string { return classify.ErrALPN.Error() + ": " + e.protocol }
+func (e *alpnError) Unwrap() error { return classify.ErrALPN }

@@ -1,0 +1,202 @@
+package browser
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"tlsurge/faults"
+	"tlsurge/harness/classify"
+	"tlsurge/harness/loop"
+	"tlsurge/profiles"
+	"tlsurge/profiles/wire"
+	"tlsurge/results"
+)
+
+// visit is one page load before the load: nobody hits it, and nothing of it is counted.
+type visit struct {
+	b         *browser
+	timer     loop.Timer
+	tries     int
+	reference bool
+}
+
+// warmup is the list of visits and what came of them.
+type warmup struct {
+	queue    []*visit
+	active   int
+	known    map[uint32]*browser // returning browsers by index
+	warnings []string
+}
+
+const (
+	visitsAtOnce = 64 // per agent: warm-up is not a load test
+	visitTries   = 4
+	visitPause   = 250 * time.Millisecond
+)
+
+// Warm makes the visits before the load, unfaulted and unrecorded: one per profile and edge, against
+// which a downgrade is judged, and one per returning browser, from which it holds a session.
+//
+// It fails when an edge cannot be reached at all. That a browser cannot agree with an edge is no
+// failure of the warm-up: such a pair has no reference, and Warnings names it.
+func (a *Agent) Warm(ctx context.Context) error {
+	a.start = a.loop.Now()
+	a.ended = false
+	a.warm.known = make(map[uint32]*browser)
+	a.planVisits()
+	for range min(visitsAtOnce, len(a.warm.queue)) {
+		a.nextVisit()
+	}
+	if a.warm.active == 0 {
+		return nil
+	}
+	err := a.loop.Run(ctx)
+	if a.fatal != nil {
+		return a.fatal
+	}
+	return err
+}
+
+// Warnings are the pairs of browser and edge that warm-up found unable to agree.
+func (a *Agent) Warnings() []string { return a.warm.warnings }
+
+// planVisits lists the visits: references first, then each browser of this agent that returns within
+// the phase.
+func (a *Agent) planVisits() {
+	if a.cfg.Load.Model != HandshakeOnly || len(a.places) > 0 {
+		for v := range a.hosts {
+			for e := range a.cfg.Edges {
+				w := who{index: ^uint32(0) - uint32(v*len(a.cfg.Edges)+e), visitor: uint16(v), slots: 1, edge: uint8(e)}
+				a.warm.queue = append(a.warm.queue, &visit{b: a.newBrowser(w), reference: true})
+			}
+		}
+	}
+	for _, s := range a.places {
+		for w := s.who; ; w = a.people.next(w) {
+			if w.returning || a.cfg.Load.Model == ResumeOnly {
+				a.warm.queue = append(a.warm.queue, &visit{b: a.newBrowser(w)})
+			}
+			if w.dies >= a.cfg.Load.Duration {
+				break
+			}
+		}
+	}
+}
+
+// nextVisit starts one, if any is left.
+func (a *Agent) nextVisit() {
+	if len(a.warm.queue) == 0 {
+		if a.warm.active == 0 {
+			a.loop.Stop()
+		}
+		return
+	}
+	v := a.warm.queue[0]
+	a.warm.queue = a.warm.queue[1:]
+	a.warm.active++
+	v.b.visit = v
+	v.timer.Owner = v
+	v.start()
+}
+
+func (v *visit) start() {
+	v.tries++
+	b := v.b
+	b.page = pagePending
+	x := b.agent.newExchange(0)
+	x.page = true
+	b.conns[0].want(b.agent.loop.Now(), x)
+}
+
+// Expire tries again after a pause.
+func (v *visit) Expire(*loop.Timer) { v.start() }
+
+// done ends a visit that was answered: the browser keeps its session and what it learnt, not its
+// connection.
+func (v *visit) done(version wire.Version) {
+	b, a := v.b, v.b.agent
+	if v.reference {
+		a.hosts[b.who.visitor].reference[b.who.edge] = version
+	} else {
+		a.warm.known[b.who.index] = b
+	}
+	v.finish()
+}
+
+// fail ends one try of a visit.
+func (v *visit) fail(c classify.Verdict) {
+	b, a := v.b, v.b.agent
+	if v.tries < visitTries {
+		a.loop.Schedule(&v.timer, a.loop.Now()+visitPause)
+		return
+	}
+	what := fmt.Sprintf("warm-up: %s at %s: %s: %s", b.host.profile.Name, a.cfg.Edges[b.who.edge].Name, c.Describe(), c.Detail)
+	switch c.Class {
+	case results.ClassConnectRefused, results.ClassConnectReset, results.ClassConnectTimeout, results.ClassNoResource:
+		if a.fatal == nil {
+			a.fatal = fmt.Errorf("browser: %s", what)
+		}
+		a.loop.Stop()
+		return
+	}
+	if v.reference {
+		a.warm.warnings = append(a.warm.warnings, what)
+	}
+	v.finish()
+}
+
+func (v *visit) finish() {
+	a := v.b.agent
+	v.b.visit = nil
+	a.warm.active--
+	a.nextVisit()
+}
+
+// Carry is what browsers take with them from one phase to the next: memory and sessions.
+type Carry struct {
+	phase string // whose draws say who is who
+	by    map[uint32]carried
+}
+
+type carried struct {
+	memory   *profiles.Memory
+	sessions sessionStore
+	moved    uint8
+	taint    faults.Key
+	tainted  bool
+}
+
+// Carry takes the memories and sessions of the browsers that are in their places now, for the agent of
+// the next phase. Only an agent with the same index, number of agents, mix and connections can use them.
+func (a *Agent) Carry() *Carry {
+	c := &Carry{phase: a.cfg.Phase, by: make(map[uint32]carried)}
+	if a.cfg.Carry != nil {
+		c.phase = a.cfg.Carry.phase
+	}
+	for _, s := range a.places {
+		if b := s.browser; b != nil {
+			c.by[s.who.place] = carried{b.memory, b.sessions, b.moved, b.taint, b.tainted}
+		}
+	}
+	return c
+}
+
+// known finds a browser that is no stranger: from the warm-up, or from the phase before.
+func (a *Agent) known(w who) *browser {
+	if b := a.warm.known[w.index]; b != nil {
+		delete(a.warm.known, w.index)
+		b.nextConn = 0 // connections are counted from the phase's start
+		return b
+	}
+	if a.cfg.Carry == nil || w.index != w.place {
+		return nil
+	}
+	k, ok := a.cfg.Carry.by[w.place]
+	if !ok {
+		return nil
+	}
+	b := a.newBrowser(w)
+	b.memory, b.sessions, b.moved, b.taint, b.tainted = k.memory, k.sessions, k.moved, k.taint, k.tainted
+	return b
+}
