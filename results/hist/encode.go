@@ -42,7 +42,7 @@ func (h *Histogram) UnmarshalText(p []byte) error {
 	if err != nil {
 		return fmt.Errorf("hist: not an HdrHistogram V2 text: %w", err)
 	}
-	if err := checkGeometry(d); err != nil {
+	if err := check(d); err != nil {
 		return err
 	}
 	if clipped > d.TotalCount() {
@@ -52,10 +52,17 @@ func (h *Histogram) UnmarshalText(p []byte) error {
 	return nil
 }
 
-func checkGeometry(d *hdr.Histogram) error {
+// maxCount is the greatest total that is believed: sums of a thousand such still fit an int64.
+const maxCount = 1 << 53
+
+// check refuses what could not be merged without loss.
+func check(d *hdr.Histogram) error {
 	if d.LowestTrackableValue() != LowestDiscernible || d.HighestTrackableValue() != HighestTrackable || d.SignificantFigures() != SignificantDigits {
 		return fmt.Errorf("hist: geometry %d..%d ns, %d digits; only %d..%d ns, %d digits can be merged",
 			d.LowestTrackableValue(), d.HighestTrackableValue(), d.SignificantFigures(), LowestDiscernible, int64(HighestTrackable), SignificantDigits)
+	}
+	if d.TotalCount() > maxCount {
+		return fmt.Errorf("hist: %d values; at most %d are believed", d.TotalCount(), int64(maxCount))
 	}
 	return nil
 }
@@ -133,7 +140,7 @@ func ReadLog(r io.Reader) (intervals []Interval, cut bool, err error) {
 		if d == nil {
 			return intervals, cut, nil
 		}
-		if err := checkGeometry(d); err != nil {
+		if err := check(d); err != nil {
 			return nil, cut, err
 		}
 		intervals = append(intervals, Interval{d.Tag(), d.StartTimeMs(), d.EndTimeMs(), &Histogram{h: d}})
