@@ -25,6 +25,8 @@ type CollectorConfig struct {
 	KernelNamespace string
 	Agents          []string // IDs of the agents that should report
 	Thresholds      []Threshold
+	// Notes are what is worth knowing about the run before it begins: overrides, what the sandbox gave.
+	Notes  []string
 	Limits          Limits // zero fields take DefaultLimits
 }
 
@@ -121,6 +123,19 @@ func (c *Collector) BeginPhase(p PhaseInfo, at time.Time) error {
 		snapshots: map[loopKey]*Snapshot{}, edges: map[string]*EdgeStats{},
 	})
 	return nil
+}
+
+// PhaseStarted moves the start of the phase that BeginPhase opened last to the instant at which its
+// load began: between the two lies the warm-up, which may report but is not part of the phase's time.
+func (c *Collector) PhaseStarted(at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.phases) == 0 {
+		return
+	}
+	p := c.phases[len(c.phases)-1]
+	p.start, p.writtenTo = at, at
+	c.timeline.samples = slices.DeleteFunc(c.timeline.samples, func(s Sample) bool { return s.Phase == p.Name })
 }
 
 // EndPhase closes the phase that BeginPhase opened last. Reports about it are still taken.

@@ -1,9 +1,6 @@
 package results
 
-import (
-	"fmt"
-	"time"
-)
+import "time"
 
 // EdgeStats is what an edge has counted since its phase began: cumulative, so the last one counts.
 type EdgeStats struct {
@@ -32,22 +29,3 @@ type EdgeStats struct {
 	// their number; 0 where too few were held to say.
 	RSSPerIdleConnectionBytes int64 `json:"rss_per_idle_connection_bytes"`
 }
-
-// NewerSchemaError: the file was written by a later tlsurge.
-type NewerSchemaError struct{ Path, Schema string }
-
-func (e *NewerSchemaError) Error() string {
-	return fmt.Sprintf("%s: schema %q is newer than this tlsurge, which reads up to %q", e.Path, e.Schema, Schema)
-}
-
-// ForeignError: the file is not a run of tlsurge.
-type ForeignError struct{ Path, Seen string }
-
-func (e *ForeignError) Error() string {
-	return fmt.Sprintf("%s: not a run of tlsurge: %s; a run has \"schema\": %q", e.Path, e.Seen, Schema)
-}
-
-// CutOffError: the file or directory was not written to its end.
-type CutOffError struct{ Path, Seen string }
-
-func (e *CutOffError) Error() string { return fmt.Sprintf("%s: cut off: %s", e.Path, e.Seen) }

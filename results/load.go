@@ -16,10 +16,16 @@ import (
 	"tlsurge/faults"
 )
 
-// LoadRun reads a run: a run directory or a run.json. What is not one gives a ForeignError, what a
-// later tlsurge wrote a NewerSchemaError, what ends too early a CutOffError: all of them are the
-// caller's input, exit 2.
+// LoadRun reads a run: a run directory or a run.json. Every error is an InputError.
 func LoadRun(path string) (*Run, error) {
+	run, err := loadRun(path)
+	if err != nil {
+		return nil, &InputError{path, err}
+	}
+	return run, nil
+}
+
+func loadRun(path string) (*Run, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -38,7 +44,7 @@ func LoadRun(path string) (*Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ParseRun(path, p)
+	return parseRun(path, p)
 }
 
 // isRunDir: a directory that the collector began.
@@ -51,8 +57,16 @@ func isRunDir(dir string) bool {
 	return false
 }
 
-// ParseRun reads the bytes of a run.json; path names them in errors.
+// ParseRun reads the bytes of a run.json; path names them in errors. Every error is an InputError.
 func ParseRun(path string, p []byte) (*Run, error) {
+	run, err := parseRun(path, p)
+	if err != nil {
+		return nil, &InputError{path, err}
+	}
+	return run, nil
+}
+
+func parseRun(path string, p []byte) (*Run, error) {
 	var head struct {
 		Schema *string `json:"schema"`
 	}
@@ -120,10 +134,13 @@ func ReadFirings(path string) (list []faults.Firing, cut bool, err error) {
 func readLines[T any](path string) (list []T, cut bool, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, false, err
+		return nil, false, &InputError{path, err}
 	}
 	defer f.Close()
-	return decodeLines[T](path, f)
+	if list, cut, err = decodeLines[T](path, f); err != nil {
+		return nil, false, &InputError{path, err}
+	}
+	return list, cut, nil
 }
 
 func decodeLines[T any](path string, r io.Reader) (list []T, cut bool, err error) {

@@ -56,6 +56,7 @@ func (c *Collector) verdict(run *Run, in judgement) Verdict {
 	c.judgeGenerator(d, run, in)
 	c.judgeNetwork(d, run, in)
 	judgeResumption(d, run, c.cfg.Limits.ResumptionMisses)
+	d.v.Notes = append(d.v.Notes, c.cfg.Notes...)
 	if in.claimed > 0 {
 		d.note("%d attempts name a fault that the ledger has no firing of", in.claimed)
 	}
