@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 
 	"tlsurge/profiles/hello"
 	"tlsurge/profiles/wire"
@@ -16,11 +17,26 @@ func (pr *Profile) Hello(p *HelloParams) (*hello.ClientHello, error) {
 		return pr.second(p)
 	}
 	ch := new(hello.ClientHello)
-	if err := pr.fill(ch, p); err != nil {
-		return nil, fmt.Errorf("profile %s: %w", pr.Name, err)
+	if err := pr.Fill(ch, p); err != nil {
+		return nil, err
 	}
 	return ch, nil
 }
+
+// Fill is Hello into a ClientHello that an earlier Fill filled: it reuses its slices' room, and for hellos
+// without key shares and GREASE (TLS 1.2 and below, first or resumed) it allocates nothing. p.Second is not looked at.
+//
+// The suites, compression methods and extension bodies are shared with the profile: they are read, never
+// written. The session ID and the list of extensions are ch's own.
+func (pr *Profile) Fill(ch *hello.ClientHello, p *HelloParams) error {
+	if err := pr.fill(ch, p); err != nil {
+		return fmt.Errorf("profile %s: %w", pr.Name, err)
+	}
+	return nil
+}
+
+// zeros is room for padding; it is never written to.
+var zeros [512]byte
 
 // key sorts out what of the parameters changes the shape.
 func (pr *Profile) key(p *HelloParams, s *spec) (shapeKey, error) {
@@ -69,14 +85,22 @@ func (pr *Profile) shape(p *HelloParams) (*shape, error) {
 	if err != nil {
 		return nil, err
 	}
-	if v, ok := pr.shapes.Load(k); ok {
-		return v.(*shape), nil
+	old := pr.shapes.Load()
+	if old != nil {
+		if sh := (*old)[k]; sh != nil {
+			return sh, nil
+		}
 	}
-	v, _ := pr.shapes.LoadOrStore(k, s.shapeOf(pr.maxVersion, k))
-	return v.(*shape), nil
+	sh := s.shapeOf(pr.maxVersion, k)
+	m := map[shapeKey]*shape{k: sh}
+	if old != nil {
+		maps.Copy(m, *old)
+	}
+	// Two at once may each lose the other's entry; it is then compiled again.
+	pr.shapes.Store(&m)
+	return sh, nil
 }
 
-// fill writes the hello into ch, reusing its slices' room where they have any.
 func (pr *Profile) fill(ch *hello.ClientHello, p *HelloParams) error {
 	sh, err := pr.shape(p)
 	if err != nil {
@@ -101,7 +125,7 @@ func (pr *Profile) fill(ch *hello.ClientHello, p *HelloParams) error {
 	case r != nil && len(r.ID) > 0:
 		ch.SessionID = append(ch.SessionID, r.ID...)
 	case sh.randomID, r != nil && len(r.Ticket) > 0 && s.resume.TicketSessionID:
-		ch.SessionID = append(ch.SessionID, make([]byte, 32)...)
+		ch.SessionID = append(ch.SessionID, zeros[:32]...)
 		if _, err := io.ReadFull(p.Random, ch.SessionID); err != nil {
 			return err
 		}
@@ -184,7 +208,7 @@ func (sh *shape) extensions(ch *hello.ClientHello, p *HelloParams) error {
 		x := hello.Extension{Type: e.typ, Data: e.data}
 		switch e.kind {
 		case extSNI:
-			x.Data = appendSNI(make([]byte, 0, 5+len(p.ServerName)), p.ServerName)
+			x.Data = sh.serverName(p.ServerName)
 		case extTicket:
 			if p.Resume != nil && len(p.Resume.Ticket) > 0 {
 				x.Data, ticketed = p.Resume.Ticket, true
@@ -217,7 +241,7 @@ func (sh *shape) extensions(ch *hello.ClientHello, p *HelloParams) error {
 		}
 	}
 	if n, ok := sh.pad(ch, pskLen); ok {
-		ch.Extensions = append(ch.Extensions, hello.Extension{Type: sh.spec.padding.typ, Data: make([]byte, n)})
+		ch.Extensions = append(ch.Extensions, hello.Extension{Type: sh.spec.padding.typ, Data: zeros[:n:n]})
 	}
 	if pskLen > 0 {
 		ch.Extensions = append(ch.Extensions, hello.Extension{Type: wire.ExtPreSharedKey, Data: appendPSK(make([]byte, 0, pskLen-4), p.Resume)})

@@ -11,6 +11,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/BurntSushi/toml"
 
@@ -33,7 +34,7 @@ type Profile struct {
 	variants   map[string]*spec
 	behaviour  *behaviour
 	maxVersion wire.Version
-	shapes     sync.Map // shapeKey -> *shape
+	shapes     atomic.Pointer[map[shapeKey]*shape] // compiled hellos; replaced as a whole, never written to
 }
 
 // Source says where a profile's bytes come from.
@@ -92,6 +93,17 @@ func (p *Profile) SendsSNI() bool {
 // OffersTicket says whether the hello has a session_ticket extension.
 func (p *Profile) OffersTicket() bool {
 	return slices.ContainsFunc(p.spec.exts, func(e extSpec) bool { return e.kind == extTicket })
+}
+
+// MayOffer says whether the browser would offer a session of version and suite in the hello of plan: a
+// session above the plan's maximum is out of range, and all but NSS before 3.28 leave out a session whose
+// suite the hello does not offer.
+func (p *Profile) MayOffer(plan Plan, v wire.Version, suite wire.CipherSuite) bool {
+	if !plan.Resume || v > plan.MaxVersion {
+		return false
+	}
+	sh, err := p.shape(&HelloParams{MaxVersion: plan.MaxVersion, SCSV: plan.SCSV, Variant: plan.Variant})
+	return err == nil && (sh.spec.resume.AnySuite || slices.Contains(sh.suites, suite) || v == wire.TLS13)
 }
 
 // Variants names the changed hellos that the profile knows.

@@ -62,7 +62,7 @@ func (pr *Profile) second(p *HelloParams) (*hello.ClientHello, error) {
 	}
 	sh := &shape{spec: s, block: true}
 	if n, ok := sh.pad(ch, pskLen); ok {
-		ch.Extensions = append(ch.Extensions, hello.Extension{Type: s.padding.typ, Data: make([]byte, n)})
+		ch.Extensions = append(ch.Extensions, hello.Extension{Type: s.padding.typ, Data: zeros[:n:n]})
 	}
 	if pskLen > 0 {
 		ch.Extensions = append(ch.Extensions, *psk)

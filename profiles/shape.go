@@ -3,6 +3,7 @@ package profiles
 import (
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"tlsurge/profiles/hello"
 	"tlsurge/profiles/wire"
@@ -32,13 +33,33 @@ type shape struct {
 	exts        []extSpec
 	shares      []wire.Group
 	static      bool // no extension has a body of its own on each connection, but SNI and ticket
+	sni         atomic.Pointer[sniBody]
 }
 
-// needs12 says whether a suite exists in TLS 1.2 only: AEADs, and CBC with SHA-256 or SHA-384.
+// sniBody is the body of server_name for the host last asked for: a load generator asks for few.
+type sniBody struct {
+	host string
+	body []byte
+}
+
+func (sh *shape) serverName(host string) []byte {
+	if s := sh.sni.Load(); s != nil && s.host == host {
+		return s.body
+	}
+	s := &sniBody{host, appendSNI(make([]byte, 0, 5+len(host)), host)}
+	sh.sni.Store(s)
+	return s.body
+}
+
+// needs12 says whether a suite exists in TLS 1.2 only: an AEAD, or CBC with SHA-256 or SHA-384.
 func needs12(s wire.CipherSuite) bool {
 	n := s.String()
-	return strings.Contains(n, "_GCM_") || strings.Contains(n, "_CCM") || strings.Contains(n, "_CHACHA20_") ||
-		strings.HasSuffix(n, "_SHA256") || strings.HasSuffix(n, "_SHA384")
+	return isAEAD(s) || strings.HasSuffix(n, "_SHA256") || strings.HasSuffix(n, "_SHA384")
+}
+
+func isAEAD(s wire.CipherSuite) bool {
+	n := s.String()
+	return strings.Contains(n, "_GCM_") || strings.Contains(n, "_CCM") || strings.Contains(n, "_CHACHA20_")
 }
 
 // needs13 says whether a suite exists in TLS 1.3 only.
@@ -60,7 +81,7 @@ func (s *spec) shapeOf(own wire.Version, k shapeKey) *shape {
 	sh.record = min(sh.record, sh.version)
 	lowered := k.max < own
 	for _, c := range s.suites {
-		if lowered && (k.max < wire.TLS13 && needs13(c) || k.max < wire.TLS12 && !s.lower.KeepSuites && !c.IsSCSV() && needs12(c)) {
+		if lowered && (k.max < wire.TLS13 && needs13(c) || k.max < wire.TLS12 && (isAEAD(c) || !s.lower.KeepSuites && needs12(c))) {
 			continue
 		}
 		sh.suites = append(sh.suites, c)
@@ -148,7 +169,7 @@ func trimGroups(body []byte) []byte {
 	return out
 }
 
-// messageLen is the length of the ClientHello message whose fields are in ch.
+// pad gives the body length of the padding extension that ch still needs, with pskLen bytes to follow it.
 func (sh *shape) pad(ch *hello.ClientHello, pskLen int) (n int, ok bool) {
 	p := sh.spec.padding
 	if p == nil || !sh.block {

@@ -76,6 +76,8 @@ type ResumeData struct {
 	SessionVersion bool `toml:"session_version,omitempty"`
 	// NoSCSV: TLS_FALLBACK_SCSV is not sent together with a session (NSS).
 	NoSCSV bool `toml:"no_scsv,omitempty"`
+	// AnySuite: a session is offered even where the hello no longer offers its suite (NSS before 3.28).
+	AnySuite bool `toml:"any_suite,omitempty"`
 	// PSKDrops are the extensions left out when pre_shared_key is there.
 	PSKDrops []string `toml:"psk_drops,omitempty"`
 }
@@ -88,7 +90,7 @@ type SecondData struct {
 // LowerData is how the hello of a fallback differs.
 type LowerData struct {
 	SCSV       string `toml:"scsv,omitempty"`        // "first" (behind a leading 0x00ff) or "last"
-	KeepSuites bool   `toml:"keep_suites,omitempty"` // suites that need TLS 1.2 stay in a lower hello
+	KeepSuites bool   `toml:"keep_suites,omitempty"` // a lower hello drops GCM, but keeps CBC with SHA-256 and SHA-384 (coreTLS)
 	// SSL30Signal: an SSL 3.0 hello, which has no extensions, says 0x00ff in front (NSS).
 	SSL30Signal bool `toml:"ssl30_signal,omitempty"`
 }
