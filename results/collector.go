@@ -27,7 +27,7 @@ type CollectorConfig struct {
 	Thresholds      []Threshold
 	// Notes are what is worth knowing about the run before it begins: overrides, what the sandbox gave.
 	Notes  []string
-	Limits          Limits // zero fields take DefaultLimits
+	Limits Limits // zero fields take DefaultLimits
 }
 
 // PhaseInfo opens a phase.

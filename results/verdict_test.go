@@ -88,7 +88,9 @@ func TestVerdict(t *testing.T) {
 		{why: "the same in a namespace that strangers use informs and condemns nothing",
 			change: func(c *cfg, _ *Snapshot, _ *PhaseInfo) { c.KernelNamespace = "caller" },
 			after:  func(c *Collector) { c.Kernel(map[string]int64{"ListenOverflows": 4}) }, state: Valid, reason: "ListenOverflows is 4"},
-		{why: "the same where a rule filled the queue", change: func(_ *cfg, _ *Snapshot, p *PhaseInfo) { p.Rules = []faults.Rule{{Name: "q", Action: faults.AcceptQueue}} },
+		{why: "the same where a rule filled the queue", change: func(_ *cfg, _ *Snapshot, p *PhaseInfo) {
+			p.Rules = []faults.Rule{{Name: "q", Action: faults.AcceptQueue}}
+		},
 			after: func(c *Collector) { c.Kernel(map[string]int64{"ListenOverflows": 4}) }, state: Valid},
 		{why: "retransmissions that no fault explains", after: retransmit(1), state: Suspect, reason: "1 retransmissions on connections that no fault hit"},
 		{why: "the same where a rule loses packets by chance", change: func(_ *cfg, _ *Snapshot, p *PhaseInfo) { p.Rules = []faults.Rule{{Name: "l", PerPacket: true}} },
