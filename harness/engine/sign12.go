@@ -13,14 +13,15 @@ import (
 )
 
 // scheme12 is what a SignatureScheme means in TLS 1.2, where it is a pair of hash and signature and
-// does not bind a curve (RFC 5246 §7.4.1.4.1).
+// does not bind a curve (RFC 5246 §7.4.1.4.1). The rsa_pss_pss schemes are for keys of the RSASSA-PSS type,
+// which crypto/x509 does not read.
 func scheme12(s wire.SignatureScheme) (h crypto.Hash, auth keys.Auth, pss, ok bool) {
 	switch s {
-	case wire.RSAPSSRSAESHA256, wire.RSAPSSPSSSHA256:
+	case wire.RSAPSSRSAESHA256:
 		return crypto.SHA256, keys.AuthRSA, true, true
-	case wire.RSAPSSRSAESHA384, wire.RSAPSSPSSSHA384:
+	case wire.RSAPSSRSAESHA384:
 		return crypto.SHA384, keys.AuthRSA, true, true
-	case wire.RSAPSSRSAESHA512, wire.RSAPSSPSSSHA512:
+	case wire.RSAPSSRSAESHA512:
 		return crypto.SHA512, keys.AuthRSA, true, true
 	}
 	switch s >> 8 {
