@@ -68,6 +68,7 @@ type stepRule struct {
 type retryRule struct {
 	Source   string   `toml:"source"`
 	Errors   []string `toml:"errors"`
+	Once     []string `toml:"once"`     // errors after which there is one more attempt, not more
 	Attempts int      `toml:"attempts"` // attempts of one request, all told
 	Within   duration `toml:"within"`   // over which they are spread
 	// Variant is what attempts after the first VariantAfter ones send.
@@ -162,7 +163,7 @@ func (b *behaviour) prepare() error {
 	if _, ok := b.words["beyond_minimum"]; b.Fallback.Beyond != 0 && !ok {
 		return fmt.Errorf("behaviour %s: [words] lacks \"beyond_minimum\"", b.Name)
 	}
-	for _, e := range slices.Concat(b.Retry.Errors, b.Fallback.WeakFirst) {
+	for _, e := range slices.Concat(b.Retry.Errors, b.Retry.Once, b.Fallback.WeakFirst) {
 		if !known[e] {
 			return fmt.Errorf("behaviour %s: retry on %q, which [words] never says", b.Name, e)
 		}

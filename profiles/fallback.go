@@ -39,6 +39,9 @@ func (b *behaviour) keyed(m *Memory, p Plan) Plan {
 
 func (b *behaviour) succeeded(m *Memory, plan Plan, _ wire.Version) {
 	m.pages = 0
+	if plan.Variant == "" {
+		m.strong = true
+	}
 	if b.Fallback.Memory == "host" {
 		// What counts is the maximum that was offered, not what the server chose: a server that
 		// answers TLS 1.0 to a TLS 1.2 hello is tolerant of 1.2.
@@ -90,7 +93,7 @@ func (b *behaviour) failedHost(m *Memory, plan Plan, f Failure, w Wording) Decis
 		return b.show(m, w)
 	}
 	if b.triggers(w.Error, plan.MaxVersion) {
-		if slices.Contains(r.WeakFirst, w.Error) && plan.Variant != variantRC4 && !m.weak {
+		if slices.Contains(r.WeakFirst, w.Error) && plan.Variant != variantRC4 && !m.weak && !m.strong {
 			m.weak = true
 			return b.restart(m, plan, f, w)
 		}
@@ -151,7 +154,14 @@ func (b *behaviour) failedRequest(m *Memory, plan Plan, f Failure, w Wording) De
 
 // again makes the same offer once more where the browser does so, else shows the error.
 func (b *behaviour) again(m *Memory, plan Plan, f Failure, w Wording) Decision {
-	if !slices.Contains(b.Retry.Errors, w.Error) || plan.Attempt >= b.attemptsOf(m) {
+	limit := 1
+	switch {
+	case slices.Contains(b.Retry.Errors, w.Error):
+		limit = b.attemptsOf(m)
+	case slices.Contains(b.Retry.Once, w.Error):
+		limit = 2
+	}
+	if plan.Attempt >= limit {
 		return b.show(m, w)
 	}
 	next := plan
@@ -188,14 +198,11 @@ func (b *behaviour) requestFailed(m *Memory, plan Plan, f Failure, w Wording) De
 // show ends the request with an error page.
 func (b *behaviour) show(m *Memory, w Wording) Decision {
 	d := Decision{UserSees: w.Shown, Wording: w}
-	if r := b.Retry.Reloads; len(r) > 0 {
-		d.Reload = time.Duration(r[min(int(m.pages), len(r)-1)])
-		if int(m.pages) >= len(r) {
-			d.Reload = 0
-		}
-	}
-	if m.pages < 255 {
+	if r := b.Retry.Reloads; slices.Contains(b.Retry.Errors, w.Error) && int(m.pages) < len(r) {
+		d.Reload = time.Duration(r[m.pages])
 		m.pages++
+	} else {
+		m.pages = 0
 	}
 	return d
 }

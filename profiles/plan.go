@@ -71,7 +71,8 @@ type Memory struct {
 	tolerant   wire.Version // highest maximum that a completed handshake offered; 0 none
 	intolerant wire.Version // lowest maximum that is believed to break the server; 0 none
 	weak       bool         // Firefox 38+: strong suites alone failed, offer RC4 too
-	pages      uint8        // error pages shown in a row: picks the reload delay
+	strong     bool         // a handshake without RC4 has worked
+	pages      uint8        // error pages that load again: picks the delay
 }
 
 // NewMemory gives the memory of a fresh process.

@@ -60,6 +60,30 @@ func TestJanuary2015(t *testing.T) {
 			[]policyStep{{cutRST, KindFallback, wire.TLS11, true}}, ""},
 		{"act two, Chrome 40", "chrome-40-osx",
 			[]policyStep{{cutFIN, KindFallback, wire.TLS11, true}, {hello86, "", 0, false}}, "ERR_CONNECTION_CLOSED"},
+		{"act one, Safari 8: TLS 1.0 with the SCSV in front, then SSL 3.0 with RC4 alone", "safari-8-osx10.10",
+			[]policyStep{{cutRST, KindFallback, wire.TLS10, true}, {hello40, KindFallback, wire.SSL30, true}, {hello40, "", 0, false}},
+			"errSSLPeerHandshakeFail (-9824)"},
+		{"act two, Safari 8: an alert it does not know", "safari-8-ios8.4",
+			[]policyStep{{cutFIN, KindFallback, wire.TLS10, true}, {hello86, "", 0, false}}, "errSSLFatalAlert (-9802)"},
+		{"act one, Safari 8 with a session ID that hits the cache: alert 47 leads on to SSL 3.0", "safari-8-osx10.10",
+			[]policyStep{{cutRST, KindFallback, wire.TLS10, true}, {alertOn(wire.AlertIllegalParameter), KindFallback, wire.SSL30, true}, {hello40, "", 0, false}},
+			"errSSLPeerHandshakeFail (-9824)"},
+		{"Safari 7.1 knows no SCSV", "safari-7.1-osx10.9",
+			[]policyStep{{cutRST, KindFallback, wire.TLS10, false}}, ""},
+		{"stock Android 4.2 does not fall back on a cut: only on an alert", "android-4.2.2",
+			[]policyStep{{cutRST, "", 0, false}}, "Web page not available: ERR_CONNECTION_RESET"},
+		{"stock Android 4.2 goes to SSL 3.0 on an alert", "android-4.2.2",
+			[]policyStep{{hello40, KindFallback, wire.SSL30, false}, {hello40, "", 0, false}},
+			"A secure connection could not be established: ERR_SSL_VERSION_OR_CIPHER_MISMATCH"},
+		{"Android 4.4 walks Chromium's ladder without the SCSV", "android-4.4.2",
+			[]policyStep{{cutFIN, KindFallback, wire.TLS11, false}, {cutFIN, KindFallback, wire.TLS10, false}, {cutFIN, KindFallback, wire.SSL30, false}, {cutFIN, "", 0, false}},
+			"Web page not available: ERR_CONNECTION_CLOSED"},
+		{"Chromium's ladder: a reset does not lead below TLS 1.0", "android-4.4.2",
+			[]policyStep{{cutRST, KindFallback, wire.TLS11, false}, {cutRST, KindFallback, wire.TLS10, false}, {cutRST, "", 0, false}},
+			"Web page not available: ERR_CONNECTION_RESET"},
+		{"Internet Explorer 11 [K]", "ie-11-win7-unpatched",
+			[]policyStep{{cutRST, KindFallback, wire.TLS10, false}, {cutRST, KindFallback, wire.SSL30, false}, {hello40, "", 0, false}},
+			"This page can't be displayed"},
 		{"loss alone ends in a timeout, which never leads to a fallback", "firefox-35-osx",
 			[]policyStep{{Failure{Kind: FailTimeout, AwaitingServerHello: true}, "", 0, false}}, "The connection has timed out"},
 	} {
@@ -70,7 +94,7 @@ func TestJanuary2015(t *testing.T) {
 			}
 			m := p.NewMemory()
 			plan := m.First()
-			if plan.Kind != KindFirst || plan.MaxVersion != wire.TLS12 || plan.SCSV {
+			if plan.Kind != KindFirst || plan.MaxVersion != p.MaxVersion() || plan.SCSV {
 				t.Fatalf("first plan is %+v", plan)
 			}
 			sees := ""

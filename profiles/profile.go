@@ -5,6 +5,7 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -256,7 +257,7 @@ func lookupBehaviour(name string) (*behaviour, error) {
 }
 
 // readBehaviour gives the tables of a behaviour over those of the one it starts from: a table is merged
-// key by key, everything else is replaced.
+// key by key, everything else is replaced, and so is each wording as a whole.
 func readBehaviour(name string, depth int) (map[string]any, error) {
 	raw, err := data.ReadFile(path.Join("data/behaviour", name+".toml"))
 	if err != nil {
@@ -285,7 +286,9 @@ func merge(base, over map[string]any) {
 	for k, v := range over {
 		b, ok1 := base[k].(map[string]any)
 		o, ok2 := v.(map[string]any)
-		if ok1 && ok2 {
+		if ok1 && ok2 && k == "words" {
+			maps.Copy(b, o)
+		} else if ok1 && ok2 {
 			merge(b, o)
 		} else {
 			base[k] = v
