@@ -51,3 +51,24 @@ func (h *Hub) Barrier(ctx context.Context, ids []string, verb string, lead time.
 	})
 	return at, errors.Join(append(late, err)...)
 }
+
+// WaitRole waits until at least n members of a role are there, and returns them.
+func (h *Hub) WaitRole(ctx context.Context, role string, n int) ([]Info, error) {
+	for {
+		_, changed := h.members.absent(nil)
+		var found []Info
+		for _, in := range h.Members() {
+			if in.Role == role {
+				found = append(found, in)
+			}
+		}
+		if len(found) >= n {
+			return found, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%d of %d %ss are there: %w", len(found), n, role, context.Cause(ctx))
+		}
+	}
+}

@@ -1,0 +1,128 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"tlsurge/faults"
+	"tlsurge/harness/cluster"
+	"tlsurge/harness/fleet/sandbox"
+)
+
+// childPrefix marks the hidden subcommands under which children run: "child:edge".
+const childPrefix = "child:"
+
+// Exit codes of children; they are those of the command line.
+const (
+	exitConfig      = 2
+	exitUnsupported = 3
+	exitInternal    = 5
+)
+
+// childBodies are the children's programs. A new kind of child is a line here.
+var childBodies = map[string]func(*child) error{
+	"agent": runAgent,
+}
+
+// child is what a child's body has to work with.
+type child struct {
+	ctx    context.Context // ends with SIGTERM
+	name   string
+	order  []byte // JSON from the coordinator
+	member *cluster.Member
+}
+
+// ChildVerb says whether the program was started as a child, and as which one.
+func ChildVerb(args []string) (verb string, ok bool) {
+	if len(args) < 2 {
+		return "", false
+	}
+	return strings.CutPrefix(args[1], childPrefix)
+}
+
+// ChildMain is the whole program of a child. args is what follows the verb.
+func ChildMain(verb string, args []string) int {
+	if verb == sandbox.InitVerb {
+		return sandbox.InitMain(args)
+	}
+	body := childBodies[verb]
+	if body == nil || len(args) != 1 {
+		fmt.Fprintf(os.Stderr, "tlsurge: %s%s is started by tlsurge itself, with a name\n", childPrefix, verb)
+		return exitConfig
+	}
+	if err := runChild(body, args[0]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return childExit(err)
+	}
+	return 0
+}
+
+func runChild(body func(*child) error, name string) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("internal fault: %v\n%s", r, debug.Stack())
+		}
+	}()
+	// The coordinator decides when children end. A terminal's interrupt is its affair.
+	signal.Ignore(syscall.SIGINT)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	order, err := io.ReadAll(os.Stdin)
+	if err != nil {
+		return fmt.Errorf("order: %w", err)
+	}
+	c := &child{ctx: ctx, name: name, order: order}
+	return body(c)
+}
+
+// join connects the child to its coordinator. The caller announces it when its handlers are in place.
+func (c *child) join(role string) error {
+	e, err := cluster.EndpointFromEnv()
+	if err != nil {
+		return err
+	}
+	c.member, err = cluster.Join(c.ctx, e, c.name, role)
+	return err
+}
+
+// leave delivers the rest of the evidence.
+func (c *child) leave() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout/2)
+	defer cancel()
+	return c.member.Close(ctx)
+}
+
+// decodeOrder reads the coordinator's order.
+func decodeOrder[T any](c *child) (T, error) {
+	var order T
+	if err := json.Unmarshal(c.order, &order); err != nil {
+		return order, fmt.Errorf("order: %w", err)
+	}
+	return order, nil
+}
+
+// configError marks what the user can mend: exit code 2.
+type configError struct{ err error }
+
+func (e *configError) Error() string { return e.err.Error() }
+func (e *configError) Unwrap() error { return e.err }
+
+// childExit turns a child's error into its exit code.
+func childExit(err error) int {
+	var ce *configError
+	switch {
+	case errors.Is(err, faults.ErrUnsupported):
+		return exitUnsupported
+	case errors.As(err, &ce):
+		return exitConfig
+	}
+	return exitInternal
+}

@@ -1,0 +1,52 @@
+package fleet
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"tlsurge/results"
+)
+
+// Collect feeds a collector from the hub: its two results are HubConfig's Stats and Evidence. Statistics
+// that cannot be read are dropped, for later ones follow; evidence that cannot be written (a full disk)
+// stays with its sender.
+func Collect(c *results.Collector) (stats func(id string, data []byte), evidence func(id, kind string, seq uint64, data []byte) error) {
+	take := func(kind string, data []byte) error {
+		switch kind {
+		case kindSnapshot:
+			var s results.Snapshot
+			if err := json.Unmarshal(data, &s); err != nil {
+				return err
+			}
+			return c.Snapshot(&s)
+		case kindEdge:
+			var e results.EdgeStats
+			if err := json.Unmarshal(data, &e); err != nil {
+				return err
+			}
+			return c.Edge(e)
+		case kindEvidence:
+			var e results.Evidence
+			if err := json.Unmarshal(data, &e); err != nil {
+				return err
+			}
+			_, err := c.Evidence(e)
+			return err
+		}
+		return fmt.Errorf("evidence of kind %q: want %s, %s or %s", kind, kindSnapshot, kindEdge, kindEvidence)
+	}
+	stats = func(_ string, data []byte) {
+		// Edges and agents send different things; only an agent's has the key "agent".
+		var which struct{ Agent *string }
+		if json.Unmarshal(data, &which) != nil {
+			return
+		}
+		if which.Agent != nil {
+			take(kindSnapshot, data)
+		} else {
+			take(kindEdge, data)
+		}
+	}
+	evidence = func(_, kind string, _ uint64, data []byte) error { return take(kind, data) }
+	return stats, evidence
+}

@@ -1,0 +1,236 @@
+// Package fleet runs the system under test and the load agents as child processes: it starts them, waits
+// until they are ready, kills, pauses and restarts them on order, and stops them. It makes the run's
+// certificates and reads the kernel's counters and this machine's limits.
+//
+// A child is this very program under a hidden subcommand (ChildMain), told what to do on standard input,
+// and reachable through the cluster. What an edge does with a connection is package proxy's affair, and
+// what a browser does package browser's.
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+
+	"tlsurge/faults"
+	"tlsurge/harness/cluster"
+	"tlsurge/harness/proxy"
+)
+
+// Config is the fleet of one phase.
+type Config struct {
+	// Dir is the run's directory; an edge's logs are in edges/<name>.
+	Dir string
+	Hub *cluster.Hub
+	PKI *PKI
+
+	Phase string
+	Seed  uint64
+	Rules []faults.Rule // all of the phase; each child takes its own
+
+	Edges  int               // 1 to MaxEdges; edge-1 listens on 127.0.0.11, and so on
+	Port   int               // one for all edges; 0: a free one
+	Stack  string            // TLS personality
+	Source string            // proxy.Options.Source: builtin:NAME or a file in nginx's syntax
+	Set    map[string]string // directives laid over it
+	// Balancer: "bundled", or "none": the edges go to the application.
+	Balancer string
+	// Notice is told when a child ends, asked or not.
+	Notice func(Exit)
+	// Ledger receives firings of rules that the fleet itself carries out: kill, pause, restart.
+	Ledger func(faults.Firing)
+}
+
+// MaxEdges is how many edges have an address: 127.0.0.11 to 127.0.0.74.
+const MaxEdges = 64
+
+// Edge is one edge that is up.
+type Edge struct {
+	Name  string
+	Addr  netip.AddrPort
+	Stack string
+}
+
+// Fleet is an application, a balancer before it and edges before that.
+type Fleet struct {
+	cfg         Config
+	application *process
+	balancer    *process // nil: none
+
+	mu    sync.Mutex // guards the edges' processes, which Restart replaces
+	edges []*edgeSlot
+}
+
+// edgeSlot is an edge's place: the process in it may change.
+type edgeSlot struct {
+	Edge
+	order   edgeOrder
+	process *process
+}
+
+// Start starts the fleet, back to front, and returns when every edge listens. On an error nothing is left
+// running.
+func Start(ctx context.Context, cfg Config) (_ *Fleet, err error) {
+	if cfg.Edges < 1 || cfg.Edges > MaxEdges {
+		return nil, &StartError{Name: "fleet", Code: exitConfig, Err: fmt.Errorf("%d edges: want 1 to %d", cfg.Edges, MaxEdges)}
+	}
+	f := &Fleet{cfg: cfg}
+	defer func() {
+		if err != nil {
+			f.Stop(ctx)
+		}
+	}()
+	upstream, err := f.startBehind(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for try := 0; ; try++ {
+		port := cfg.Port
+		if port == 0 {
+			if port, err = freePort(cfg.Edges); err != nil {
+				return nil, err
+			}
+		}
+		err = f.startEdges(ctx, port, upstream)
+		if err == nil {
+			return f, nil
+		}
+		// Somebody took the free port before the edges did.
+		if cfg.Port != 0 || try == 3 || !errors.Is(err, syscall.EADDRINUSE) {
+			return nil, err
+		}
+		f.stopEdges(ctx)
+	}
+}
+
+// startBehind starts what stands behind the edges and returns the address that they pass requests to.
+func (f *Fleet) startBehind(ctx context.Context) (upstream string, err error) {
+	order := behindOrder{Listen: "127.0.0.21:0", Phase: f.cfg.Phase, Seed: f.cfg.Seed, Rules: f.cfg.Rules}
+	if f.application, err = f.start("application", RoleApplication, order); err != nil {
+		return "", err
+	}
+	if upstream, err = f.application.ready(ctx); err != nil || f.cfg.Balancer == "none" {
+		return upstream, err
+	}
+	order = behindOrder{Listen: "127.0.0.20:0", Upstreams: []string{upstream}, Phase: f.cfg.Phase, Seed: f.cfg.Seed}
+	if f.balancer, err = f.start("balancer", RoleBalancer, order); err != nil {
+		return "", err
+	}
+	return f.balancer.ready(ctx)
+}
+
+func (f *Fleet) startEdges(ctx context.Context, port int, upstream string) error {
+	for i := range f.cfg.Edges {
+		name := fmt.Sprintf("edge-%d", i+1)
+		dir := filepath.Join(f.cfg.Dir, "edges", name)
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+		addr := netip.AddrPortFrom(edgeAddr(i), uint16(port))
+		f.edges = append(f.edges, &edgeSlot{Edge: Edge{Name: name, Addr: addr, Stack: f.cfg.Stack}, order: edgeOrder{
+			Phase: f.cfg.Phase, Seed: f.cfg.Seed, Rules: f.cfg.Rules,
+			Options: proxy.Options{Name: name, Source: f.cfg.Source, Listen: []string{addr.String()}, Stack: f.cfg.Stack,
+				Certificate: f.cfg.PKI.CertFile, Key: f.cfg.PKI.KeyFile, Set: f.cfg.Set, Upstream: upstream,
+				ErrorLog: filepath.Join(dir, "error.log"), ErrorLevel: "info", AccessLog: filepath.Join(dir, "access.log"), Dir: dir},
+		}})
+	}
+	for _, e := range f.edges {
+		var err error
+		if e.process, err = f.start(e.Name, RoleEdge, e.order); err != nil {
+			return err
+		}
+	}
+	for _, e := range f.edges {
+		if _, err := e.process.ready(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func edgeAddr(i int) netip.Addr { return netip.AddrFrom4([4]byte{127, 0, 0, byte(11 + i)}) }
+
+// freePort finds a port that is free on every edge's address.
+func freePort(edges int) (port int, err error) {
+	for range 20 {
+		var held []net.Listener
+		port = 0
+		for i := range edges {
+			var l net.Listener
+			if l, err = net.Listen("tcp", netip.AddrPortFrom(edgeAddr(i), uint16(port)).String()); err != nil {
+				break
+			}
+			held = append(held, l)
+			port = l.Addr().(*net.TCPAddr).Port
+		}
+		for _, l := range held {
+			l.Close()
+		}
+		if err == nil {
+			return port, nil
+		}
+	}
+	return 0, fmt.Errorf("no port is free on all of %d edges: %w", edges, err)
+}
+
+func (f *Fleet) start(name, role string, order any) (*process, error) {
+	return start(spec{name: name, role: role, verb: role, env: environment(f.cfg.Hub), order: order, onExit: func(e Exit) {
+		if !e.Asked && f.cfg.Hub != nil {
+			f.cfg.Hub.GiveUp(e.Name, e.Why)
+		}
+		if f.cfg.Notice != nil {
+			f.cfg.Notice(e)
+		}
+	}})
+}
+
+// Edges lists the edges in the order of the resolver's answer.
+func (f *Fleet) Edges() []Edge {
+	var all []Edge
+	for _, e := range f.edges {
+		all = append(all, e.Edge)
+	}
+	return all
+}
+
+// NextPhase tells a kept fleet that another phase begins: its evidence and rules are that phase's.
+func (f *Fleet) NextPhase(ctx context.Context, phase string, rules []faults.Rule) error {
+	f.cfg.Phase, f.cfg.Rules = phase, rules
+	var ids []string
+	for _, e := range f.edges {
+		e.order.Phase, e.order.Rules = phase, rules
+		ids = append(ids, e.Name)
+	}
+	ids = append(ids, f.application.name)
+	return f.cfg.Hub.Together(ctx, ids, "phase", phaseOrder{Phase: phase, Seed: f.cfg.Seed, Rules: rules}, nil)
+}
+
+// Stop ends the fleet, edges first, so that all have delivered their evidence when it returns.
+func (f *Fleet) Stop(ctx context.Context) error {
+	f.stopEdges(ctx)
+	for _, p := range []*process{f.balancer, f.application} {
+		if p != nil {
+			p.stop(ctx)
+		}
+	}
+	return nil
+}
+
+func (f *Fleet) stopEdges(ctx context.Context) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, e := range f.edges {
+		if e.process != nil {
+			wg.Go(func() { e.process.stop(ctx) })
+		}
+	}
+	wg.Wait()
+	f.edges = nil
+}

@@ -1,0 +1,30 @@
+package fleet
+
+import (
+	"tlsurge/faults"
+	"tlsurge/harness/proxy"
+)
+
+// edgeOrder is what an edge is told at its start.
+type edgeOrder struct {
+	Phase   string
+	Seed    uint64
+	Rules   []faults.Rule
+	Options proxy.Options
+}
+
+// behindOrder is what the application and the balancer are told.
+type behindOrder struct {
+	Listen    string
+	Upstreams []string // of the balancer
+	Phase     string
+	Seed      uint64
+	Rules     []faults.Rule
+}
+
+// phaseOrder is the verb "phase" of a child that is kept from one phase to the next.
+type phaseOrder struct {
+	Phase string
+	Seed  uint64
+	Rules []faults.Rule
+}
