@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"time"
-
-	"tlsurge/faults"
 )
 
 // FinishInfo ends a run.
@@ -151,11 +149,4 @@ func (c *Collector) latencies(run *Run) {
 	}
 	run.Latency = latencyTable(all)
 	run.ScheduleLag = Lag{P99Ns: all.lag.Quantile(0.99), MaxNs: all.lag.Max()}
-}
-
-// Joined gives the attempts and firings with keys, faults and server logs filled in, for a caller
-// that keeps everything in memory.
-func Joined(phases []string, attempts []Attempt, firings []faults.Firing, events []ServerEvent) ([]Attempt, []faults.Firing) {
-	j := newJoin(phases, attempts, firings, events)
-	return j.attempts, j.firings
 }

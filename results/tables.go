@@ -26,6 +26,7 @@ func (c *Collector) outcomesTable(j *join) (rows []OutcomeRow, missing int64) {
 		}
 	}
 	table := map[OutcomeRow]int64{}
+	rows = []OutcomeRow{}
 	for i := range j.attempts {
 		a := &j.attempts[i]
 		if a.Class == ClassOK && a.Fault == "" {
@@ -93,7 +94,7 @@ func (c *Collector) usersTable(outcomes []OutcomeRow) []UserRow {
 			row(o.Phase, o.Profile).Errors[o.UserSees] += o.Count
 		}
 	}
-	var list []UserRow
+	list := []UserRow{}
 	for _, r := range rows {
 		list = append(list, *r)
 	}
