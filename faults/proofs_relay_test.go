@@ -129,7 +129,9 @@ func reached(at stage.Stage) stage.Stage {
 }
 
 // shaken says whether the server's handshake is done when it has sent this stage or waits for it.
-func shaken(at stage.Stage) bool { return at == stage.ServerFinished || reached(at) != stage.ClientHello }
+func shaken(at stage.Stage) bool {
+	return at == stage.ServerFinished || reached(at) != stage.ClientHello
+}
 
 // wantCut: the client's conversation ended so, at the rule's stage.
 func (d *relayed) wantCut(t *testing.T, r dialogue.Result, end string) {

@@ -57,7 +57,7 @@ var farAhead = time.Unix(1<<40, 0)
 
 func (s *session) arm(a arming) {
 	s.arming = a
-	s.decide = deciders[a.rule.Action]
+	s.decide = Judge
 	s.unit = faults.Unit(s.relay.cfg.Seed, a.key, a.rule.Name)
 }
 

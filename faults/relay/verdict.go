@@ -57,6 +57,14 @@ const Forever = time.Duration(1<<63 - 1)
 // Decide is a fault: a pure function of the rule and the bytes.
 type Decide func(r *faults.Rule, b Bytes) Verdict
 
+// Judge is the fault of the rule's action; the zero Verdict for an action that a relay has not.
+func Judge(r *faults.Rule, b Bytes) Verdict {
+	if decide := deciders[r.Action]; decide != nil {
+		return decide(r, b)
+	}
+	return Verdict{}
+}
+
 // deciders is every fault that a relay can do, one file each.
 var deciders = map[faults.Action]Decide{
 	faults.Reset:     reset,
