@@ -130,5 +130,17 @@ func (r *Rule) OnListener() bool {
 func (r *Rule) OnClient() bool { return r.Engine == EngineSockfilter && !r.OnListener() }
 
 // NeedsSource says whether an attempt hit by the rule must bind to SourceAddr, because somebody else than
-// the agent has to recognise it.
-func (r *Rule) NeedsSource() bool { return r.OnListener() || r.Engine == EngineLink }
+// the agent has to recognise it: a listener's filter, an edge, a link.
+func (r *Rule) NeedsSource() bool {
+	return r.OnListener() || r.Engine == EngineLink || r.Engine == EngineEdge && !r.HitsEdge()
+}
+
+// HitsEdge says whether the rule does damage to an edge or its process as a whole and not to attempts: no
+// attempt draws for it.
+func (r *Rule) HitsEdge() bool {
+	switch r.Action {
+	case TableFull, AcceptQueue, Kill, Pause, Restart:
+		return r.Engine == EngineEdge
+	}
+	return false
+}

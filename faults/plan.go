@@ -51,12 +51,12 @@ func (p *Plan) Share(agent, agents int) {
 }
 
 // Decide names the rule that hits this attempt, nil if none does: the first in order that selects it and
-// whose draw falls below its probability. Rules per packet and rules of engine "edge" hit no attempt and
-// are never named; Selects says whom a rule per packet concerns.
+// whose draw falls below its probability. Rules per packet (DecidePerPacket) and rules that hit an edge as
+// a whole (HitsEdge) are never named.
 func (p *Plan) Decide(s Subject) *Rule {
 	for i := range p.rules {
 		r := &p.rules[i]
-		if r.PerPacket || r.Engine == EngineEdge || p.left[i] == 0 || !r.Selects(s) {
+		if r.PerPacket || r.HitsEdge() || p.left[i] == 0 || !r.Selects(s) {
 			continue
 		}
 		if unit(draw(p.seeds[i], s.Key)) >= r.ProbabilityAt(s.At) {

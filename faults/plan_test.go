@@ -133,7 +133,8 @@ func TestSelectors(t *testing.T) {
 		{"a window around the start", func(r *faults.Rule) { r.From, r.Until = 5*time.Second, 6*time.Second }, true},
 		{"a window that is over: until is outside", func(r *faults.Rule) { r.Until = 5 * time.Second }, false},
 		{"a window to come", func(r *faults.Rule) { r.From = 6 * time.Second }, false},
-		{"the edge's own rules hit no attempt", func(r *faults.Rule) { r.Engine = faults.EngineEdge }, false},
+		{"what an edge does to one connection hits attempts", func(r *faults.Rule) { r.Engine, r.Action = faults.EngineEdge, faults.HandshakeDeadline }, true},
+		{"what hits an edge as a whole hits none", func(r *faults.Rule) { r.Engine, r.Action = faults.EngineEdge, faults.TableFull }, false},
 		{"a rule per packet hits no attempt", func(r *faults.Rule) { r.PerPacket = true }, false},
 	}
 	for _, tt := range tests {

@@ -25,6 +25,25 @@ func SourceAddrIn(net8 netip.Prefix, r *Rule, n uint32) netip.Addr {
 	return netip.AddrFrom4([4]byte{a[0], byte(firstSubnet + r.Index), byte(n / 254), byte(1 + n%254)})
 }
 
+// SourceAddrFor is the n-th address of the rule's subnet that reaches this edge: loopback's for an edge on
+// loopback, a link's for an edge behind a link, the IPv6 subnet's for an IPv6 edge in a namespace of ours.
+func SourceAddrFor(r *Rule, n uint32, edge netip.Addr) netip.Addr {
+	edge = edge.Unmap()
+	if !edge.Is4() {
+		a := SourcePrefix6(r).Addr().As16()
+		n %= hostsPerSubnet
+		a[14], a[15] = byte(n/254), byte(1+n%254)
+		return netip.AddrFrom16(a)
+	}
+	if edge.As4()[0] == 10 {
+		return SourceAddrIn(LinkNet, r, n)
+	}
+	return SourceAddr(r, n)
+}
+
+// LinkNet is the network of faults/link: clients, rules' subnets and servers.
+var LinkNet = netip.MustParsePrefix("10.0.0.0/8")
+
 // SourcePrefix is the subnet SourceAddr draws from.
 func SourcePrefix(r *Rule) netip.Prefix { return SourcePrefixIn(loopback4, r) }
 

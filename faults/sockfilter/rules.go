@@ -113,10 +113,7 @@ func ListenerProgram(rules []faults.Rule, released []netip.Addr) (p Program, ok 
 	return p, ok, nil
 }
 
-// linkNet is the /8 that connections over faults/link come from.
-var linkNet = netip.MustParsePrefix("10.0.0.0/8")
-
 // sourcesOf lists the subnets that armed connections of a rule may come from: loopback's, a link's, IPv6's.
 func sourcesOf(r *faults.Rule) []netip.Prefix {
-	return []netip.Prefix{faults.SourcePrefix(r), faults.SourcePrefixIn(linkNet, r), faults.SourcePrefix6(r)}
+	return []netip.Prefix{faults.SourcePrefix(r), faults.SourcePrefixIn(faults.LinkNet, r), faults.SourcePrefix6(r)}
 }
