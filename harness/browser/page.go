@@ -1,7 +1,5 @@
 package browser
 
-import "time"
-
 // The closed model: a page is one document, then its resources over all of the browser's connections,
 // then a pause in which its user reads it.
 
@@ -24,7 +22,11 @@ func (b *browser) partDone(document bool) {
 	}
 	if b.loading == 0 && !b.leaving {
 		think := a.draws.between(saltThink, uint64(b.who.index)<<32|uint64(b.pages), a.cfg.Load.Page.Think)
-		a.loop.Schedule(&b.timer, a.loop.Now()+max(think, time.Millisecond))
+		if think == 0 {
+			b.nextPage()
+			return
+		}
+		a.loop.Schedule(&b.timer, a.loop.Now()+think)
 	}
 }
 

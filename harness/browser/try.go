@@ -2,6 +2,7 @@ package browser
 
 import (
 	"errors"
+	"io"
 	"net/netip"
 	"time"
 
@@ -30,6 +31,7 @@ type try struct {
 
 	tls    *engine.Conn
 	client engine.ClientConfig
+	random stream
 	shares []*keys.Share
 
 	local, target netip.AddrPort
@@ -39,6 +41,9 @@ type try struct {
 	// mark is what a request on this connection came to although the connection itself went on.
 	mark *mark
 }
+
+// stream is the randomness of one attempt; when its handshake is over the agent's own takes its place.
+type stream struct{ io.Reader }
 
 // kind is run.json's attempt_kind.
 func (t *try) kind() string {
@@ -52,7 +57,8 @@ func (t *try) kind() string {
 func (t *try) startTLS() error {
 	b := t.conn.b
 	a := b.agent
-	random := a.random(uint64(t.key.Browser)<<32 ^ uint64(t.key.Connection)<<16 ^ uint64(t.key.Attempt))
+	t.random.Reader = a.random(uint64(t.key.Browser)<<32 ^ uint64(t.key.Connection)<<16 ^ uint64(t.key.Attempt))
+	random := &t.random
 	t.client = engine.ClientConfig{
 		ServerName: a.cfg.ServerName, Verifier: a.cfg.Verifier, Session: t.session, Rand: random,
 		KeyPool: a.keys, FalseStart: b.host.manners.FalseStart, KeyLog: a.cfg.KeyLog,
@@ -138,5 +144,6 @@ func (t *try) overrideALPN(ch *hello.ClientHello) {
 func (t *try) settle() {
 	t.session, t.shares = nil, nil
 	t.plan.Cause = profiles.Failure{}
-	t.client = engine.ClientConfig{Rand: t.conn.b.agent.rand, KeyLog: t.client.KeyLog, ServerName: t.client.ServerName}
+	t.random.Reader = t.conn.b.agent.rand
+	t.client = engine.ClientConfig{Rand: &t.random, KeyLog: t.client.KeyLog, ServerName: t.client.ServerName}
 }

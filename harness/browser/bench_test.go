@@ -1,0 +1,226 @@
+package browser
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"tlsurge/faults"
+	"tlsurge/results"
+)
+
+// nginx starts a real nginx with one worker process on the given address, serving 128 bytes, and stops it
+// at the end. It sits in a process of its own, so its memory, files and CPU time are not ours.
+func nginx(tb testing.TB, listens int, directives string) *server {
+	tb.Helper()
+	bin, err := exec.LookPath("nginx")
+	if err != nil {
+		tb.Skip("nginx is not installed")
+	}
+	dir := tb.TempDir()
+	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{testName},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	raw, _ := x509.MarshalPKCS8PrivateKey(key)
+	write := func(name string, data []byte) string {
+		p := filepath.Join(dir, name)
+		if err := os.WriteFile(p, data, 0o600); err != nil {
+			tb.Fatal(err)
+		}
+		return p
+	}
+	cert := write("cert.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	pk := write("key.pem", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw}))
+	s := &server{roots: x509.NewCertPool()}
+	s.roots.AppendCertsFromPEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	var listen strings.Builder
+	for i := range listens {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.%d:0", 21+i))
+		if err != nil {
+			tb.Fatal(err)
+		}
+		addr := l.Addr().(*net.TCPAddr).AddrPort()
+		l.Close()
+		s.edges = append(s.edges, Edge{fmt.Sprintf("edge-%d", i+1), addr})
+		fmt.Fprintf(&listen, "listen %s ssl backlog=4096;\n", addr)
+	}
+	conf := write("nginx.conf", fmt.Appendf(nil, `
+daemon off; master_process off; worker_processes 1; worker_rlimit_nofile 20000; pid %[1]s/pid; error_log %[1]s/error.log info;
+events { worker_connections 19900; multi_accept on; }
+http { access_log off; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
+keepalive_timeout 600; keepalive_requests 100000000; %[5]s
+server { %[2]s ssl_certificate %[3]s; ssl_certificate_key %[4]s; ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache shared:s:10m; server_name %[6]s;
+location / { return 200 "%[7]s"; } } }`, dir, listen.String(), cert, pk, directives, testName, strings.Repeat("x", 128)))
+	cmd := exec.Command(bin, "-c", conf, "-p", dir)
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	for _, e := range s.edges {
+		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			c, err := net.Dial("tcp", e.Addr.String())
+			if err == nil {
+				c.Close()
+				break
+			}
+			if time.Now().After(deadline) {
+				tb.Fatal(err)
+			}
+		}
+	}
+	s.pid = cmd.Process.Pid
+	return s
+}
+
+// rss is this process's resident memory in bytes.
+func rss(tb testing.TB) int64 {
+	raw, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		tb.Skip("no /proc here")
+	}
+	pages, err := strconv.ParseInt(strings.Fields(string(raw))[1], 10, 64)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return pages * int64(os.Getpagesize())
+}
+
+// cpu is the CPU time this process has used, user and system.
+func cpu() time.Duration {
+	var u syscall.Rusage
+	syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func settled(tb testing.TB) int64 {
+	debug.FreeOSMemory()
+	return rss(tb)
+}
+
+// BenchmarkIdleConnections holds 10,000 connections of browsers and reports resident memory per connection.
+func BenchmarkIdleConnections(b *testing.B) {
+	const held = 10_000
+	for _, name := range []string{"firefox-35-osx", "chrome-40-osx"} {
+		b.Run(name, func(b *testing.B) {
+			for range b.N {
+				s := nginx(b, 2, "")
+				cfg := config(s, Visitor{Profile: profile(b, name), Weight: 1})
+				cfg.Load = Load{Model: Open, Connections: held, Ramp: 8 * time.Second, Duration: 12 * time.Second}
+				cfg.Sources = nil
+				for i := range 4 {
+					cfg.Sources = append(cfg.Sources, netip.AddrFrom4([4]byte{127, 1, 0, byte(i + 1)}))
+				}
+				rec := results.NewRecorder(results.RecorderConfig{Seed: 1, Phase: "test"})
+				before := settled(b)
+				start := cpu()
+				a, err := NewAgent(cfg, rec, func(faults.Firing) {})
+				if err != nil {
+					b.Fatal(err)
+				}
+				if err := a.Warm(context.Background()); err != nil {
+					b.Fatal(err)
+				}
+				if err := a.Run(context.Background(), time.Now()); err != nil {
+					b.Fatal(err)
+				}
+				t := rec.Totals()
+				if t.Established != held || t.Failed != 0 {
+					b.Fatalf("%+v", t)
+				}
+				spent := cpu() - start
+				after := settled(b)
+				b.ReportMetric(float64(after-before)/held, "RSS-B/conn")
+				var m runtime.MemStats
+				runtime.ReadMemStats(&m)
+				b.ReportMetric(float64(m.HeapInuse)/held, "heap-B/conn")
+				b.ReportMetric(float64(spent.Microseconds())/float64(t.Opened), "cpu-us/handshake")
+				a.Close()
+				runtime.KeepAlive(a)
+			}
+		})
+	}
+}
+
+// BenchmarkKeepaliveRequests drives 50 keepalive connections as fast as nginx answers, with wrk and with
+// an agent in turn, and reports the client's CPU time per request of each and the ratio.
+func BenchmarkKeepaliveRequests(b *testing.B) {
+	s := nginx(b, 1, "")
+	cfg := config(s, Visitor{Profile: profile(b, "firefox-35-osx"), Weight: 1})
+	cfg.Load = Load{Model: Closed, Connections: 50, PerBrowser: [2]int{1, 1}, Duration: 3 * time.Second}
+	var ours, theirs time.Duration
+	var requests, wrkRequests int64
+	for range b.N {
+		rec := results.NewRecorder(results.RecorderConfig{Seed: 1, Phase: "test"})
+		a, err := NewAgent(cfg, rec, func(faults.Firing) {})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := a.Warm(context.Background()); err != nil {
+			b.Fatal(err)
+		}
+		start := cpu()
+		if err := a.Run(context.Background(), time.Now()); err != nil {
+			b.Fatal(err)
+		}
+		ours += cpu() - start
+		t := rec.Totals()
+		if t.Failed != 0 || t.RequestsFailed != 0 {
+			b.Fatalf("%+v", t)
+		}
+		requests += t.RequestsOK
+		a.Close()
+		n, spent := wrk(b, s.edges[0].Addr, 3*time.Second)
+		theirs, wrkRequests = theirs+spent, wrkRequests+n
+	}
+	us := float64(ours.Nanoseconds()) / 1000 / float64(requests)
+	b.ReportMetric(us, "cpu-us/request")
+	b.ReportMetric(float64(requests)/float64(b.N)/3, "requests/s")
+	if wrkRequests > 0 {
+		wrkUs := float64(theirs.Nanoseconds()) / 1000 / float64(wrkRequests)
+		b.ReportMetric(wrkUs, "wrk-cpu-us/request")
+		b.ReportMetric(us/wrkUs, "ratio-to-wrk")
+	}
+}
+
+// wrk runs wrk with one thread and 50 connections; without wrk it reports nothing.
+func wrk(tb testing.TB, addr netip.AddrPort, d time.Duration) (requests int64, spent time.Duration) {
+	bin, err := exec.LookPath("wrk")
+	if err != nil {
+		return 0, 0
+	}
+	cmd := exec.Command(bin, "-t", "1", "-c", "50", "-d", d.String(), fmt.Sprintf("https://%s/", addr))
+	out, err := cmd.Output()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for line := range strings.Lines(string(out)) {
+		if _, err := fmt.Sscanf(strings.TrimSpace(line), "%d requests in", &requests); err == nil {
+			return requests, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+		}
+	}
+	tb.Fatalf("wrk said %q", out)
+	return 0, 0
+}
