@@ -242,7 +242,7 @@ func (c *Conn) fail(err error) error {
 		c.release()
 		return c.err
 	}
-	la := &LocalAlert{Description: c.mapAlert(alertFor(err)), State: c.state.String(), Cause: err}
+	la := &LocalAlert{Description: c.mapAlert(c.alertFor(err)), State: c.state.String(), Cause: err}
 	var quiet *silent
 	if errors.As(err, &quiet) {
 		la.Silent = true
@@ -253,6 +253,18 @@ func (c *Conn) fail(err error) error {
 	c.dropSession()
 	c.release()
 	return c.err
+}
+
+// alertFor is the RFC's alert, or the personality's own.
+func (c *Conn) alertFor(err error) wire.AlertDescription {
+	if !c.isClient {
+		for _, a := range c.server.Rules.Alerts {
+			if errors.Is(err, a.Cause) {
+				return a.Alert
+			}
+		}
+	}
+	return alertFor(err)
 }
 
 // silent marks a refusal that sends no alert: the connection is closed without a word.

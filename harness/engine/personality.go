@@ -6,11 +6,18 @@ import "tlsurge/profiles/wire"
 // to what else an edge of that time has. They are held against what real servers answered in
 // reference_test.go.
 
+// Where OpenSSL's alerts part from the RFCs' or from ours: s3_srvr.c before 1.1.0, statem_srvr.c and
+// ssl_sess.c after.
+var (
+	alerts10x = []CauseAlert{{ErrNoNullCompression, wire.AlertDecodeError}}
+	alerts11x = []CauseAlert{{ErrNoNullCompression, wire.AlertDecodeError}, {ErrInconsistentEMS, wire.AlertIllegalParameter}}
+)
+
 // RulesOpenSSL098e is OpenSSL 0.9.8e without the tlsext extensions: it answers with no extension at all
 // and knows neither signal among the suites.
 func RulesOpenSSL098e() Rules {
 	return Rules{
-		SCSV: SCSVIgnored, VersionRefusal: RefuseAsSSL23, SessionFirst: true, AnyResumeVersion: true,
+		SCSV: SCSVIgnored, VersionRefusal: RefuseAsSSL23, SilentRecordVersion: true, Alerts: alerts10x, SessionFirst: true, AnyResumeVersion: true,
 		ExtensionOrder: []wire.ExtensionType{}, NoRenegotiationInfo: true, IgnoreGroups: true,
 		IgnoreExtensions: append([]wire.ExtensionType{wire.ExtServerName, wire.ExtSessionTicket, wire.ExtRenegotiationInfo}, after098...),
 	}
@@ -35,7 +42,7 @@ var (
 // the suites behind it are overlooked.
 func RulesOpenSSL098zc() Rules {
 	return Rules{
-		SCSV: SCSVSkipsRest, VersionRefusal: RefuseAsSSL23, SessionFirst: true, AnyResumeVersion: true, IgnoreGroups: true,
+		SCSV: SCSVSkipsRest, VersionRefusal: RefuseAsSSL23, SilentRecordVersion: true, Alerts: alerts10x, SessionFirst: true, AnyResumeVersion: true, IgnoreGroups: true,
 		ExtensionOrder:   []wire.ExtensionType{wire.ExtServerName, wire.ExtRenegotiationInfo, wire.ExtSessionTicket, wire.ExtStatusRequest},
 		IgnoreExtensions: after098,
 	}
@@ -50,7 +57,7 @@ var order10x = []wire.ExtensionType{
 // RulesOpenSSL101j is OpenSSL 1.0.1j: the same defect, versions up to TLS 1.2.
 func RulesOpenSSL101j() Rules {
 	return Rules{
-		SCSV: SCSVSkipsRest, VersionRefusal: RefuseAsSSL23, SessionFirst: true, AnyResumeVersion: true, Heartbeat: true,
+		SCSV: SCSVSkipsRest, VersionRefusal: RefuseAsSSL23, SilentRecordVersion: true, Alerts: alerts10x, SessionFirst: true, AnyResumeVersion: true, Heartbeat: true,
 		ExtensionOrder: order10x, IgnoreExtensions: after101,
 	}
 }
@@ -58,7 +65,7 @@ func RulesOpenSSL101j() Rules {
 // RulesOpenSSL102 is OpenSSL 1.0.2: ALPN, the defect mended, resumption at the session's version only.
 func RulesOpenSSL102() Rules {
 	return Rules{
-		SCSV: SCSVChecked, VersionRefusal: RefuseAsSSL23, SessionFirst: true, Heartbeat: true,
+		SCSV: SCSVChecked, VersionRefusal: RefuseAsSSL23, SilentRecordVersion: true, StrictSchemes: true, Alerts: alerts10x, SessionFirst: true, Heartbeat: true,
 		ExtensionOrder: order10x, IgnoreExtensions: after102,
 	}
 }
@@ -71,7 +78,7 @@ var order11x = []wire.ExtensionType{
 
 // RulesOpenSSL111 is OpenSSL 1.1.1.
 func RulesOpenSSL111() Rules {
-	return Rules{ExtensionOrder: order11x, AckServerName: true, SilentRecordVersion: true}
+	return Rules{ExtensionOrder: order11x, AckServerName: true, SilentRecordVersion: true, StrictSchemes: true, Alerts: alerts11x}
 }
 
 // RulesOpenSSL30 is OpenSSL 3.0, which answers as 1.1.1 does.

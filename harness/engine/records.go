@@ -81,7 +81,7 @@ func (c *Conn) recordLength(p []byte) (int, error) {
 	}
 	if !c.gotFirst && !c.isClient {
 		if n, err := firstBytes(p); n != 0 || err != nil {
-			return n, err
+			return n, c.unknownProtocol(err)
 		}
 	}
 	h, _ := wire.ParseRecordHeader(p)
@@ -120,6 +120,14 @@ func firstBytes(p []byte) (int, error) {
 		return 0, &silent{fmt.Errorf("%w: %q", ErrHTTPRequest, p[:5])}
 	}
 	return 0, fmt.Errorf("%w: first bytes %x", ErrUnknownProtocol, p[:5])
+}
+
+// unknownProtocol: SSL23_GET_CLIENT_HELLO closes without a word on what it cannot make out.
+func (c *Conn) unknownProtocol(err error) error {
+	if err != nil && c.server.Rules.VersionRefusal == RefuseAsSSL23 {
+		return &silent{err}
+	}
+	return err
 }
 
 // checkRecordVersion: before the version is agreed any 0x03xx will do (RFC 5246 Appendix E.1).

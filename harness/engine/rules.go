@@ -40,6 +40,16 @@ type Rules struct {
 	// OnlyUncompressed lists one point format instead of OpenSSL's three.
 	OnlyUncompressed bool
 
+	// Alerts is where this server sends another alert than the RFC names: the first cause that fits counts.
+	Alerts []CauseAlert
+
+	// StrictSchemes refuses a TLS 1.2 hello whose signature_algorithms share nothing with ours even where the
+	// suite needs no signature (OpenSSL from 1.0.2 on).
+	StrictSchemes bool
+
+	// NoSHA1 signs nothing with SHA-1 in TLS 1.2 (OpenSSL 3.0 at security level 1 and above).
+	NoSHA1 bool
+
 	// SilentRecordVersion closes without an alert on a record with a wrong version (measured on 1.0.x and 3.0).
 	SilentRecordVersion bool
 }
@@ -62,3 +72,9 @@ const (
 	// than SSL 3.0, is closed upon without an alert.
 	RefuseAsSSL23
 )
+
+// CauseAlert says which alert answers a cause.
+type CauseAlert struct {
+	Cause error
+	Alert wire.AlertDescription
+}

@@ -12,6 +12,9 @@ import (
 // that both have and that this hello, these certificates and this engine can carry out. A suite that a
 // real server would have taken here but that we cannot speak is remembered in Facts.PassedOver.
 func (c *Conn) chooseSuite(list []wire.CipherSuite, v wire.Version) (*keys.Suite12, error) {
+	if err := c.checkSchemes(v); err != nil {
+		return nil, err
+	}
 	first, second := list, c.server.Suites
 	if c.server.PreferServer {
 		first, second = second, first
@@ -35,6 +38,20 @@ func (c *Conn) chooseSuite(list []wire.CipherSuite, v wire.Version) (*keys.Suite
 		return s, nil
 	}
 	return nil, fmt.Errorf("%w: hello names %d suites, %d enabled%s", ErrNoSharedCipher, len(list), len(c.server.Suites), why)
+}
+
+// checkSchemes: a hello whose signature_algorithms hold nothing that we know.
+func (c *Conn) checkSchemes(v wire.Version) error {
+	offered := c.hs.hello.SignatureAlgorithms()
+	if v < wire.TLS12 || offered == nil || !c.server.Rules.StrictSchemes {
+		return nil
+	}
+	for _, s := range offered {
+		if contains(requestSchemes, s) && !(c.server.Rules.NoSHA1 && s>>8 == 2) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: hello offers %v", ErrNoCommonScheme, offered)
 }
 
 func contains[T comparable](list []T, v T) bool {
@@ -85,7 +102,7 @@ func (c *Conn) certificateFits(cert *Certificate, s *keys.Suite12, v wire.Versio
 	if v < wire.TLS12 || s.Kx == keys.KxRSA {
 		return true
 	}
-	_, ok = pickScheme(c.hs.hello.SignatureAlgorithms(), cert.Key)
+	_, ok = pickScheme(c.hs.hello.SignatureAlgorithms(), cert.Key, c.server.Rules.NoSHA1)
 	return ok
 }
 

@@ -197,7 +197,7 @@ func (c *Conn) sendServerKeyExchange() error {
 	}
 	m := wire.Signed{Params: params}
 	if c.facts.Version >= wire.TLS12 {
-		m.Scheme, _ = pickScheme(hs.hello.SignatureAlgorithms(), hs.cert.Key)
+		m.Scheme, _ = pickScheme(hs.hello.SignatureAlgorithms(), hs.cert.Key, c.server.Rules.NoSHA1)
 		c.facts.Scheme = m.Scheme
 	}
 	h, digest, pss, err := c.signedDigest(hs.suite.Auth, m.Scheme, hs.clientRandom[:], hs.serverRandom[:], params)

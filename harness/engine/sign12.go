@@ -135,7 +135,7 @@ func (c *Conn) sign(key crypto.Signer, h crypto.Hash, digest []byte, pss bool) (
 var schemesBefore = []wire.SignatureScheme{wire.RSAPKCS1SHA1, wire.ECDSASHA1}
 
 // pickScheme takes the first of offered that the key can sign with.
-func pickScheme(offered []wire.SignatureScheme, key crypto.Signer) (wire.SignatureScheme, bool) {
+func pickScheme(offered []wire.SignatureScheme, key crypto.Signer, noSHA1 bool) (wire.SignatureScheme, bool) {
 	if offered == nil {
 		offered = schemesBefore
 	}
@@ -144,7 +144,7 @@ func pickScheme(offered []wire.SignatureScheme, key crypto.Signer) (wire.Signatu
 		return 0, false
 	}
 	for _, s := range offered {
-		if h, a, _, ok := scheme12(s); ok && a == auth && h != crypto.MD5 {
+		if h, a, _, ok := scheme12(s); ok && a == auth && h != crypto.MD5 && !(noSHA1 && h == crypto.SHA1) {
 			return s, true
 		}
 	}
@@ -163,7 +163,7 @@ func (c *Conn) signTranscript(key crypto.Signer) ([]byte, wire.SignatureScheme, 
 	for r := wire.NewReader(c.hs.request.Schemes); r.Len() > 0; {
 		offered = append(offered, wire.SignatureScheme(r.U16()))
 	}
-	scheme, ok := pickScheme(offered, key)
+	scheme, ok := pickScheme(offered, key, false)
 	if !ok {
 		return nil, 0, fmt.Errorf("%w: server asks for %v", ErrNoCommonScheme, offered)
 	}
