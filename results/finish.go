@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"time"
+
+	"tlsurge/results/hist"
 )
 
 // FinishInfo ends a run.
@@ -52,11 +54,34 @@ func (c *Collector) phaseNames() []string {
 	return names
 }
 
-// writeProvisional writes run.json as it stands: counted, but not joined. Called with mu held.
-func (c *Collector) writeProvisional(now time.Time) error {
+// Provisional is the run as it stands, counted up to the last Tick but not joined: it names no faults
+// and no server logs yet, and its verdict is INVALID, because it is not finished.
+func (c *Collector) Provisional(now time.Time) *Run {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.provisional(now)
+}
+
+// Latencies are the histograms of the whole run up to the last Tick, by LatencyName.
+func (c *Collector) Latencies() map[string]*hist.Histogram {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := newPhaseLatency()
+	for _, p := range c.phases {
+		all.merge(p.written.byName, p.written.lag)
+	}
+	return all.byName
+}
+
+func (c *Collector) provisional(now time.Time) *Run {
 	run := c.build(now, newJoin(c.phaseNames(), nil, nil, nil), "")
 	run.Verdict = Verdict{State: Invalid, Reasons: []string{notFinished}, Notes: []string{}}
-	return writeRun(c.cfg.Dir, run)
+	return run
+}
+
+// writeProvisional writes the provisional run.json. Called with mu held.
+func (c *Collector) writeProvisional(now time.Time) error {
+	return writeRun(c.cfg.Dir, c.provisional(now))
 }
 
 const notFinished = "not finished"

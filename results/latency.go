@@ -71,7 +71,7 @@ func (t *Totals) add(o Totals) {
 func percentiles(h *hist.Histogram) Percentiles {
 	return Percentiles{
 		Count: h.Count(), MinNs: h.Min(), P50Ns: h.Quantile(0.5), P90Ns: h.Quantile(0.9), P99Ns: h.Quantile(0.99),
-		P999Ns: h.Quantile(0.999), MaxNs: h.Max(), Clipped: h.Clipped(),
+		P999Ns: h.Quantile(0.999), MaxNs: h.Max(), MeanNs: int64(h.Mean()), Clipped: h.Clipped(),
 	}
 }
 

@@ -186,6 +186,7 @@ type Percentiles struct {
 	P99Ns   int64 `json:"p99_ns"`
 	P999Ns  int64 `json:"p999_ns"`
 	MaxNs   int64 `json:"max_ns"`
+	MeanNs  int64 `json:"mean_ns"`
 	Clipped int64 `json:"clipped,omitempty"` // values outside the histogram's range
 }
 

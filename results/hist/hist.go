@@ -80,6 +80,23 @@ func (h *Histogram) Curve(ticks int32) []Point {
 	return curve
 }
 
+// Bar is a recorded value, to the significant digits, and how often it was recorded.
+type Bar struct {
+	ValueNs int64
+	Count   int64
+}
+
+// Bars lists what was recorded, in ascending order.
+func (h *Histogram) Bars() []Bar {
+	var bars []Bar
+	for _, b := range h.h.Distribution() {
+		if b.Count > 0 {
+			bars = append(bars, Bar{(b.From + b.To) / 2, b.Count})
+		}
+	}
+	return bars
+}
+
 // Merge adds all of from's counts.
 func (h *Histogram) Merge(from *Histogram) {
 	if from == nil {

@@ -83,8 +83,19 @@ func share(part, whole int64) string {
 
 func bytesOf(n int64) string { return results.FormatBytes(n) }
 
-// width is how many columns a text takes.
-func width(s string) int { return utf8.RuneCountInString(s) }
+// width is how many columns a text takes; an ANSI attribute takes none.
+func width(s string) int {
+	n := utf8.RuneCountInString(s)
+	for i := strings.Index(s, "\x1b["); i >= 0; i = strings.Index(s, "\x1b[") {
+		end := strings.IndexByte(s[i:], 'm')
+		if end < 0 {
+			break
+		}
+		n -= end + 1
+		s = s[i+end+1:]
+	}
+	return n
+}
 
 func padRight(s string, n int) string { return s + strings.Repeat(" ", max(0, n-width(s))) }
 func padLeft(s string, n int) string  { return strings.Repeat(" ", max(0, n-width(s))) + s }

@@ -11,7 +11,7 @@ import (
 
 // Options choose how the text looks, never what it says.
 type Options struct {
-	Width int  // columns; 0 is 80, less than 60 is 60
+	Width int  // columns; less than 80, 0 among it, is 80
 	Color bool // ANSI colours and bold
 	// All shows every cause chain, kernel counter and log line; otherwise the most frequent.
 	All bool
@@ -23,11 +23,8 @@ type Options struct {
 // came to that, and what the edges logged; then the figures; and at the end, where the eye is, the
 // whole run in one table, the thresholds and the verdict.
 func Text(run *results.Run, o Options) []byte {
-	if o.Width == 0 {
-		o.Width = 80
-	}
 	t := &text{Options: o, run: run}
-	t.Width = max(60, t.Width)
+	t.Width = max(80, t.Width)
 	t.header()
 	for _, a := range acts(run) {
 		t.act(a)
@@ -145,7 +142,7 @@ func (t *text) users(a act) {
 	for _, u := range a.users {
 		name = max(name, width(u.Profile))
 	}
-	name = min(name, t.Width-48)
+	name = min(name, t.Width-52)
 	t.b.WriteByte('\n')
 	t.line("%s", t.in(bold, padRight("What users saw", name))+t.in(dim, padLeft("loads", 8)+padLeft("fine", 8)+padLeft("saved", 8)+padLeft("downgraded", 12)+padLeft("error", 8)))
 	for _, u := range a.users {
@@ -300,7 +297,7 @@ func (t *text) faults(a act) {
 		if f.Fired == 0 {
 			i = dim
 		}
-		first := "  " + padRight(f.Name, 25) + " " + padRight(what, 34) + " "
+		first := "  " + padRight(cut(f.Name, 25), 25) + " " + padRight(what, 34) + " "
 		t.wrapped(i, first, strings.Repeat(" ", 63), struck)
 	}
 }

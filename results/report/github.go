@@ -1,0 +1,41 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+
+	"tlsurge/results"
+)
+
+// Annotations are GitHub workflow commands for the log of a job: an error for each threshold that does
+// not hold and for an INVALID run, a warning for each reason to doubt a SUSPECT one, a notice for the
+// rest. The step summary is Markdown, for $GITHUB_STEP_SUMMARY.
+func Annotations(run *results.Run) []byte {
+	var b strings.Builder
+	say := func(kind, title, text string) {
+		fmt.Fprintf(&b, "::%s title=%s::%s\n", kind, ghProperty(title), ghData(text))
+	}
+	title := "tlsurge " + run.Scenario
+	for _, th := range run.Thresholds {
+		if !th.Pass {
+			say("error", title+": threshold", th.Expression+": "+observedWords(th))
+		}
+	}
+	kind := map[results.State]string{results.Invalid: "error", results.Suspect: "warning"}[run.Verdict.State]
+	for _, r := range run.Verdict.Reasons {
+		say(kind, fmt.Sprintf("%s: the run is %s", title, run.Verdict.State), r)
+	}
+	s := sum(run.Users)
+	say("notice", title, fmt.Sprintf("%s of %s page loads ended in an error users saw (%s); run %s, seed %d",
+		count(s.SawError), count(s.PageLoads), share(s.SawError, s.PageLoads), run.Verdict.State, run.Seed))
+	return []byte(b.String())
+}
+
+// ghData and ghProperty escape what would end a workflow command or one of its properties.
+func ghData(s string) string {
+	return strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A").Replace(s)
+}
+
+func ghProperty(s string) string {
+	return strings.NewReplacer(":", "%3A", ",", "%2C").Replace(ghData(s))
+}
