@@ -183,6 +183,9 @@ func (r *Rule) checkActionParameters() error {
 	if r.Duration < 0 {
 		return r.bad("duration", r.Duration.String(), "must not be below 0")
 	}
+	if r.Engine == EngineLink && r.Action == Delay && r.Probability > 0 && r.Probability < 1 {
+		return r.bad("probability", r.Probability, "delay per packet keeps the order, so it concerns every packet: 1, or reorder")
+	}
 	switch r.Action {
 	case Delay, HandshakeDeadline, Slow, Pause, Reorder:
 		return positive("duration", r.Duration > 0, r.Duration.String())

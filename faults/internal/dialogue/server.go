@@ -49,6 +49,8 @@ type ServerOptions struct {
 	Curves   []tls.CurveID        // default all
 	Deadline time.Duration        // of a handshake; default 15 s
 	Config   func(c *tls.Config)  // last word on the TLS side
+	// Inside runs the listening where its socket shall live: link.Namespace.Do.
+	Inside func(func() error) error
 }
 
 // Serve starts a server that the test's end stops.
@@ -62,7 +64,17 @@ func Serve(t testing.TB, o ServerOptions) *Server {
 	}
 	var lc net.ListenConfig
 	lc.SetMultipathTCP(false)
-	l, err := lc.Listen(context.Background(), "tcp", o.Address)
+	var l net.Listener
+	listen := func() (err error) {
+		l, err = lc.Listen(context.Background(), "tcp", o.Address)
+		return err
+	}
+	var err error
+	if o.Inside != nil {
+		err = o.Inside(listen)
+	} else {
+		err = listen()
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

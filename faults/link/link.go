@@ -1,0 +1,224 @@
+// Package link is a network path of our own: two network namespaces, a device in each, and a packet
+// forwarder between them that loses, delays, duplicates, reorders, corrupts and paces packets, in each
+// direction and for each client. The kernel's TCP on both ends meets real loss and real congestion.
+//
+// It needs no root where user namespaces are allowed. The devices are TUN where /dev/net/tun opens, else veth
+// with AF_PACKET. What happens to a packet is decided by Path, which is pure; whom a rule concerns is said
+// by the client's address (faults.SourceAddrFor). Stages above TCP are not looked at.
+package link
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"sync"
+
+	"github.com/vishvananda/netlink"
+
+	"tlsurge/faults"
+	"tlsurge/faults/stage"
+)
+
+// The addresses of a link, in faults.LinkNet: every address of a network belongs to its end, so any of them
+// can be bound. Rules' subnets (faults.SourceAddrFor) are the clients' too.
+var (
+	ClientNet  = netip.MustParsePrefix("10.1.0.0/16")
+	ServerNet  = netip.MustParsePrefix("10.2.0.0/16")
+	ClientNet6 = netip.MustParsePrefix("fd74:6c73:7572:1::/64")
+	ServerNet6 = netip.MustParsePrefix("fd74:6c73:7572:2::/64")
+
+	armedNets = []netip.Prefix{netip.MustParsePrefix("10.64.0.0/10"), netip.MustParsePrefix("10.128.0.0/9")}
+	allNets   = []netip.Prefix{faults.LinkNet, netip.MustParsePrefix("fd74:6c73:7572::/48")}
+)
+
+// Config of a link.
+type Config struct {
+	Base   Model // what every packet meets; the zero value is a perfect path
+	Rules  []faults.Rule
+	Seed   uint64
+	Device string // "tun", "veth", or "": TUN where it can be opened
+	// Ledger receives one entry a second and connection that a rule has hit, with the number of packets, from the
+	// forwarder's goroutines.
+	Ledger func(faults.Firing)
+}
+
+// Link is a running path.
+type Link struct {
+	Clients, Servers *Namespace
+	Device           string // what was used: "tun" or "veth"
+
+	up, down *forwarder
+	wire     *Namespace // of the veths' far ends
+	wg       sync.WaitGroup
+	closing  sync.Once
+}
+
+// New makes the namespaces and devices and starts forwarding. Everything dies with Close, or with this
+// process and those it started inside.
+func New(cfg Config) (l *Link, err error) {
+	if err := Validate(cfg.Rules); err != nil {
+		return nil, err
+	}
+	l = &Link{}
+	defer func() {
+		if err != nil {
+			l.Close()
+			l = nil
+		}
+	}()
+	if l.Clients, err = newNamespace(); err != nil {
+		return l, err
+	}
+	if l.Servers, err = newNamespace(); err != nil {
+		return l, err
+	}
+	left, right, err := l.open(cfg.Device)
+	if err != nil {
+		return l, err
+	}
+	l.up = newForwarder(cfg, stage.ClientToServer, left, right, cfg.Base.Up)
+	l.down = newForwarder(cfg, stage.ServerToClient, right, left, cfg.Base.Down)
+	if err = l.configure(); err != nil {
+		return l, err
+	}
+	l.wg.Go(l.up.run)
+	l.wg.Go(l.down.run)
+	return l, nil
+}
+
+func newForwarder(cfg Config, d stage.Direction, in, out port, base Impairment) *forwarder {
+	f := &forwarder{d: d, in: in, out: out, seed: cfg.Seed, ledger: cfg.Ledger, flows: map[netip.AddrPort]*flow{},
+		base: NewPath(base, rand.New(rand.NewPCG(cfg.Seed, uint64(d))))}
+	f.setRules(cfg.Rules)
+	return f
+}
+
+// open makes a device in each namespace.
+func (l *Link) open(kind string) (left, right port, err error) {
+	if kind != "veth" {
+		both := func() error {
+			if left, err = inside(l.Clients, openTUN); err != nil {
+				return err
+			}
+			right, err = inside(l.Servers, openTUN)
+			return err
+		}
+		if err := both(); err == nil {
+			l.Device = "tun"
+			return left, right, nil
+		} else if kind == "tun" {
+			return nil, nil, l.deviceError(err)
+		}
+		if left != nil {
+			left.Close()
+		}
+	}
+	l.Device = "veth"
+	if l.wire, err = newNamespace(); err != nil {
+		return nil, nil, err
+	}
+	if left, err = inside(l.wire, func() (port, error) { return openVeth(l.Clients, "clients") }); err != nil {
+		return nil, nil, l.deviceError(err)
+	}
+	if right, err = inside(l.wire, func() (port, error) { return openVeth(l.Servers, "servers") }); err != nil {
+		left.Close()
+		return nil, nil, l.deviceError(err)
+	}
+	return left, right, nil
+}
+
+func (l *Link) deviceError(err error) error {
+	return &faults.UnsupportedError{Engine: faults.EngineLink, What: "make a network device", Reason: err.Error(),
+		Instead: `engine = "sockfilter" or "relay"`}
+}
+
+func inside(n *Namespace, open func() (port, error)) (p port, err error) {
+	err = n.Do(func() error {
+		p, err = open()
+		return err
+	})
+	return p, err
+}
+
+// configure gives both ends their addresses and routes.
+func (l *Link) configure() error {
+	clients := append([]netip.Prefix{ClientNet, ClientNet6}, armedNets...)
+	for i := range faults.MaxRules {
+		clients = append(clients, faults.SourcePrefix6(&faults.Rule{Index: i}))
+	}
+	servers := []netip.Prefix{ServerNet, ServerNet6}
+	if err := l.Clients.Do(func() error { return configureEnd(clients) }); err != nil {
+		return err
+	}
+	return l.Servers.Do(func() error { return configureEnd(servers) })
+}
+
+// configureEnd makes the addresses of own local to this namespace, all of them at once (a route of type
+// local is enough to bind any address of a prefix), and sends the rest of the link's addresses to the device.
+func configureEnd(own []netip.Prefix) error {
+	dev, err := netlink.LinkByName(device)
+	if err != nil {
+		return fmt.Errorf("link: %s: %w", device, err)
+	}
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		return fmt.Errorf("link: lo: %w", err)
+	}
+	if err := netlink.LinkSetMTU(dev, mtu); err != nil {
+		return fmt.Errorf("link: mtu: %w", err)
+	}
+	if err := netlink.LinkSetUp(dev); err != nil {
+		return fmt.Errorf("link: up: %w", err)
+	}
+	bindAny6()
+	for _, p := range own {
+		r := &netlink.Route{LinkIndex: lo.Attrs().Index, Dst: ipNet(p), Type: unixRTNLocal, Table: unixTableLocal, Scope: netlink.SCOPE_HOST}
+		if err := netlink.RouteAdd(r); err != nil && !noIPv6(err, p) {
+			return fmt.Errorf("link: local route %s: %w", p, err)
+		}
+	}
+	for _, p := range allNets {
+		r := &netlink.Route{LinkIndex: dev.Attrs().Index, Dst: ipNet(p), Scope: netlink.SCOPE_LINK}
+		if p.Addr().Is4() {
+			r.Src = own[0].Addr().Next().AsSlice()
+		}
+		if err := netlink.RouteAdd(r); err != nil && !noIPv6(err, p) {
+			return fmt.Errorf("link: route %s: %w", p, err)
+		}
+	}
+	return nil
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+// SetRules changes the rules for the packets to come, as a phase does.
+func (l *Link) SetRules(rules []faults.Rule) error {
+	if err := Validate(rules); err != nil {
+		return err
+	}
+	l.up.setRules(rules)
+	l.down.setRules(rules)
+	return nil
+}
+
+// Counters tells what happened so far, client to server and server to client.
+func (l *Link) Counters() (up, down Counters) { return l.up.read(), l.down.read() }
+
+// Close stops forwarding and gives the namespaces up; processes inside keep theirs until they end, cut off.
+func (l *Link) Close() error {
+	var err error
+	l.closing.Do(func() {
+		for _, f := range []*forwarder{l.up, l.down} {
+			if f != nil {
+				err = errors.Join(err, f.in.Close())
+			}
+		}
+		l.wg.Wait()
+		err = errors.Join(err, l.Clients.Close(), l.Servers.Close(), l.wire.Close())
+	})
+	return err
+}

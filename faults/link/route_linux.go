@@ -1,0 +1,23 @@
+package link
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	unixRTNLocal   = unix.RTN_LOCAL
+	unixTableLocal = unix.RT_TABLE_LOCAL
+)
+
+// noIPv6: a kernel without IPv6 has no routes for it, and the link carries IPv4 alone.
+func noIPv6(err error, p netip.Prefix) bool {
+	return p.Addr().Is6() && (errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EACCES))
+}
+
+// bindAny6 lets IPv6 sockets of this namespace bind every address that a local route covers, as IPv4 ones
+// may without it. Where /proc/sys is not ours to write, binding an IPv6 address says so itself.
+func bindAny6() { os.WriteFile("/proc/sys/net/ipv6/ip_nonlocal_bind", []byte("1"), 0) }
