@@ -45,18 +45,27 @@ func skeletonBody(t wire.ExtensionType, body []byte) []byte {
 	case wire.ExtSupportedVersions:
 		return degreaseList(body, 1)
 	case wire.ExtKeyShare:
-		var out []byte
-		for _, s := range (&ClientHello{Extensions: []Extension{{Type: t, Data: body}}}).KeyShares() {
-			out = wire.AppendU16(out, degrease(uint16(s.Group)))
-			out = wire.AppendU16(out, uint16(len(s.Public)))
+		shares := (&ClientHello{Extensions: []Extension{{Type: t, Data: body}}}).KeyShares()
+		if shares == nil {
+			return body
 		}
-		return out
+		var out []byte
+		for _, s := range shares {
+			out = wire.AppendU16(out, degrease(uint16(s.Group)))
+			out = wire.AppendVec16(out, make([]byte, len(s.Public)))
+		}
+		return wire.AppendVec16(nil, out)
 	case wire.ExtEncryptedClientHello:
 		r := wire.NewReader(body)
 		kind, kdf := r.U8(), r.U16()
 		r.U16()
 		r.U8()
-		return append(wire.AppendU16([]byte{kind}, kdf), byte(len(r.Vec16())))
+		enc := r.Vec16()
+		if r.Vec16(); !r.Done() {
+			return body
+		}
+		out := append(wire.AppendU16([]byte{kind}, kdf), 0, 0, 0)
+		return append(wire.AppendVec16(out, make([]byte, len(enc))), 0, 0)
 	}
 	return body
 }

@@ -1,0 +1,268 @@
+package hello
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"github.com/gopacket/gopacket/pcapgo"
+
+	"tlsurge/profiles/wire"
+)
+
+// packetSource is what the readers of pcap and pcapng have in common.
+type packetSource interface {
+	ReadPacketData() ([]byte, gopacket.CaptureInfo, error)
+}
+
+// segment is one TCP segment that carried bytes.
+type segment struct {
+	seq   uint32
+	data  []byte
+	time  time.Time
+	short bool // the capture kept less than the segment held
+}
+
+// flow is one direction of one or more TCP connections between the same two ports.
+type flow struct {
+	src, dst netip.AddrPort
+	first    time.Time
+	isns     []uint32 // initial sequence numbers of the SYNs seen
+	segments []segment
+}
+
+// maxStream is how much of a connection is looked at: a ClientHello is one message of a few records.
+const maxStream = 1 << 17
+
+// fromCapture finds every ClientHello in a capture: any number of connections, segments in any order and
+// more than once, on Ethernet, loopback, raw IP and Linux "cooked" interfaces.
+func fromCapture(data []byte) ([]Captured, error) {
+	flows, packets, readErr := readFlows(data)
+	var found []Captured
+	var why error
+	streams := 0
+	for _, f := range flows {
+		for _, s := range f.streams() {
+			streams++
+			c, err := s.hellos()
+			if err != nil {
+				if why == nil || errors.Is(why, wire.ErrShort) {
+					why = err
+				}
+				continue
+			}
+			for i := range c {
+				c[i].Client, c[i].Server, c[i].Time = f.src, f.dst, s.start
+			}
+			found = append(found, c...)
+		}
+	}
+	slices.SortStableFunc(found, func(a, b Captured) int { return a.Time.Compare(b.Time) })
+	switch {
+	case len(found) > 0:
+		return found, nil
+	case readErr != nil && packets == 0:
+		return nil, fmt.Errorf("the capture cannot be read: %w", readErr)
+	case packets == 0:
+		return nil, errors.New("an empty capture: it holds no packets")
+	case streams == 0:
+		return nil, fmt.Errorf("no ClientHello in the capture: its %d packets carry no bytes over TCP", packets)
+	}
+	return nil, fmt.Errorf("no ClientHello in the capture: %d packets, %d TCP streams; the first: %w", packets, streams, why)
+}
+
+// readFlows sorts the TCP segments of a capture by flow, in the order in which flows appear. A capture
+// that breaks off in a packet is read up to there.
+func readFlows(data []byte) (flows []*flow, packets int, err error) {
+	src, linkOf, err := openCapture(data)
+	if err != nil {
+		return nil, 0, err
+	}
+	byKey := make(map[[2]netip.AddrPort]*flow)
+	for {
+		raw, ci, err := src.ReadPacketData()
+		if err == io.EOF {
+			return flows, packets, nil
+		}
+		if err != nil {
+			return flows, packets, err
+		}
+		packets++
+		tcp, srcAddr, dstAddr := decodeTCP(raw, linkOf(ci))
+		if tcp == nil {
+			continue
+		}
+		key := [2]netip.AddrPort{netip.AddrPortFrom(srcAddr, uint16(tcp.SrcPort)), netip.AddrPortFrom(dstAddr, uint16(tcp.DstPort))}
+		f := byKey[key]
+		if f == nil {
+			f = &flow{src: key[0], dst: key[1], first: ci.Timestamp}
+			byKey[key] = f
+			flows = append(flows, f)
+		}
+		if tcp.SYN && !slices.Contains(f.isns, tcp.Seq) {
+			f.isns = append(f.isns, tcp.Seq)
+		}
+		if len(tcp.Payload) > 0 {
+			seq := tcp.Seq
+			if tcp.SYN {
+				seq++
+			}
+			f.segments = append(f.segments, segment{seq, bytes.Clone(tcp.Payload), ci.Timestamp, ci.CaptureLength < ci.Length})
+		}
+	}
+}
+
+// openCapture opens pcap or pcapng; linkOf gives the link type of a packet's interface.
+func openCapture(data []byte) (src packetSource, linkOf func(gopacket.CaptureInfo) layers.LinkType, err error) {
+	if bytes.HasPrefix(data, []byte{0x0a, 0x0d, 0x0d, 0x0a}) {
+		opts := pcapgo.DefaultNgReaderOptions
+		opts.WantMixedLinkType = true
+		opts.SkipUnknownVersion = true
+		r, err := pcapgo.NewNgReader(bytes.NewReader(data), opts)
+		if err != nil {
+			return nil, nil, err
+		}
+		return r, func(ci gopacket.CaptureInfo) layers.LinkType {
+			if i, err := r.Interface(ci.InterfaceIndex); err == nil {
+				return i.LinkType
+			}
+			return r.LinkType()
+		}, nil
+	}
+	r, err := pcapgo.NewReader(bytes.NewReader(data))
+	if err != nil {
+		return nil, nil, err
+	}
+	return r, func(gopacket.CaptureInfo) layers.LinkType { return r.LinkType() }, nil
+}
+
+// decodeTCP gives the TCP header and addresses of a packet, nil where it is no TCP.
+func decodeTCP(raw []byte, link layers.LinkType) (*layers.TCP, netip.Addr, netip.Addr) {
+	var first gopacket.Decoder = link
+	switch link {
+	case layers.LinkTypeIPv4:
+		first = layers.LayerTypeIPv4
+	case layers.LinkTypeIPv6:
+		first = layers.LayerTypeIPv6
+	case 12, 14: // raw IP as some systems number it
+		first = layers.LinkTypeRaw
+	}
+	p := gopacket.NewPacket(raw, first, gopacket.DecodeOptions{Lazy: true, NoCopy: true})
+	tcp, _ := p.Layer(layers.LayerTypeTCP).(*layers.TCP)
+	if tcp == nil {
+		return nil, netip.Addr{}, netip.Addr{}
+	}
+	var src, dst netip.Addr
+	switch n := p.NetworkLayer().(type) {
+	case *layers.IPv4:
+		src, _ = netip.AddrFromSlice(n.SrcIP)
+		dst, _ = netip.AddrFromSlice(n.DstIP)
+	case *layers.IPv6:
+		src, _ = netip.AddrFromSlice(n.SrcIP)
+		dst, _ = netip.AddrFromSlice(n.DstIP)
+	}
+	return tcp, src.Unmap(), dst.Unmap()
+}
+
+// stream is the bytes of one connection in one direction, as far as they follow each other.
+type stream struct {
+	data  []byte
+	marks []int // where segments begin
+	start time.Time
+	gap   bool // something after data is there, but not what comes next
+	short bool
+}
+
+// streams puts the segments of a flow in order. A segment belongs to the connection whose SYN is the
+// nearest before it; without any SYN the lowest sequence number is the beginning.
+func (f *flow) streams() []stream {
+	groups := make(map[uint32][]segment)
+	bases := slices.Clone(f.isns)
+	if len(bases) == 0 && len(f.segments) > 0 {
+		low := f.segments[0].seq
+		for _, s := range f.segments {
+			if int32(s.seq-low) < 0 {
+				low = s.seq
+			}
+		}
+		bases = []uint32{low - 1}
+	}
+	for _, s := range f.segments {
+		best, dist := uint32(0), uint32(1<<31)
+		for _, isn := range bases {
+			if d := s.seq - isn; d < dist {
+				best, dist = isn, d
+			}
+		}
+		if dist < 1<<31 {
+			groups[best] = append(groups[best], s)
+		}
+	}
+	var out []stream
+	for _, isn := range bases {
+		if segs := groups[isn]; len(segs) > 0 {
+			out = append(out, assemble(isn+1, segs))
+		}
+	}
+	return out
+}
+
+// assemble joins segments from base on: sorted, repeats and overlaps left out, up to the first gap.
+func assemble(base uint32, segs []segment) stream {
+	slices.SortStableFunc(segs, func(a, b segment) int { return cmp.Compare(a.seq-base, b.seq-base) })
+	s := stream{start: segs[0].time}
+	for _, g := range segs {
+		off := int(int32(g.seq - base))
+		if off > len(s.data) {
+			s.gap = true
+			break
+		}
+		if fresh := len(s.data) - off; off >= 0 && fresh < len(g.data) {
+			s.marks = append(s.marks, len(s.data))
+			s.data = append(s.data, g.data[fresh:]...)
+		}
+		if g.short {
+			s.short = true
+			break
+		}
+		if len(s.data) > maxStream {
+			break
+		}
+	}
+	return s
+}
+
+// hellos finds the hellos in a stream: at its start, or where a segment begins (after STARTTLS, say).
+func (s *stream) hellos() ([]Captured, error) {
+	if len(s.data) == 0 {
+		return nil, errors.New("the first bytes of the connection are not in the capture")
+	}
+	c, err := fromStream(s.data)
+	for _, m := range s.marks {
+		if err == nil || len(s.data)-m < 5 || m > 1<<14 {
+			break
+		}
+		if m > 0 && s.data[m] == byte(wire.RecordHandshake) {
+			if later, err2 := fromStream(s.data[m:]); err2 == nil {
+				return later, nil
+			}
+		}
+	}
+	if errors.Is(err, wire.ErrShort) {
+		switch {
+		case s.short:
+			return nil, fmt.Errorf("%w: the capture's snap length cut the packet", cutOff(err, s.data))
+		case s.gap:
+			return nil, fmt.Errorf("%w, and the next segment is missing", cutOff(err, s.data))
+		}
+		return nil, cutOff(err, s.data)
+	}
+	return c, err
+}
