@@ -132,6 +132,8 @@ type pair struct {
 	chunk          int // bytes per Receive; 0: all at once
 	fromClient     []byte
 	fromServer     []byte
+	// tamper may change bytes on their way; offset counts from the first byte of that direction.
+	tamper func(fromServer bool, offset int, b []byte)
 }
 
 func newPair(t testing.TB, cc *ClientConfig, ch *hello.ClientHello, sc *ServerConfig) *pair {
@@ -150,9 +152,15 @@ func newPair(t testing.TB, cc *ClientConfig, ch *hello.ClientHello, sc *ServerCo
 func (p *pair) run() {
 	for range 64 {
 		a := p.client.AppendOutput(nil)
+		if p.tamper != nil {
+			p.tamper(false, len(p.fromClient), a)
+		}
 		p.fromClient = append(p.fromClient, a...)
 		p.feed(p.server, a, &p.serverEvents)
 		b := p.server.AppendOutput(nil)
+		if p.tamper != nil {
+			p.tamper(true, len(p.fromServer), b)
+		}
 		p.fromServer = append(p.fromServer, b...)
 		p.feed(p.client, b, &p.clientEvents)
 		if len(a) == 0 && len(b) == 0 {
