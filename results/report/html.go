@@ -1,0 +1,252 @@
+package report
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"slices"
+	"strings"
+
+	"tlsurge/results"
+	"tlsurge/results/hist"
+)
+
+// HTMLInput is what the page is made of.
+type HTMLInput struct {
+	Run *results.Run
+	// Latencies are those of latency.hlog (ReadLatencies), for the percentile curve; nil draws none.
+	Latencies map[string]*hist.Histogram
+	// Scenario is scenario.toml as resolved, shown at the end; empty shows none.
+	Scenario string
+}
+
+//go:embed report.tmpl
+var page string
+
+//go:embed report.css
+var style string
+
+// HTML is the report as one file that needs nothing else: no script, no font, no picture from
+// elsewhere. It reads on a phone, in dark mode, on paper, and aloud.
+func HTML(in HTMLInput) ([]byte, error) {
+	t, err := template.New("report").Funcs(template.FuncMap{
+		"count": count, "ms": ms, "seconds": seconds, "bytes": bytesOf, "share": share,
+		"blow": blow, "observed": observedWords,
+		"verdict": verdictWords, "state": stateWords, "sorted": sorted, "percent": percent, "upto": upTo, "pairs": func(m map[string]string) string { return pairs(m) },
+		"join": strings.Join, "first": func(i int) bool { return i == 0 },
+	}).Parse(page)
+	if err != nil {
+		return nil, fmt.Errorf("report: the page's template: %w", err)
+	}
+	var b bytes.Buffer
+	if err := t.Execute(&b, newView(in)); err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// view is the run as the page shows it.
+type view struct {
+	*results.Run
+	Style         template.CSS
+	Acts          []actView
+	Sum           results.UserRow
+	Pass          int
+	Latency       []picture
+	Load, Sockets []picture
+	Percentiles   []latencyRow
+	Matrices      []matrix
+	KernelRows    []kernelRow
+	AllEdges      []results.EdgeRow
+	ScenarioText  string
+}
+
+type actView struct {
+	act
+	Total   results.UserRow
+	Endings []endingView
+	Lines   []lineView
+	Fired   int64
+}
+
+// Exported forms of the story's types, for the template.
+type endingView struct {
+	Verdict  results.PageVerdict
+	UserSees string
+	Count    int64
+	Class    string
+	Ways     []wayView
+}
+
+type wayView struct {
+	Who, Causes []string
+	Count       int64
+	Steps       []stepView
+	End         string
+}
+
+type stepView struct {
+	Offer, End, Logs string
+	Bad              bool
+}
+
+type lineView struct {
+	results.LogLine
+	By []string
+}
+
+// matrix is who issued sessions against who was asked to resume them, in one phase.
+type matrix struct {
+	Phase    string
+	Resumers []string
+	Rows     []matrixRow
+}
+
+type matrixRow struct {
+	Issuer string
+	Cells  []matrixCell
+}
+
+type matrixCell struct {
+	Hits, Asked int64
+	Own         bool
+}
+
+type kernelRow struct {
+	Name    string
+	Count   int64
+	Meaning string
+}
+
+func (a actView) Users() []results.UserRow   { return a.act.users }
+func (a actView) Edges() []results.EdgeRow   { return a.act.edges }
+func (a actView) Faults() []results.FaultRow { return a.act.faults }
+func (p picture) Title() string              { return p.title }
+func (p picture) HasBands() bool             { return len(p.bands) > 0 }
+func (w words) Text() string                 { return w.text }
+func (w words) Count() int64                 { return w.count }
+
+// percent is a share for a picture's coordinates.
+func percent(part, whole int64) string {
+	return fmt.Sprintf("%.1f", 100*float64(part)/float64(max(1, whole)))
+}
+
+// upTo is where the bar of a row's kind 1 (saved) or 2 (downgraded) ends: bars are laid over each
+// other, the longest first.
+func upTo(u results.UserRow, kind int) string {
+	n := u.Fine + u.SavedByRetry
+	if kind == 2 {
+		n += u.Downgraded
+	}
+	return percent(n, u.PageLoads)
+}
+
+func newView(in HTMLInput) view {
+	v := view{Run: in.Run, Style: template.CSS(style), Sum: sum(in.Run.Users), ScenarioText: in.Scenario, Percentiles: latencyRows(in.Run), AllEdges: in.Run.Edges}
+	for _, th := range in.Run.Thresholds {
+		if th.Pass {
+			v.Pass++
+		}
+	}
+	for _, a := range acts(in.Run) {
+		av := actView{act: a, Total: sum(a.users), Fired: fired(a.faults), Lines: logLines(a.edges)}
+		for _, e := range endings(a.chains) {
+			av.Endings = append(av.Endings, newEnding(e))
+		}
+		v.Acts = append(v.Acts, av)
+	}
+	v.Latency, v.Load, v.Sockets = timePictures(in.Run)
+	if p, ok := curve(in.Latencies); ok {
+		v.Latency = append(v.Latency, p)
+	}
+	v.Matrices = matrices(in.Run)
+	for _, k := range kernelMeanings {
+		if n, ok := in.Run.Kernel[k.name]; ok {
+			v.KernelRows = append(v.KernelRows, kernelRow{k.name, n, k.meaning})
+		}
+	}
+	return v
+}
+
+func newEnding(e ending) endingView {
+	class := map[results.PageVerdict]string{results.SawError: "bad", results.Downgraded: "warn", results.SavedByRetry: "ok", results.Fine: "ok"}[e.verdict]
+	ev := endingView{Verdict: e.verdict, UserSees: e.userSees, Count: e.count, Class: class}
+	for _, w := range e.ways {
+		wv := wayView{Count: w.count, End: verdictWords(e.verdict, e.userSees)}
+		for _, p := range sorted(w.profiles) {
+			wv.Who = append(wv.Who, p.text+" × "+count(p.count))
+		}
+		for _, p := range sorted(w.causes) {
+			wv.Causes = append(wv.Causes, p.text+" × "+count(p.count))
+		}
+		for i, s := range w.steps {
+			end := endWords(s)
+			if i == 0 && len(w.steps) > 1 && !s.Remembered {
+				end = blowWords(w)
+			}
+			logs := ""
+			if s.ServerLogs != "" || s.LogReason != "" {
+				logs = fmt.Sprintf("[%s] %s", s.LogLevel, strings.TrimSpace(s.ServerLogs+" "+s.LogReason))
+			}
+			wv.Steps = append(wv.Steps, stepView{offerWords(s), end, logs, s.Class != results.ClassOK})
+		}
+		ev.Ways = append(ev.Ways, wv)
+	}
+	return ev
+}
+
+// logLines counts the kinds of lines in all error logs of an act, with the edges that wrote them.
+func logLines(edges []results.EdgeRow) []lineView {
+	var list []lineView
+	for _, e := range edges {
+		for _, l := range e.LogLines {
+			n := l.Count
+			l.Count = 0
+			i := slices.IndexFunc(list, func(o lineView) bool { o.Count = 0; return o.LogLine == l })
+			if i < 0 {
+				i = len(list)
+				list = append(list, lineView{LogLine: l})
+			}
+			list[i].Count += n
+			list[i].By = append(list[i].By, e.Name+" "+count(n))
+		}
+	}
+	slices.SortStableFunc(list, func(a, b lineView) int { return int(b.Count - a.Count) })
+	return list
+}
+
+func matrices(run *results.Run) []matrix {
+	var list []matrix
+	for _, p := range run.Phases {
+		m := matrix{Phase: p.Name}
+		var issuers []string
+		cells := map[[2]string]matrixCell{}
+		for _, r := range run.Resumption {
+			if r.Phase != p.Name {
+				continue
+			}
+			if !slices.Contains(issuers, r.Issuer) {
+				issuers = append(issuers, r.Issuer)
+			}
+			if !slices.Contains(m.Resumers, r.Resumer) {
+				m.Resumers = append(m.Resumers, r.Resumer)
+			}
+			c := cells[[2]string{r.Issuer, r.Resumer}]
+			cells[[2]string{r.Issuer, r.Resumer}] = matrixCell{c.Hits + r.Hits, c.Asked + r.Hits + r.Misses, r.Issuer == r.Resumer}
+		}
+		slices.Sort(issuers)
+		slices.Sort(m.Resumers)
+		for _, i := range issuers {
+			row := matrixRow{Issuer: i}
+			for _, r := range m.Resumers {
+				row.Cells = append(row.Cells, cells[[2]string{i, r}])
+			}
+			m.Rows = append(m.Rows, row)
+		}
+		if len(m.Rows) > 0 {
+			list = append(list, m)
+		}
+	}
+	return list
+}
