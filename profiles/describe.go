@@ -30,24 +30,40 @@ func Describe(ch *hello.ClientHello, captured time.Time) (HelloData, error) {
 	d.RecordVersion = ch.RecordVersion.String()
 	d.Suites = nameAll(ch.Suites)
 	for _, c := range ch.Compression {
-		if int(c) >= len(compressions) {
-			return d, fmt.Errorf("compression method %d is none that a profile can name (null, deflate)", c)
-		}
-		d.Compression = append(d.Compression, compressions[c])
+		d.Compression = append(d.Compression, compressionName(c))
 	}
 	d.NoExtensions = !ch.HasExtensions
 	if len(ch.SessionID) > 0 && ch.Has(wire.ExtSupportedVersions) {
 		d.SessionID = "random"
 	}
 	for i, e := range ch.Extensions {
-		if err := d.describeExtension(ch, i, e); err != nil {
-			return d, err
+		if !wire.IsGREASE(uint16(e.Type)) && slices.ContainsFunc(ch.Extensions[:i], func(f hello.Extension) bool { return f.Type == e.Type }) {
+			return d, fmt.Errorf("it has the extension %v twice, which no profile can say (RFC 8446 §4.2)", e.Type)
 		}
+		d.describeExtension(ch, i, e)
 	}
 	return d, nil
 }
 
-var compressions = []string{"null", "deflate"}
+// compressionName names a compression method (RFC 3749 §2): null, deflate, or "0x40".
+func compressionName(c uint8) string {
+	switch c {
+	case 0:
+		return "null"
+	case 1:
+		return "deflate"
+	}
+	return fmt.Sprintf("0x%02x", c)
+}
+
+func parseCompression(name string) (uint8, error) {
+	for c := range 256 {
+		if compressionName(uint8(c)) == name {
+			return uint8(c), nil
+		}
+	}
+	return 0, fmt.Errorf("unknown compression method %q: allowed are null, deflate, or two hex digits like 0x40", name)
+}
 
 func nameAll[T fmt.Stringer](vs []T) []string {
 	out := make([]string, len(vs))
@@ -59,13 +75,15 @@ func nameAll[T fmt.Stringer](vs []T) []string {
 
 // describeExtension sets the fields for one extension, and falls back to its raw body where the fields
 // would not give the same bytes again.
-func (d *HelloData) describeExtension(ch *hello.ClientHello, i int, e hello.Extension) error {
+func (d *HelloData) describeExtension(ch *hello.ClientHello, i int, e hello.Extension) {
 	name := e.Type.String()
 	switch e.Type {
 	case wire.ExtPadding, wire.ExtPaddingDraft:
-		return d.describePadding(ch, i, name)
+		if d.describePadding(ch, i, name) {
+			return
+		}
 	case wire.ExtPreSharedKey, wire.ExtEarlyData, wire.ExtCookie:
-		return nil // part of a resumption or a second hello, not of the client
+		return // part of a resumption or a second hello, not of the client
 	case wire.ExtSupportedGroups:
 		d.Groups = nameAll(ch.Groups())
 	case wire.ExtECPointFormats:
@@ -122,14 +140,15 @@ func (d *HelloData) describeExtension(ch *hello.ClientHello, i int, e hello.Exte
 		}
 		d.Bodies[name] = hex.EncodeToString(e.Data)
 	}
-	return nil
 }
 
 // gives says whether the fields alone would give the extension's body, volatile ones aside.
 func (d *HelloData) gives(name string, e hello.Extension) bool {
 	switch e.Type {
-	case wire.ExtServerName, wire.ExtSessionTicket, wire.ExtKeyShare:
+	case wire.ExtSessionTicket, wire.ExtKeyShare:
 		return true
+	case wire.ExtServerName:
+		return string(e.Data) == string(appendSNI(nil, (&hello.ClientHello{Extensions: []hello.Extension{e}}).ServerName()))
 	case wire.ExtEncryptedClientHello:
 		return d.ECH != nil
 	}
@@ -149,20 +168,20 @@ func (d *HelloData) gives(name string, e hello.Extension) bool {
 	return slices.Equal(x.data, e.Data)
 }
 
-// describePadding recognises the usual rule; padding of another kind would be a rule we do not know.
-func (d *HelloData) describePadding(ch *hello.ClientHello, i int, name string) error {
-	after := 0
+// describePadding recognises the rule that lifts a message to 512 bytes, or to a little more where fewer
+// than five were missing. Padding of another kind stays as the bytes it was.
+func (d *HelloData) describePadding(ch *hello.ClientHello, i int, name string) bool {
 	for _, e := range ch.Extensions[i+1:] {
 		if e.Type != wire.ExtPreSharedKey {
-			after++
+			return false
 		}
 	}
-	if n := ch.MessageLen(); n != 512 && n <= 512 || after > 0 {
-		return fmt.Errorf("a %s extension of %d bytes in a message of %d, with %d extensions after it: not the rule that lifts a hello to 512 bytes",
-			name, len(ch.Extensions[i].Data), n, after)
+	body := ch.Extensions[i].Data
+	if n := ch.MessageLen(); n < 512 || n > 516 || n > 512 && len(body) > 1 || slices.ContainsFunc(body, func(b byte) bool { return b != 0 }) {
+		return false
 	}
 	d.Padding = &PaddingData{Extension: name, From: 256, To: 512, Min: 1}
-	return nil
+	return true
 }
 
 // describeECH reads a GREASE encrypted_client_hello of the outer kind; nil where it is another thing.

@@ -30,7 +30,7 @@ type Profile struct {
 	Sources  []Source
 	Notes    string
 
-	data       HelloData
+	file       File
 	spec       *spec
 	variants   map[string]*spec
 	behaviour  *behaviour
@@ -60,6 +60,9 @@ type File struct {
 
 //go:embed data
 var data embed.FS
+
+// File gives the profile as its file holds it.
+func (p *Profile) File() *File { return &p.file }
 
 // Manners gives the browser's manners.
 func (p *Profile) Manners() *Manners { return &p.behaviour.manners }
@@ -173,7 +176,7 @@ func Parse(name string, raw []byte) (*Profile, error) {
 		return nil, fmt.Errorf("profile %s: %w", name, err)
 	}
 	p := &Profile{Name: name, Title: d.Title, Browser: d.Browser, Version: d.Version, OS: d.OS, Released: d.Released,
-		Sources: d.Source, Notes: d.Notes, data: d.Hello}
+		Sources: d.Source, Notes: d.Notes, file: d}
 	var err error
 	if p.spec, err = d.Hello.compile(); err != nil {
 		return nil, fmt.Errorf("profile %s: %w", name, err)
@@ -197,6 +200,16 @@ func Parse(name string, raw []byte) (*Profile, error) {
 
 // checkVariants makes sure that whatever the behaviour asks for can be built.
 func (p *Profile) checkVariants() error {
+	for _, v := range p.neededVariants() {
+		if p.variants[v] == nil {
+			return fmt.Errorf("profile %s: behaviour %s sends the variant %q, and hello.variant.%s is missing", p.Name, p.behaviour.Name, v, v)
+		}
+	}
+	return nil
+}
+
+// neededVariants names the changed hellos that the behaviour sends.
+func (p *Profile) neededVariants() []string {
 	want := []string{p.behaviour.Retry.Variant}
 	if p.behaviour.Fallback.WeakInFallback || len(p.behaviour.Fallback.WeakFirst) > 0 {
 		want = append(want, variantRC4)
@@ -204,12 +217,8 @@ func (p *Profile) checkVariants() error {
 	for _, s := range p.behaviour.Fallback.Steps {
 		want = append(want, s.Variant)
 	}
-	for _, v := range want {
-		if v != "" && p.variants[v] == nil {
-			return fmt.Errorf("profile %s: behaviour %s sends the variant %q, and hello.variant.%s is missing", p.Name, p.behaviour.Name, v, v)
-		}
-	}
-	return nil
+	slices.Sort(want)
+	return slices.DeleteFunc(slices.Compact(want), func(v string) bool { return v == "" })
 }
 
 // maxVersion is the highest version on offer, drafts of TLS 1.3 (0x7fxx) counted as TLS 1.3.
@@ -224,10 +233,12 @@ func (s *spec) maxVersion() wire.Version {
 					best = max(best, v)
 				}
 			}
-			return best
+			if best != 0 {
+				return best
+			}
 		}
 	}
-	return s.version
+	return min(s.version, wire.TLS12)
 }
 
 var behaviours sync.Map // name -> *behaviour; a cache, filled on demand

@@ -214,8 +214,8 @@ func (d *HelloData) compile() (*spec, error) {
 	default:
 		return nil, fmt.Errorf("hello.format is %q, allowed are \"tls\" and \"sslv2\"", d.Format)
 	}
-	if s.version < wire.SSL30 || s.version > wire.TLS12 {
-		return nil, fmt.Errorf("hello.version is %v, SSL 3.0 to TLS 1.2 allowed (TLS 1.3 stands in supported_versions)", s.version)
+	if s.version>>8 != 3 {
+		return nil, fmt.Errorf("hello.version is %v, SSL 3.0 to TLS 1.2 expected (TLS 1.3 stands in supported_versions)", s.version)
 	}
 	if s.record>>8 != 3 {
 		return nil, fmt.Errorf("hello.record_version is %v, SSL 3.0 to TLS 1.2 allowed", s.record)
@@ -226,12 +226,8 @@ func (d *HelloData) compile() (*spec, error) {
 	if len(s.suites) == 0 {
 		return nil, fmt.Errorf("hello.suites is empty")
 	}
-	for _, c := range d.Compression {
-		i := slices.Index(compressions, c)
-		if i < 0 {
-			return nil, fmt.Errorf("hello.compression has %q, allowed are \"null\" and \"deflate\"", c)
-		}
-		s.compression = append(s.compression, uint8(i))
+	if s.compression, err = parseAll("hello.compression", d.Compression, parseCompression); err != nil {
+		return nil, err
 	}
 	if s.pskDrops, err = parseAll("hello.resume.psk_drops", d.Resume.PSKDrops, wire.ParseExtensionType); err != nil {
 		return nil, err

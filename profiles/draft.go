@@ -1,0 +1,444 @@
+package profiles
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"tlsurge/profiles/hello"
+	"tlsurge/profiles/wire"
+)
+
+// Draft is a profile made from hellos of one client.
+type Draft struct {
+	File  File
+	Hello *hello.ClientHello // the one it was made from: the plainest first hello of the client
+	Count int                // hellos of this client in the source
+	// Nearest is the known profile that is most like it; Same says that nothing lasting differs.
+	Nearest string
+	Same    bool
+	// Differences say how it departs from the nearest, one line each, empty where Same.
+	Differences []string
+	// Notes say what could not be told from the source and was taken from the nearest or left plain.
+	Notes []string
+}
+
+// Import makes profiles out of a capture, a hex dump or raw bytes: one draft for each client found, the
+// one with the most hellos first. source says where the data comes from, for the file.
+func Import(data []byte, source string) ([]*Draft, error) {
+	found, err := hello.Import(data)
+	if err != nil {
+		return nil, err
+	}
+	return Drafts(found, source)
+}
+
+// ImportTOML is Import for the first client alone, as the file that LoadFile reads back. The notes and
+// differences stand at its top as comments.
+func ImportTOML(data []byte, source string) ([]byte, *Draft, error) {
+	ds, err := Import(data, source)
+	if err != nil {
+		return nil, nil, err
+	}
+	return ds[0].TOML(), ds[0], nil
+}
+
+// Drafts groups hellos by client and describes each.
+func Drafts(found []hello.Captured, source string) ([]*Draft, error) {
+	var keys []string
+	groups := make(map[string][]hello.Captured)
+	for _, c := range found {
+		if c.Second {
+			continue
+		}
+		k := clientKey(c.Hello)
+		if groups[k] == nil {
+			keys = append(keys, k)
+		}
+		groups[k] = append(groups[k], c)
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("there are second ClientHellos only, no first one to make a profile from")
+	}
+	slices.SortStableFunc(keys, func(a, b string) int { return len(groups[b]) - len(groups[a]) })
+	var out []*Draft
+	var firstErr error
+	for _, k := range keys {
+		d, err := draft(groups[k], source)
+		if err != nil {
+			if firstErr == nil {
+				firstErr = err
+			}
+			continue
+		}
+		out = append(out, d)
+	}
+	if len(out) == 0 {
+		return nil, firstErr
+	}
+	return out, nil
+}
+
+// clientKey tells clients apart by what stays through resumption: suites and groups, GREASE aside.
+func clientKey(ch *hello.ClientHello) string {
+	s := ch.Skeleton()
+	groups, _ := s.Extension(wire.ExtSupportedGroups)
+	schemes, _ := s.Extension(wire.ExtSignatureAlgorithms)
+	alpn, _ := s.Extension(wire.ExtALPN)
+	return fmt.Sprint(s.Format, s.Version, s.Suites, s.SSLv2Suites, groups, schemes, alpn)
+}
+
+// draft describes one client from all its hellos.
+func draft(group []hello.Captured, source string) (*Draft, error) {
+	best := group[0]
+	for _, c := range group {
+		if burden(c.Hello) < burden(best.Hello) {
+			best = c
+		}
+	}
+	ch := best.Hello
+	data, err := Describe(ch, best.Time)
+	if err != nil {
+		return nil, err
+	}
+	d := &Draft{Hello: ch, Count: len(group)}
+	learn(&data, group)
+	near, distance := nearest(ch)
+	d.Nearest = near.Name
+	d.Same = distance == 0
+	if !d.Same {
+		d.Differences = differences(near, ch)
+	}
+	d.adopt(&data, near, best)
+	if best.BareMessage {
+		d.Notes = append(d.Notes, "the source held the message without its record: record_version is assumed")
+	}
+	if len(ch.Fragments) > 1 {
+		d.Notes = append(d.Notes, fmt.Sprintf("the hello came in %d records of %v bytes; the profile sends one", len(ch.Fragments), ch.Fragments))
+	}
+	captured := ""
+	if !best.Time.IsZero() {
+		captured = best.Time.UTC().Format(time.DateOnly)
+	}
+	d.File = File{
+		Title: "Imported; nearest known: " + near.Title, Browser: near.Browser, Version: near.Version, OS: near.OS,
+		Behaviour: near.Behaviour(), Source: []Source{{What: source, Kind: "capture", Captured: captured}}, Hello: data,
+	}
+	if d.Same {
+		d.File.Title, d.File.Released = near.Title, near.Released
+	}
+	return d, nil
+}
+
+// burden is how much of a hello belongs to a resumption rather than to the client.
+func burden(ch *hello.ClientHello) int {
+	n := 0
+	if ch.Has(wire.ExtPreSharedKey) {
+		n += 4
+	}
+	if ch.Has(wire.ExtEarlyData) {
+		n += 8
+	}
+	if t, _ := ch.SessionTicket(); len(t) > 0 {
+		n += 2
+	}
+	if len(ch.SessionID) > 0 {
+		n++
+	}
+	if ch.HasSuite(wire.FallbackSCSV) {
+		n += 16
+	}
+	return n
+}
+
+// learn takes what several hellos of one client tell together: shuffling, and the draws of ECH GREASE.
+func learn(d *HelloData, group []hello.Captured) {
+	orders := make(map[string]bool)
+	for _, c := range group {
+		if burden(c.Hello) != burden(group[0].Hello) {
+			continue
+		}
+		orders[c.Hello.Identity()] = true
+		if body, ok := c.Hello.Extension(wire.ExtEncryptedClientHello); ok && d.ECH != nil {
+			if e := describeECH(body); e != nil {
+				d.ECH.AEADs = union(d.ECH.AEADs, e.AEADs)
+				d.ECH.Payloads = union(d.ECH.Payloads, e.Payloads)
+			}
+		}
+		if len(c.Hello.SessionID) == 32 {
+			if t, _ := c.Hello.SessionTicket(); len(t) > 0 {
+				d.Resume.TicketSessionID = true
+			}
+		}
+	}
+	d.Shuffle = len(orders) > 1 && group[0].Hello.UnorderedIdentity() == group[len(group)-1].Hello.UnorderedIdentity()
+}
+
+func union(a, b []int) []int {
+	for _, v := range b {
+		if !slices.Contains(a, v) {
+			a = append(a, v)
+		}
+	}
+	slices.Sort(a)
+	return a
+}
+
+// adopt fills in, from the nearest profile, what no hello shows: how the client lowers, resumes, pads
+// and shuffles.
+func (d *Draft) adopt(h *HelloData, near *Profile, c hello.Captured) {
+	note := func(format string, args ...any) { d.Notes = append(d.Notes, fmt.Sprintf(format, args...)) }
+	n := &near.file.Hello
+	note("behaviour, fallback and resumption rules are those of %s: one hello does not show them", near.Name)
+	h.Lower, h.Second = n.Lower, n.Second
+	ticketID := h.Resume.TicketSessionID
+	h.Resume = n.Resume
+	h.Resume.TicketSessionID = h.Resume.TicketSessionID || ticketID
+	if h.Padding == nil && n.Padding != nil && (c.Hello.MessageLen() < n.Padding.From || c.Hello.MessageLen() >= n.Padding.To) {
+		h.Padding = n.Padding
+	}
+	if n.Shuffle && !h.Shuffle {
+		h.Shuffle = true
+		note("shuffle is taken from %s: one hello has one order", near.Name)
+	}
+	if h.ECH != nil && n.ECH != nil {
+		h.ECH.AEADs, h.ECH.Payloads, h.ECH.PSKRounded = union(h.ECH.AEADs, n.ECH.AEADs), union(h.ECH.Payloads, n.ECH.Payloads), n.ECH.PSKRounded
+	}
+	if c.Time.IsZero() && h.Random == "random" && n.Random == "clock" {
+		if t := time.Unix(int64(c.Hello.Random[0])<<24|int64(c.Hello.Random[1])<<16|int64(c.Hello.Random[2])<<8|int64(c.Hello.Random[3]), 0); t.Year() >= 2000 && t.Year() < 2040 {
+			h.Random = "clock"
+			note("the random begins with %s: taken for the clock, as %s does", t.UTC().Format(time.DateOnly), near.Name)
+		}
+	}
+	h.Variant = make(map[string]VariantData)
+	for _, v := range near.neededVariants() {
+		h.Variant[v] = n.Variant[v]
+	}
+}
+
+// nearest finds the known profile whose hello is most like ch, and how far it is: 0 is the same.
+func nearest(ch *hello.ClientHello) (*Profile, float64) {
+	var best *Profile
+	least := math.Inf(1)
+	for _, name := range Names() {
+		p, err := Lookup(name)
+		if err != nil {
+			continue
+		}
+		if d := p.distance(ch); d < least {
+			best, least = p, d
+		}
+	}
+	return best, least
+}
+
+// like builds the profile's hello of the same kind as ch: same host length, same kind of resumption.
+func (p *Profile) like(ch *hello.ClientHello) *hello.ClientHello {
+	hp := &HelloParams{ServerName: ch.ServerName(), Random: zeroReader{}, Shares: zeroShare}
+	if psk, ok := ch.PSK(); ok && p.maxVersion == wire.TLS13 {
+		hp.Resume = &ResumeOffer{Identity: psk.Identities[0].Identity, BinderLen: len(psk.Binders[0])}
+		hp.EarlyData = ch.Has(wire.ExtEarlyData)
+	} else if t, _ := ch.SessionTicket(); len(t) > 0 && p.OffersTicket() {
+		hp.Resume = &ResumeOffer{Ticket: t}
+	} else if len(ch.SessionID) > 0 && !ch.Has(wire.ExtSupportedVersions) {
+		hp.Resume = &ResumeOffer{ID: ch.SessionID}
+	}
+	if ch.HasSuite(wire.FallbackSCSV) {
+		hp.SCSV, hp.MaxVersion = true, ch.MaxVersion()
+	}
+	mine, err := p.Hello(hp)
+	if err != nil {
+		return nil
+	}
+	return mine
+}
+
+type zeroReader struct{}
+
+func (zeroReader) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+// zeroShare gives a share of the group's length, for comparisons that leave keys out.
+func zeroShare(g wire.Group) []byte {
+	n := map[wire.Group]int{wire.X25519: 32, 0x001e: 56, wire.Secp256r1: 65, wire.Secp384r1: 97, wire.Secp521r1: 133,
+		0x0100: 256, 0x0101: 384, 0x0102: 512, 0x0103: 768, 0x0104: 1024,
+		0x11eb: 1249, wire.X25519MLKEM768: 1216, 0x11ed: 1665, wire.X25519Kyber768: 1216}[g]
+	return make([]byte, max(n, 1))
+}
+
+// distance adds up how the hello's parts differ, weighted by how much they tell; 0 only if the
+// identities agree.
+func (p *Profile) distance(ch *hello.ClientHello) float64 {
+	mine := p.like(ch)
+	if mine == nil {
+		return math.Inf(1)
+	}
+	if mine.Identity() == ch.Identity() || p.spec.shuffle && mine.UnorderedIdentity() == ch.UnorderedIdentity() {
+		return 0
+	}
+	a, b := mine.Skeleton(), ch.Skeleton()
+	d := 0.5 // something differs
+	if a.Format != b.Format {
+		d += 50
+	}
+	if a.Version != b.Version {
+		d += 10
+	}
+	if a.RecordVersion != b.RecordVersion {
+		d += 1
+	}
+	d += 2*apart(a.Suites, b.Suites) + apart(a.SSLv2Suites, b.SSLv2Suites)
+	ta, tb := types(a), types(b)
+	if p.spec.shuffle {
+		slices.Sort(ta)
+		slices.Sort(tb)
+	}
+	d += 2 * apart(ta, tb)
+	d += apart(a.Groups(), b.Groups()) + apart(a.SignatureAlgorithms(), b.SignatureAlgorithms()) + apart(a.ALPN(), b.ALPN()) + 2*apart(a.SupportedVersions(), b.SupportedVersions())
+	for _, e := range b.Extensions {
+		if m, ok := a.Extension(e.Type); ok && string(m) != string(e.Data) {
+			d += 0.2
+		}
+	}
+	return d
+}
+
+func types(ch *hello.ClientHello) []wire.ExtensionType {
+	out := make([]wire.ExtensionType, len(ch.Extensions))
+	for i, e := range ch.Extensions {
+		out[i] = e.Type
+	}
+	return out
+}
+
+// apart counts the insertions and deletions that lead from a to b.
+func apart[T comparable](a, b []T) float64 {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		prev := row[0]
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			next := min(row[j]+1, row[j-1]+1)
+			if a[i-1] == b[j-1] {
+				next = min(next, prev)
+			}
+			prev, row[j] = row[j], next
+		}
+	}
+	return float64(row[len(b)])
+}
+
+// differences says in words how ch departs from the profile's hello of the same kind.
+func differences(p *Profile, ch *hello.ClientHello) []string {
+	mine := p.like(ch)
+	if mine == nil {
+		return []string{fmt.Sprintf("%s cannot send a hello of this kind", p.Name)}
+	}
+	var out []string
+	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	a, b := mine.Skeleton(), ch.Skeleton()
+	if a.RecordVersion != b.RecordVersion {
+		say("record version %v, not %v", b.RecordVersion, a.RecordVersion)
+	}
+	if a.Version != b.Version {
+		say("client_version %v, not %v", b.Version, a.Version)
+	}
+	if len(a.SessionID) != len(b.SessionID) {
+		say("session ID of %d bytes, not %d", len(b.SessionID), len(a.SessionID))
+	}
+	lists(say, "cipher suite", nameAll(a.Suites), nameAll(b.Suites))
+	lists(say, "SSLv2 cipher spec", specNamesOf(a), specNamesOf(b))
+	lists(say, "compression method", fmtAll(a.Compression), fmtAll(b.Compression))
+	ta, tb := nameAll(types(a)), nameAll(types(b))
+	if p.spec.shuffle {
+		slices.Sort(ta)
+		slices.Sort(tb)
+	}
+	lists(say, "extension", ta, tb)
+	lists(say, "group", nameAll(a.Groups()), nameAll(b.Groups()))
+	lists(say, "signature algorithm", nameAll(a.SignatureAlgorithms()), nameAll(b.SignatureAlgorithms()))
+	lists(say, "supported version", nameAll(a.SupportedVersions()), nameAll(b.SupportedVersions()))
+	lists(say, "ALPN protocol", a.ALPN(), b.ALPN())
+	told := []wire.ExtensionType{wire.ExtSupportedGroups, wire.ExtSignatureAlgorithms, wire.ExtSupportedVersions, wire.ExtALPN}
+	for _, e := range b.Extensions {
+		if m, ok := a.Extension(e.Type); ok && string(m) != string(e.Data) && !slices.Contains(told, e.Type) {
+			say("%v holds %x, not %x", e.Type, brief(e.Data), brief(m))
+		}
+	}
+	return out
+}
+
+func brief(b []byte) []byte { return b[:min(len(b), 24)] }
+
+func specNamesOf(ch *hello.ClientHello) []string {
+	var out []string
+	for _, s := range ch.SSLv2Suites {
+		out = append(out, wire.SSLv2SpecString(s))
+	}
+	return out
+}
+
+func fmtAll[T any](vs []T) []string {
+	var out []string
+	for _, v := range vs {
+		out = append(out, fmt.Sprint(v))
+	}
+	return out
+}
+
+// lists says which members were added, left out, or merely moved.
+func lists(say func(string, ...any), what string, a, b []string) {
+	var more, less []string
+	for _, v := range b {
+		if !slices.Contains(a, v) {
+			more = append(more, v)
+		}
+	}
+	for _, v := range a {
+		if !slices.Contains(b, v) {
+			less = append(less, v)
+		}
+	}
+	if len(more) > 0 {
+		say("with %s %s", what, strings.Join(more, ", "))
+	}
+	if len(less) > 0 {
+		say("without %s %s", what, strings.Join(less, ", "))
+	}
+	if len(more) == 0 && len(less) == 0 && !slices.Equal(a, b) {
+		say("the same %s list in another order or number: %s", what, strings.Join(b, ", "))
+	}
+}
+
+// TOML gives the draft as a profile's file, notes and differences in front as comments.
+func (d *Draft) TOML() []byte {
+	var b strings.Builder
+	if d.Same {
+		fmt.Fprintf(&b, "# The same hello as %s.\n", d.Nearest)
+	} else {
+		fmt.Fprintf(&b, "# Nearest known profile: %s. It differs:\n", d.Nearest)
+	}
+	for _, l := range d.Differences {
+		fmt.Fprintf(&b, "#   %s\n", l)
+	}
+	for _, l := range d.Notes {
+		fmt.Fprintf(&b, "# %s\n", l)
+	}
+	fmt.Fprintf(&b, "# JA3 %s, JA4 %s\n\n", orNone(d.Hello.JA3Hash()), orNone(d.Hello.JA4()))
+	return append([]byte(b.String()), d.File.TOML()...)
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "not defined"
+	}
+	return s
+}
