@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"strings"
 
+	"tlsurge/harness/engine"
 	"tlsurge/profiles/wire"
 )
 
@@ -52,6 +53,10 @@ type Stack struct {
 	ServerName bool
 	// Tickets says whether the build knows session tickets.
 	Tickets bool
+	// ALPN and NPN are what nginx of the time offers on this library for a listener without HTTP/2.
+	ALPN, NPN []string
+	// Rules is how the library's server answers a ClientHello.
+	Rules engine.Rules
 
 	era era
 }
@@ -82,6 +87,23 @@ var (
 	modern    = []wire.Group{wire.X25519, wire.Secp256r1, wire.Secp384r1, wire.Secp521r1}
 )
 
+var (
+	modernALPN = []string{"http/1.1", "http/1.0", "http/0.9"}
+
+	// The order of ServerHello extensions, as each line of the library writes them.
+	order098 = []wire.ExtensionType{wire.ExtRenegotiationInfo, wire.ExtSessionTicket, wire.ExtStatusRequest}
+	order10  = []wire.ExtensionType{wire.ExtRenegotiationInfo, wire.ExtECPointFormats, wire.ExtSessionTicket,
+		wire.ExtStatusRequest, wire.ExtHeartbeat, wire.ExtNextProtoNegotiation, wire.ExtALPN}
+	order11 = []wire.ExtensionType{wire.ExtRenegotiationInfo, wire.ExtServerName, wire.ExtECPointFormats, wire.ExtSessionTicket,
+		wire.ExtStatusRequest, wire.ExtALPN, wire.ExtEncryptThenMAC, wire.ExtExtendedMasterSecret,
+		wire.ExtSupportedVersions, wire.ExtKeyShare, wire.ExtPreSharedKey}
+
+	// unknownTo098e: 0.9.8e as nginx 1.6.2's build has it reads no hello extension at all.
+	unknownTo098e = []wire.ExtensionType{wire.ExtServerName, wire.ExtStatusRequest, wire.ExtSupportedGroups, wire.ExtECPointFormats,
+		wire.ExtSignatureAlgorithms, wire.ExtHeartbeat, wire.ExtALPN, wire.ExtSCT, wire.ExtEncryptThenMAC, wire.ExtExtendedMasterSecret,
+		wire.ExtSessionTicket, wire.ExtNextProtoNegotiation, wire.ExtRenegotiationInfo, wire.ExtSupportedVersions, wire.ExtKeyShare, wire.ExtPreSharedKey}
+)
+
 // The default ssl_ciphers of nginx 1.0.5 to today.
 const nginxCiphers = "HIGH:!aNULL:!MD5"
 
@@ -92,36 +114,47 @@ var stacks = []*Stack{
 		Name: "openssl-0.9.8e", OpenSSL: "0.9.8e", Nginx: nginx162, Library: true, era: era098,
 		Versions: []wire.Version{wire.TLS10}, DefaultVersions: []wire.Version{wire.TLS10},
 		DefaultCiphers: nginxCiphers, DefaultCurve: "prime256v1", DHBits: 1024,
+		Rules: engine.Rules{SCSV: engine.SCSVIgnored, VersionRefusal: engine.RefuseAsSSL23, SessionFirst: true, AnyResumeVersion: true,
+			ExtensionOrder: []wire.ExtensionType{}, IgnoreExtensions: unknownTo098e, NoRenegotiationInfo: true, IgnoreGroups: true,
+			SilentRecordVersion: true},
 	},
 	{
 		Name: "openssl-0.9.8zc", OpenSSL: "0.9.8zc", Nginx: nginx162, Library: true, era: era098,
 		Versions: []wire.Version{wire.TLS10}, DefaultVersions: []wire.Version{wire.TLS10},
 		DefaultCiphers: nginxCiphers, DefaultCurve: "prime256v1", Groups: nist, DHBits: 1024,
 		ServerName: true, Tickets: true,
+		Rules: engine.Rules{SCSV: engine.SCSVSkipsRest, VersionRefusal: engine.RefuseAsSSL23, SessionFirst: true, AnyResumeVersion: true,
+			ExtensionOrder: order098, IgnoreGroups: true, SilentRecordVersion: true},
 	},
 	{
 		Name: "openssl-1.0.1j", OpenSSL: "1.0.1j", Nginx: nginx162, Library: true, era: era101,
 		Versions: tls10to12, DefaultVersions: tls10to12,
 		DefaultCiphers: nginxCiphers, DefaultCurve: "prime256v1", Groups: nist, DHBits: 1024,
-		ServerName: true, Tickets: true,
+		ServerName: true, Tickets: true, NPN: []string{"http/1.1"},
+		Rules: engine.Rules{SCSV: engine.SCSVSkipsRest, VersionRefusal: engine.RefuseAsSSL23, SessionFirst: true, AnyResumeVersion: true,
+			ExtensionOrder: order10, Heartbeat: true, SilentRecordVersion: true},
 	},
 	{
 		Name: "openssl-1.0.2", OpenSSL: "1.0.2", Nginx: nginx162, Library: true, era: era102,
 		Versions: tls10to12, DefaultVersions: tls10to12,
 		DefaultCiphers: nginxCiphers, DefaultCurve: "prime256v1", Groups: nist, DHBits: 1024,
-		ServerName: true, Tickets: true,
+		ServerName: true, Tickets: true, ALPN: []string{"http/1.1"}, NPN: []string{"http/1.1"},
+		Rules: engine.Rules{SCSV: engine.SCSVChecked, VersionRefusal: engine.RefuseAsSSL23, SessionFirst: true,
+			ExtensionOrder: order10, Heartbeat: true, SilentRecordVersion: true},
 	},
 	{
 		Name: "openssl-1.1.1", OpenSSL: "1.1.1", Nginx: nginx1221, Library: true, era: era111,
 		Versions: tls10to13, DefaultVersions: tls10to12,
 		DefaultCiphers: nginxCiphers, DefaultCurve: "auto", Groups: modern, SecurityLevel: 1,
-		ServerName: true, Tickets: true,
+		ServerName: true, Tickets: true, ALPN: modernALPN,
+		Rules: engine.Rules{ExtensionOrder: order11, AckServerName: true, SilentRecordVersion: true},
 	},
 	{
 		Name: "openssl-3.0", OpenSSL: "3.0", Nginx: nginx1221, Library: true, era: era30,
 		Versions: tls10to13, DefaultVersions: tls10to12,
 		DefaultCiphers: nginxCiphers, DefaultCurve: "auto", Groups: modern, SecurityLevel: 2,
-		ServerName: true, Tickets: true,
+		ServerName: true, Tickets: true, ALPN: modernALPN,
+		Rules: engine.Rules{ExtensionOrder: order11, AckServerName: true, SilentRecordVersion: true},
 	},
 	{
 		Name: "go", OpenSSL: "crypto/tls", Nginx: nginx1221, era: era30,
@@ -208,4 +241,40 @@ func ProtocolName(v wire.Version) string {
 		}
 	}
 	return v.String()
+}
+
+// GroupNamed finds a group by OpenSSL's name ("prime256v1").
+func GroupNamed(name string) (wire.Group, bool) {
+	switch name {
+	case "prime256v1", "P-256", "secp256r1":
+		return wire.Secp256r1, true
+	case "secp384r1", "P-384":
+		return wire.Secp384r1, true
+	case "secp521r1", "P-521":
+		return wire.Secp521r1, true
+	case "X25519", "x25519":
+		return wire.X25519, true
+	}
+	return 0, false
+}
+
+// AtLevel leaves out the versions that the security level refuses (SSL_CTX_set_security_level(3)): 3.0 has
+// TLS 1.0 and 1.1 at level 0 alone.
+func (s *Stack) AtLevel(versions []wire.Version, level int) []wire.Version {
+	lowest := wire.SSL30
+	switch {
+	case s.era >= era30 && level > 0:
+		lowest = wire.TLS12
+	case s.era >= era110 && level >= 4:
+		lowest = wire.TLS12
+	case s.era >= era110 && level >= 3:
+		lowest = wire.TLS11
+	}
+	var out []wire.Version
+	for _, v := range versions {
+		if v >= lowest {
+			out = append(out, v)
+		}
+	}
+	return out
 }

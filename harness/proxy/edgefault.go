@@ -1,0 +1,222 @@
+package proxy
+
+import (
+	"net/http"
+	"net/netip"
+	"time"
+
+	"tlsurge/faults"
+)
+
+// phaseTime is how long the phase has lasted.
+func (s *Server) phaseTime() time.Duration {
+	began := s.began.Load()
+	if began == 0 {
+		return 0
+	}
+	return time.Duration(time.Now().UnixNano() - began)
+}
+
+// inForce says whether a rule of engine "edge" that hits the edge as a whole acts on this one now: only edge,
+// address and time select.
+func (s *Server) inForce(r *faults.Rule) bool {
+	subject := faults.Subject{Profile: r.Who.Profile, Kind: r.Who.Kind, Edge: s.name, Address: s.firstAddr(), At: s.phaseTime()}
+	subject.Attempt, subject.Connection = uint16(r.Who.Attempt), uint32(max(0, r.Who.Connection-1))
+	return r.Engine == faults.EngineEdge && r.Selects(subject)
+}
+
+// tableLimit is the size that table_full leaves the connection table, with the rule; 0: its own.
+func (s *Server) tableLimit() (int, *faults.Rule) {
+	rules := s.cfg.Load().Faults
+	for i := range rules {
+		if r := &rules[i]; r.Action == faults.TableFull && s.inForce(r) {
+			return r.Max, r
+		}
+	}
+	return 0, nil
+}
+
+// waitAccept holds the acceptor back while accept_queue_full is in force, so that the kernel's queue fills.
+// false: the edge has stopped.
+func (s *Server) waitAccept() bool {
+	for {
+		held := false
+		rules := s.cfg.Load().Faults
+		for i := range rules {
+			if r := &rules[i]; r.Action == faults.AcceptQueue && s.inForce(r) {
+				held = true
+			}
+		}
+		if !held {
+			return true
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-s.stop:
+			return false
+		}
+		if s.stopping() {
+			return false
+		}
+	}
+}
+
+// arm looks whether the connection's source is a rule's: then the listener's filter goes on acting on it, or
+// the edge's own rule does.
+func (s *Server) arm(c *conn) {
+	if c.ln.filter != nil {
+		if a, err := c.ln.filter.Accepted(c.raw, c.peer, c.server); err == nil && a != nil {
+			c.armed = a
+			s.mu.Lock()
+			s.armed[c] = struct{}{}
+			s.mu.Unlock()
+		}
+	}
+	rules := s.cfg.Load().Faults
+	if r := faults.RuleOf(rules, c.peer.Addr()); r != nil && r.Engine == faults.EngineEdge {
+		c.rule = r
+		s.count.couldHit(r.Name)
+	}
+}
+
+// deadlineRule is handshake_deadline's duration for this connection.
+func (s *Server) deadlineRule(c *conn) time.Duration {
+	if c.rule != nil && c.rule.Action == faults.HandshakeDeadline {
+		return c.rule.Duration
+	}
+	return 0
+}
+
+// fire reports that a rule has hit a connection.
+func (s *Server) fire(r *faults.Rule, c *conn, offset int64) {
+	if rep := s.cfg.Load().Reporter; rep != nil {
+		rep.Firing(faults.Firing{Rule: r.Name, Engine: string(faults.EngineEdge), Action: string(r.Action), Stage: r.At.String(),
+			Direction: r.Direction.String(), Tuple: c.tuple(), Time: time.Now(), Offset: offset})
+	}
+}
+
+// fireIf reports once that the connection's own rule has come to pass.
+func (c *conn) fireIf(action faults.Action) {
+	if c.rule != nil && c.rule.Action == action && !c.fired {
+		c.fired = true
+		c.s.fire(c.rule, c, -1)
+	}
+}
+
+// edgeFault does what the connection's rule does to a request. false: the connection is over.
+func (c *conn) edgeFault(w *response) bool {
+	if c.rule == nil {
+		return true
+	}
+	switch c.rule.Action {
+	case faults.Slow:
+		c.fireIf(faults.Slow)
+		select {
+		case <-time.After(c.rule.Duration):
+		case <-c.s.stop:
+		}
+	case faults.Error:
+		c.fireIf(faults.Error)
+		w.WriteHeader(http.StatusInternalServerError)
+		c.s.count.status(500)
+		return false
+	case faults.CloseOnReuse:
+		if c.requests > 1 {
+			c.fireIf(faults.CloseOnReuse)
+			w.Abort()
+			return false
+		}
+	}
+	return true
+}
+
+// applyFilters puts the rules for the way to the server on the listeners; mu is held.
+func (s *Server) applyFilters(rules []faults.Rule) error {
+	for _, l := range s.listeners {
+		if l.filter == nil {
+			continue
+		}
+		var mine []faults.Rule
+		for _, r := range rules {
+			if r.OnListener() {
+				mine = append(mine, r)
+			}
+		}
+		if len(mine) > 0 || l.filtered {
+			if err := l.filter.SetRules(mine); err != nil {
+				return err
+			}
+			l.filtered = len(mine) > 0
+		}
+	}
+	return nil
+}
+
+// SetFaults puts another phase's rules in force, from now on.
+func (s *Server) SetFaults(phase string, rules []faults.Rule) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	cfg := *s.cfg.Load()
+	cfg.Phase, cfg.Faults = phase, rules
+	s.cfg.Store(&cfg)
+	return s.applyFilters(rules)
+}
+
+// pollEvery is how often drops are counted; retransmissions are 200 ms apart and more.
+const pollEvery = 40 * time.Millisecond
+
+// watchArmed counts the drops of armed connections and takes the filter off those that have had enough.
+func (s *Server) watchArmed() {
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.stop:
+			return
+		case now := <-tick.C:
+			s.mu.Lock()
+			for c := range s.armed {
+				if f, done, err := c.armed.Poll(now); done || err != nil {
+					delete(s.armed, c)
+					s.reportDrop(c, f)
+				}
+			}
+			s.mu.Unlock()
+		}
+	}
+}
+
+// disarm takes the filter off a connection that ends, and reports what it has dropped. The socket is open.
+func (s *Server) disarm(c *conn) {
+	if c.armed == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.armed[c]; ok {
+		delete(s.armed, c)
+		f, _ := c.armed.Disarm(time.Now())
+		s.reportDrop(c, f)
+	}
+}
+
+func (s *Server) reportDrop(c *conn, f faults.Firing) {
+	if rep := s.cfg.Load().Reporter; rep != nil && f.Packets > 0 {
+		f.Tuple = c.tuple()
+		rep.Firing(f)
+	}
+}
+
+// Release lets SYN segments from this source through again: the client has counted enough of a drop at syn.
+func (s *Server) Release(source netip.Addr) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.listeners {
+		if l.filter != nil {
+			if err := l.filter.Release(source); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,229 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tlsurge/harness/proxy/site"
+)
+
+// serveRequests reads and answers requests while bytes are there. true: the connection is idle and may be
+// parked; false: it is over.
+func (c *conn) serveRequests() bool {
+	if c.br == nil {
+		c.br = readerBuffers.Get().(*bufio.Reader)
+		c.br.Reset(c.stream)
+	}
+	for {
+		if c.phase == phaseIdle || c.phase == phaseWaiting {
+			if !c.awaitFirstByte() {
+				return false
+			}
+		}
+		if !c.exchange() {
+			return false
+		}
+		c.phase = phaseIdle
+		if !c.hasInput() && c.goTLS == nil {
+			return true
+		}
+	}
+}
+
+// awaitFirstByte waits for a request to begin. Where the connection was parked the byte is there already;
+// one on crypto/tls waits here, for keepalive_timeout.
+func (c *conn) awaitFirstByte() bool {
+	vs := c.server0()
+	wait := vs.KeepaliveTimeout
+	if c.phase == phaseWaiting {
+		wait = vs.HeaderTimeout
+	}
+	c.raw.SetReadDeadline(time.Now().Add(wait))
+	if _, err := c.br.Peek(1); err != nil {
+		c.ended(err)
+		return false
+	}
+	return true
+}
+
+// ended says in the log how an idle connection ended, as nginx does.
+func (c *conn) ended(err error) {
+	if c.phase == phaseIdle {
+		if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) || !isTimeout(err) && isReset(err) {
+			c.log("info", "", "client closed keepalive connection",
+				fmt.Sprintf("client %s closed keepalive connection%s", c.client.Addr(), resetText(err)))
+		}
+	} else if isTimeout(err) {
+		c.log("info", "", "client timed out", "client timed out (110: Connection timed out)"+c.while("waiting for request"))
+	} else {
+		c.log("info", "", "client closed connection", "client closed connection"+c.while("waiting for request"))
+	}
+	if c.secure != nil && !isReset(err) {
+		c.secure.closeNotify()
+	}
+}
+
+func isReset(err error) bool { no, _ := errnoText(err); return no == 104 || no == 32 }
+
+func resetText(err error) string {
+	if !isReset(err) {
+		return ""
+	}
+	no, text := errnoText(err)
+	return fmt.Sprintf(" (%d: %s)", no, text)
+}
+
+// exchange is one request and its answer. true: the connection goes on.
+func (c *conn) exchange() bool {
+	c.phase = phaseBusy
+	vs := c.server0()
+	start := time.Now()
+	c.raw.SetReadDeadline(start.Add(vs.HeaderTimeout))
+	c.raw.SetWriteDeadline(time.Time{})
+	r, rawLine, err := readRequest(c.br, vs.limits())
+	c.requests++
+	c.info.Requests = c.requests
+	var bad *badRequest
+	switch {
+	case err == nil:
+	case errors.As(err, &bad):
+		c.answerBad(start, bad)
+		return false
+	case isTimeout(err):
+		c.log("info", "", "client timed out", "client timed out (110: Connection timed out)"+c.while("reading client request headers"))
+		c.answerBad(start, &badRequest{status: 408, line: rawLine})
+		return false
+	default:
+		c.log("info", "", "client prematurely closed connection", "client prematurely closed connection"+c.while("reading client request headers"))
+		return false
+	}
+	c.vs = c.ln.pick(r.Host, c.vs)
+	vs = c.vs
+	c.raw.SetReadDeadline(time.Now().Add(vs.BodyTimeout))
+	c.s.count.requests.Add(1)
+	keep := !r.Close && vs.KeepaliveTimeout > 0 && c.requests < vs.KeepaliveRequests && !c.s.stopping()
+	w := newResponse(c, r, keep)
+	if vs.KeepaliveHeader > 0 && keep {
+		w.hdr.Set("Keep-Alive", fmt.Sprintf("timeout=%d", int(vs.KeepaliveHeader.Seconds())))
+	}
+	if strings.EqualFold(r.Header.Get("Expect"), "100-continue") && r.ProtoMinor == 1 {
+		r.Body = &continueBody{ReadCloser: r.Body, w: w}
+	}
+	if !c.edgeFault(w) {
+		w.finish()
+		return false
+	}
+	vs.block.Serve(w, &site.Request{HTTP: r, Line: rawLine, Conn: c.info, Start: start, Context: context.Background()})
+	c.s.count.status(w.code)
+	goOn := w.finish()
+	if w.hijacked {
+		return false
+	}
+	goOn = goOn && c.discard(r.Body)
+	if !goOn && c.secure != nil {
+		c.secure.closeNotify()
+	}
+	if !goOn {
+		c.linger()
+	}
+	return goOn
+}
+
+// maxDiscard is how much of an unread body is read and thrown away to keep a connection.
+const maxDiscard = 256 << 10
+
+// discard reads what the handler left of the body; false: too much, the connection is closed.
+func (c *conn) discard(body io.Reader) bool {
+	if b, ok := body.(*continueBody); ok {
+		if !b.asked {
+			return !unread(b.ReadCloser)
+		}
+		body = b.ReadCloser
+	}
+	if !unread(body) {
+		return true
+	}
+	n, err := io.CopyN(io.Discard, body, maxDiscard)
+	return n < maxDiscard && err == io.EOF
+}
+
+// linger reads for a moment what the client still sends, so that closing does not become a reset that
+// overtakes the answer (nginx's lingering_close, RFC 9112 §9.6, Tear-down).
+func (c *conn) linger() {
+	if c.br == nil || c.br.Buffered() == 0 && !c.unreadInput() {
+		return
+	}
+	c.raw.CloseWrite()
+	c.raw.SetReadDeadline(time.Now().Add(time.Second))
+	io.CopyN(io.Discard, c.raw, 4<<20)
+}
+
+// answerBad sends the error page for a request that could not be read, and closes.
+func (c *conn) answerBad(start time.Time, bad *badRequest) {
+	if bad.reason != "" {
+		c.log("info", "", bad.reason, fmt.Sprintf("%s, client: %s, server: %s", whileIn(bad.reason), c.client.Addr(), c.ln.text))
+	}
+	r := emptyRequest(bad.line)
+	w := newResponse(c, r, false)
+	c.raw.SetWriteDeadline(time.Now().Add(5 * time.Second))
+	c.server0().block.ServeError(w, &site.Request{HTTP: r, Line: bad.line, Conn: c.info, Start: start, Context: context.Background()}, bad.status)
+	c.s.count.status(w.code)
+	w.finish()
+	if c.secure != nil {
+		c.secure.closeNotify()
+	}
+	c.linger()
+}
+
+func whileIn(reason string) string {
+	if strings.Contains(reason, " while ") {
+		return reason
+	}
+	return reason + " while reading client request headers"
+}
+
+// continueBody sends 100 Continue at the first Read.
+type continueBody struct {
+	io.ReadCloser
+	w     *response
+	asked bool
+}
+
+func (b *continueBody) Read(p []byte) (int, error) {
+	if !b.asked {
+		b.asked = true
+		if !b.w.headerDone {
+			b.w.WriteHeader(100)
+		}
+	}
+	return b.ReadCloser.Read(p)
+}
+
+// unreadInput says whether the kernel holds bytes that we have not read.
+func (c *conn) unreadInput() bool {
+	if c.fd < 0 {
+		return false
+	}
+	n, err := unix.IoctlGetInt(c.fd, unix.TIOCINQ)
+	return err == nil && n > 0
+}
+
+// emptyRequest stands for a request that could not be read.
+func emptyRequest(line string) *http.Request {
+	method, _, _ := strings.Cut(line, " ")
+	return &http.Request{Method: method, URL: &url.URL{Path: "/"}, RequestURI: "/", Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 0,
+		Header: http.Header{}, Body: http.NoBody}
+}
+
+func (vs *VirtualServer) limits() requestLimits {
+	return requestLimits{line: vs.lineLimit, header: vs.MaxHeaderBytes, underscores: vs.underscores}
+}

@@ -1,0 +1,82 @@
+package proxy
+
+import (
+	"fmt"
+	"net"
+	"regexp"
+	"strings"
+)
+
+// names is server_name compiled: exact names, "*.example.test", "www.example.*", ".example.test" and "~expression".
+type names struct {
+	exact  map[string]bool
+	suffix []string // ".example.test"
+	prefix []string // "www.example."
+	regex  []*regexp.Regexp
+}
+
+func compileNames(list []string) (n names, err error) {
+	n.exact = map[string]bool{}
+	for _, name := range list {
+		lower := strings.ToLower(name)
+		switch {
+		case strings.HasPrefix(name, "~"):
+			re, err := regexp.Compile(strings.ReplaceAll(name[1:], "(?<", "(?P<"))
+			if err != nil {
+				return n, fmt.Errorf("server_name %q: %v", name, err)
+			}
+			n.regex = append(n.regex, re)
+		case strings.HasPrefix(lower, "*."):
+			n.suffix = append(n.suffix, lower[1:])
+		case strings.HasPrefix(lower, "."):
+			n.suffix = append(n.suffix, lower)
+			n.exact[lower[1:]] = true
+		case strings.HasSuffix(lower, ".*"):
+			n.prefix = append(n.prefix, lower[:len(lower)-1])
+		default:
+			n.exact[lower] = true
+		}
+	}
+	return n, nil
+}
+
+// findServer chooses the server for a name as nginx does: an exact name, the longest wildcard in front, the
+// longest behind, the first expression. nil: none is named so.
+func findServer(servers []*VirtualServer, host string) *VirtualServer {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.TrimSuffix(strings.ToLower(host), ".")
+	for _, s := range servers {
+		if s.names.exact[host] {
+			return s
+		}
+	}
+	var best *VirtualServer
+	length := 0
+	for _, s := range servers {
+		for _, suffix := range s.names.suffix {
+			if strings.HasSuffix(host, suffix) && len(suffix) > length {
+				best, length = s, len(suffix)
+			}
+		}
+	}
+	for _, s := range servers {
+		for _, prefix := range s.names.prefix {
+			if best == nil && strings.HasPrefix(host, prefix) && len(prefix) > length {
+				best, length = s, len(prefix)
+			}
+		}
+	}
+	if best != nil {
+		return best
+	}
+	for _, s := range servers {
+		for _, re := range s.names.regex {
+			if re.MatchString(host) {
+				return s
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,355 @@
+package proxy
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// badRequest is a request that is answered with an error page and a close. reason is nginx's wording for
+// the error log, at level info.
+type badRequest struct {
+	status int
+	reason string
+	line   string // the request line, as far as it was read
+}
+
+func (e *badRequest) Error() string { return e.reason }
+
+// requestLimits is large_client_header_buffers: how long one line, and all lines, may be.
+type requestLimits struct {
+	line, header int
+	underscores  bool
+}
+
+// readRequest reads one HTTP/1 request as strictly as nginx does, where package net/http is milder (a second
+// Host, Content-Length beside Transfer-Encoding, white space before a colon). io.EOF is a connection that
+// ended before the first byte.
+//
+// rawLine is the request line as it came, for the log.
+func readRequest(br *bufio.Reader, lim requestLimits) (r *http.Request, rawLine string, err error) {
+	line, err := requestLine(br, lim.line)
+	if err != nil {
+		return nil, string(line), err
+	}
+	rawLine = string(line)
+	fail := func(status int, format string, a ...any) (*http.Request, string, error) {
+		return nil, rawLine, &badRequest{status, fmt.Sprintf(format, a...), rawLine}
+	}
+	method, target, proto, bad := splitRequestLine(rawLine)
+	if bad != nil {
+		return fail(bad.status, "%s", bad.reason)
+	}
+	r = &http.Request{Method: method, RequestURI: target, Proto: proto, ProtoMajor: 1, Header: http.Header{}}
+	if proto == "HTTP/1.1" {
+		r.ProtoMinor = 1
+	}
+	hosts, err := readHeader(br, r, lim, rawLine)
+	if err != nil {
+		return nil, rawLine, err
+	}
+	if err := setTarget(r, hosts); err != nil {
+		return fail(400, "%s", err)
+	}
+	if status, err := setBody(r, br); err != nil {
+		return fail(status, "%s", err)
+	}
+	r.Close = closesAfter(r)
+	return r, rawLine, nil
+}
+
+// requestLine reads the first line; empty lines before it are skipped, as nginx does.
+func requestLine(br *bufio.Reader, limit int) ([]byte, error) {
+	for {
+		line, err := readLine(br, limit)
+		if errors.Is(err, errLineTooLong) {
+			return clip(line), &badRequest{http.StatusRequestURITooLong, "client sent too long URI", string(clip(line))}
+		}
+		if err != nil {
+			return line, err
+		}
+		if len(line) > 0 {
+			return line, nil
+		}
+	}
+}
+
+func clip(line []byte) []byte { return line[:min(len(line), 1024)] }
+
+var errLineTooLong = errors.New("line too long")
+
+// readLine reads up to LF and cuts LF or CRLF off. The line is valid until the next read.
+func readLine(br *bufio.Reader, limit int) ([]byte, error) {
+	line, err := br.ReadSlice('\n')
+	if err == bufio.ErrBufferFull {
+		long := bytes.Clone(line)
+		for err == bufio.ErrBufferFull && len(long) <= limit {
+			line, err = br.ReadSlice('\n')
+			long = append(long, line...)
+		}
+		line = long
+	}
+	if len(line) > limit {
+		return line, errLineTooLong
+	}
+	if err != nil {
+		if err == io.EOF && len(line) > 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		return line, err
+	}
+	line = line[:len(line)-1]
+	if n := len(line); n > 0 && line[n-1] == '\r' {
+		line = line[:n-1]
+	}
+	return line, nil
+}
+
+func splitRequestLine(line string) (method, target, proto string, bad *badRequest) {
+	method, rest, ok := strings.Cut(line, " ")
+	if !ok || method == "" || strings.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_-") != "" {
+		return "", "", "", &badRequest{status: 400, reason: "client sent invalid method while reading client request line"}
+	}
+	i := strings.LastIndex(rest, " ")
+	if i < 0 {
+		return "", "", "", &badRequest{status: 400, reason: "client sent invalid request while reading client request line"}
+	}
+	target, proto = strings.Trim(rest[:i], " "), rest[i+1:]
+	major, minor, ok := strings.Cut(strings.TrimPrefix(proto, "HTTP/"), ".")
+	if !strings.HasPrefix(proto, "HTTP/") || !ok || !digits(major) || !digits(minor) || len(major) > 3 || len(minor) > 3 {
+		return "", "", "", &badRequest{status: 400, reason: "client sent invalid request while reading client request line"}
+	}
+	if major != "1" {
+		if major == "0" || strings.HasPrefix(major, "0") {
+			return "", "", "", &badRequest{status: 400, reason: "client sent invalid version while reading client request line"}
+		}
+		return "", "", "", &badRequest{status: 505, reason: "client sent invalid version while reading client request line"}
+	}
+	for i := 0; i < len(target); i++ {
+		if target[i] <= ' ' || target[i] == 0x7f {
+			return "", "", "", &badRequest{status: 400, reason: "client sent invalid request while reading client request line"}
+		}
+	}
+	if target == "" || target[0] != '/' && !hasScheme(target) && !(method == "OPTIONS" && target == "*") {
+		return "", "", "", &badRequest{status: 400, reason: "client sent invalid request while reading client request line"}
+	}
+	if minor != "0" {
+		return method, target, "HTTP/1.1", nil
+	}
+	return method, target, "HTTP/1.0", nil
+}
+
+func hasScheme(target string) bool {
+	return strings.HasPrefix(target, "http://") || strings.HasPrefix(target, "https://")
+}
+
+func digits(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
+
+// readHeader reads the header into r and returns the Host lines. A line whose name holds a character that
+// nginx calls invalid (an underscore, by default) is dropped, not refused.
+func readHeader(br *bufio.Reader, r *http.Request, lim requestLimits, rawLine string) (hosts []string, err error) {
+	total := 0
+	for {
+		line, err := readLine(br, lim.line)
+		total += len(line)
+		if errors.Is(err, errLineTooLong) || err == nil && total > lim.header {
+			return nil, &badRequest{400, "client sent too large request", rawLine}
+		}
+		if err != nil {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return nil, err
+		}
+		if len(line) == 0 {
+			return hosts, nil
+		}
+		name, value, ok := bytes.Cut(line, []byte(":"))
+		if !ok || len(name) == 0 || name[0] <= ' ' || bytes.ContainsAny(name, " \t") || bytes.IndexByte(line, 0) >= 0 || bytes.IndexByte(line, '\r') >= 0 {
+			return nil, &badRequest{400, fmt.Sprintf("client sent invalid header line: %q", clip(line)), rawLine}
+		}
+		if !validName(name, lim.underscores) {
+			continue
+		}
+		key := http.CanonicalHeaderKey(string(name))
+		v := string(bytes.Trim(value, " \t"))
+		if key == "Host" {
+			hosts = append(hosts, v)
+			continue
+		}
+		r.Header[key] = append(r.Header[key], v)
+	}
+}
+
+func validName(name []byte, underscores bool) bool {
+	for _, c := range name {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-':
+		case c == '_' && underscores:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// setTarget fills in URL and Host: one Host line, obligatory in HTTP/1.1; an absolute target's host wins.
+func setTarget(r *http.Request, hosts []string) error {
+	switch {
+	case len(hosts) > 1:
+		return errors.New("client sent duplicate host header")
+	case len(hosts) == 0 && r.ProtoMinor == 1:
+		return errors.New("client sent HTTP/1.1 request without \"Host\" header while reading client request headers")
+	case len(hosts) == 1:
+		if !validHost(hosts[0]) {
+			return errors.New("client sent invalid host header")
+		}
+		r.Host = hosts[0]
+	}
+	if hasScheme(r.RequestURI) {
+		u, err := url.Parse(r.RequestURI)
+		if err != nil || u.Host == "" {
+			return errors.New("client sent invalid request while reading client request line")
+		}
+		r.Host, r.URL = u.Host, u
+		return nil
+	}
+	path, query, _ := strings.Cut(r.RequestURI, "?")
+	path, _, _ = strings.Cut(path, "#")
+	r.URL = &url.URL{Path: path, RawQuery: query}
+	return nil
+}
+
+func validHost(h string) bool {
+	for i := 0; i < len(h); i++ {
+		if c := h[i]; c <= ' ' || c >= 0x7f || c == '/' || c == '\\' || c == '@' && i == 0 {
+			return false
+		}
+	}
+	return h != "" && !strings.HasPrefix(h, ".") && !strings.Contains(h, "..")
+}
+
+// setBody attaches the body that the header announces (RFC 9112 §6, Message Body).
+func setBody(r *http.Request, br *bufio.Reader) (status int, err error) {
+	lengths, codings := r.Header["Content-Length"], r.Header["Transfer-Encoding"]
+	r.Body = http.NoBody
+	if len(codings) > 0 {
+		switch {
+		case r.ProtoMinor == 0:
+			return 400, errors.New("client sent HTTP/1.0 request with \"Transfer-Encoding\" header")
+		case len(lengths) > 0:
+			return 400, errors.New("client sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time")
+		case len(codings) > 1 || !strings.EqualFold(codings[0], "chunked"):
+			return 501, fmt.Errorf("client sent unknown \"Transfer-Encoding\": %q", strings.Join(codings, ", "))
+		}
+		delete(r.Header, "Transfer-Encoding")
+		r.TransferEncoding = []string{"chunked"}
+		r.ContentLength = -1
+		r.Body = &chunkedBody{r: httputil.NewChunkedReader(br), br: br}
+		return 0, nil
+	}
+	if len(lengths) > 1 {
+		return 400, errors.New("client sent duplicate header line: \"Content-Length\"")
+	}
+	if len(lengths) == 1 {
+		if !digits(lengths[0]) {
+			return 400, errors.New("client sent invalid \"Content-Length\" header")
+		}
+		n, err := strconv.ParseInt(lengths[0], 10, 63)
+		if err != nil {
+			return 400, errors.New("client sent invalid \"Content-Length\" header")
+		}
+		if r.ContentLength = n; n > 0 {
+			r.Body = &sizedBody{r: br, left: n}
+		}
+	}
+	return 0, nil
+}
+
+// sizedBody is a body of known length; early ends are errors.
+type sizedBody struct {
+	r    io.Reader
+	left int64
+}
+
+func (b *sizedBody) Read(p []byte) (int, error) {
+	if b.left == 0 {
+		return 0, io.EOF
+	}
+	if int64(len(p)) > b.left {
+		p = p[:b.left]
+	}
+	n, err := b.r.Read(p)
+	if b.left -= int64(n); err == io.EOF && b.left > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+func (b *sizedBody) Close() error { return nil }
+
+// chunkedBody decodes chunks, and at the end the trailer, which is dropped.
+type chunkedBody struct {
+	r    io.Reader
+	br   *bufio.Reader
+	done bool
+}
+
+func (b *chunkedBody) Read(p []byte) (int, error) {
+	if b.done {
+		return 0, io.EOF
+	}
+	n, err := b.r.Read(p)
+	if err != io.EOF {
+		return n, err
+	}
+	b.done = true
+	for lines := 0; lines < 64; lines++ {
+		line, err := readLine(b.br, 8<<10)
+		if err != nil {
+			return n, io.ErrUnexpectedEOF
+		}
+		if len(line) == 0 {
+			return n, io.EOF
+		}
+	}
+	return n, errors.New("trailer too long")
+}
+
+func (b *chunkedBody) Close() error { return nil }
+
+// unread says whether the body has bytes left on the wire.
+func unread(body io.Reader) bool {
+	switch b := body.(type) {
+	case *sizedBody:
+		return b.left > 0
+	case *chunkedBody:
+		return !b.done
+	}
+	return false
+}
+
+// closesAfter says whether the client wants the connection closed: HTTP/1.0 unless it asks to keep it,
+// HTTP/1.1 if it asks to close it.
+func closesAfter(r *http.Request) bool {
+	for _, line := range r.Header["Connection"] {
+		for _, word := range strings.Split(line, ",") {
+			switch strings.ToLower(strings.TrimSpace(word)) {
+			case "close":
+				return true
+			case "keep-alive":
+				if r.ProtoMinor == 0 {
+					return false
+				}
+			}
+		}
+	}
+	return r.ProtoMinor == 0
+}

@@ -1,0 +1,315 @@
+package site
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// exchange is one request being answered. It is not shared.
+type exchange struct {
+	s    *Server
+	r    *Request
+	w    *writer
+	conf *conf
+	loc  *location
+
+	uri, args  string
+	remote     netip.Addr // the client, or whom real_ip_header names
+	captures   []string
+	vars       map[string]string
+	redirected bool // sent on from inside: internal locations are open
+	errored    bool // an error page is being made: another error gets the plain page
+	method     string
+	up         upstreamFacts
+	fileErr    bool
+}
+
+// upstreamFacts are the $upstream_ variables.
+type upstreamFacts struct {
+	host                   string
+	addrs, statuses, times []string
+	header                 http.Header
+}
+
+func newExchange(s *Server, w http.ResponseWriter, r *Request) *exchange {
+	x := &exchange{s: s, r: r, conf: s.conf, method: r.HTTP.Method, remote: r.Conn.Remote.Addr().Unmap()}
+	x.w = &writer{ResponseWriter: w, x: x}
+	return x
+}
+
+// log writes into the error log, with who was asking for what.
+func (x *exchange) log(level, format string, a ...any) { x.logUp(level, "", format, a...) }
+
+func (x *exchange) logUp(level, upstream, format string, a ...any) {
+	text := fmt.Sprintf(format, a...)
+	text += fmt.Sprintf(", client: %s, server: %s, request: %q", x.remote, x.s.Name, x.r.Line)
+	if upstream != "" {
+		text += fmt.Sprintf(", upstream: %q", upstream)
+	}
+	if h := x.r.HTTP.Host; h != "" {
+		text += fmt.Sprintf(", host: %q", h)
+	}
+	if ref := x.header().Get("Referer"); ref != "" {
+		text += fmt.Sprintf(", referrer: %q", ref)
+	}
+	x.s.site.env.Log(x.r, x.s, level, text)
+}
+
+// logAccess writes the access log lines of the location that answered.
+func (x *exchange) logAccess() {
+	x.w.finish()
+	for _, l := range x.conf.access {
+		if l.path == "" {
+			continue
+		}
+		if l.skip != nil {
+			if v := l.skip.eval(x); v == "" || v == "0" {
+				continue
+			}
+		}
+		var line []byte
+		for _, p := range l.format.parts {
+			if p.name == "" {
+				line = append(line, p.literal...)
+				continue
+			}
+			v := x.value(p.name)
+			if v == "" {
+				line = append(line, '-')
+			}
+			line = appendEscaped(line, v)
+		}
+		x.s.site.env.Access(l.path, append(line, '\n'))
+	}
+}
+
+// appendEscaped writes a variable into a log line: quotes, backslashes and what is not printable ASCII become
+// \xHH, as nginx has it.
+func appendEscaped(dst []byte, s string) []byte {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c < 0x20 || c > 0x7e || c == '"' || c == '\\' {
+			dst = fmt.Appendf(dst, `\x%02X`, c)
+		} else {
+			dst = append(dst, c)
+		}
+	}
+	return dst
+}
+
+// realIP is the realip module's settings.
+type realIP struct {
+	from      []netip.Prefix
+	header    string
+	recursive bool
+}
+
+// applyRealIP takes the client's address from a header that a trusted peer has set.
+func (x *exchange) applyRealIP() {
+	ri := x.conf.realIP
+	if len(ri.from) == 0 || !ri.trusts(x.remote) {
+		return
+	}
+	values := x.header()[http.CanonicalHeaderKey(ri.header)]
+	hops := strings.Split(strings.Join(values, ","), ",")
+	for i := len(hops) - 1; i >= 0; i-- {
+		hop := strings.TrimSpace(hops[i])
+		addr, err := netip.ParseAddr(strings.Trim(hop, "[]"))
+		if err != nil {
+			ap, err := netip.ParseAddrPort(hop)
+			if err != nil {
+				return
+			}
+			addr = ap.Addr()
+		}
+		x.remote = addr.Unmap()
+		if !ri.recursive || !ri.trusts(x.remote) {
+			return
+		}
+	}
+}
+
+func (ri *realIP) trusts(a netip.Addr) bool {
+	for _, p := range ri.from {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// redirect sends the request to another URI of the same server.
+func (x *exchange) redirect(target string) {
+	x.uri, x.args, _ = strings.Cut(target, "?")
+	x.redirected = true
+	x.conf = x.s.conf
+	x.route()
+}
+
+// fail answers with a status of 300 or more: by the location's error_page, or with the built-in page.
+func (x *exchange) fail(status int) { x.failWith(status, "") }
+
+func (x *exchange) failWith(status int, location string) {
+	if !x.errored {
+		if p, ok := x.conf.errorPages[status]; ok {
+			x.errored = true
+			x.w.override = p.status
+			if p.status == 0 {
+				x.w.override = status
+			}
+			target := p.target.eval(x)
+			switch {
+			case strings.HasPrefix(target, "@"):
+				if loc := x.s.named[target]; loc != nil {
+					x.redirected = true
+					x.enter(loc)
+					if x.runLocation(loc) != answered {
+						x.content()
+					}
+					return
+				}
+			case strings.HasPrefix(target, "/"):
+				if x.r.HTTP.Method != http.MethodHead {
+					x.method = http.MethodGet
+				}
+				x.redirect(target)
+				return
+			default:
+				code := status
+				if p.status > 0 {
+					code = p.status
+				} else {
+					code = http.StatusFound
+				}
+				x.w.override = 0
+				x.plainPage(code, target)
+				return
+			}
+		}
+	}
+	x.plainPage(status, location)
+}
+
+// plainPage is the built-in page of a status.
+func (x *exchange) plainPage(status int, location string) {
+	switch status {
+	case http.StatusNoContent, http.StatusNotModified:
+		x.w.WriteHeader(status)
+		return
+	case 444:
+		x.w.drop()
+		return
+	}
+	h := x.w.Header()
+	if location != "" {
+		h.Set("Location", location)
+	}
+	page := ErrorPage(status, "")
+	if status >= 400 && x.conf.msiePad && pads(x.header().Get("User-Agent")) {
+		page += strings.Repeat("<!-- a padding to disable MSIE and Chrome friendly error page -->\r\n", 6)
+	}
+	switch status {
+	case 400, 408, 413, 414, 497, 500, 501:
+		x.w.close = true
+	}
+	h.Del("Content-Encoding")
+	h.Del("Last-Modified")
+	h.Del("Accept-Ranges")
+	h.Del("Etag")
+	h.Set("Content-Type", "text/html")
+	h.Set("Content-Length", strconv.Itoa(len(page)))
+	x.w.WriteHeader(status)
+	x.w.Write([]byte(page))
+}
+
+func pads(agent string) bool {
+	return strings.Contains(agent, "MSIE ") || strings.Contains(agent, "Chrome/")
+}
+
+// token is what stands at the foot of built-in pages.
+const token = "tlsurge"
+
+// ErrorPage is the built-in page for a status; text replaces its second line.
+func ErrorPage(status int, text string) string {
+	title := fmt.Sprintf("%d %s", status, reason(status))
+	if text != "" {
+		return fmt.Sprintf("<html>\r\n<head><title>%s</title></head>\r\n<body>\r\n<center><h1>%d %s</h1></center>\r\n<center>%s</center>\r\n<hr><center>%s</center>\r\n</body>\r\n</html>\r\n",
+			"400 "+text, status, reason(status), text, token)
+	}
+	return fmt.Sprintf("<html>\r\n<head><title>%s</title></head>\r\n<body>\r\n<center><h1>%s</h1></center>\r\n<hr><center>%s</center>\r\n</body>\r\n</html>\r\n", title, title, token)
+}
+
+func reason(status int) string {
+	switch status {
+	case 302:
+		return "Found"
+	case 405:
+		return "Not Allowed"
+	case 408:
+		return "Request Time-out"
+	case 413:
+		return "Request Entity Too Large"
+	case 414:
+		return "Request-URI Too Large"
+	case 416:
+		return "Requested Range Not Satisfiable"
+	case 503:
+		return "Service Temporarily Unavailable"
+	case 504:
+		return "Gateway Time-out"
+	}
+	return http.StatusText(status)
+}
+
+func (x *exchange) stubStatus() {
+	st := x.s.site.env.Status()
+	text := fmt.Sprintf("Active connections: %d \nserver accepts handled requests\n %d %d %d \nReading: %d Writing: %d Waiting: %d \n",
+		st.Active, st.Accepted, st.Handled, st.Requests, st.Reading, st.Writing, st.Waiting)
+	x.w.Header().Set("Content-Type", "text/plain")
+	x.w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	x.w.WriteHeader(http.StatusOK)
+	x.w.Write([]byte(text))
+}
+
+// expires is the expires directive.
+type expires struct {
+	kind  byte // 'm' max, 'e' epoch, 'o' off, '+' from now, 'f' from the file's time, '@' time of day
+	delta time.Duration
+}
+
+func (e *expires) set(h http.Header, now time.Time) {
+	switch e.kind {
+	case 'm':
+		h.Set("Expires", "Thu, 31 Dec 2037 23:55:55 GMT")
+		h.Set("Cache-Control", "max-age=315360000")
+		return
+	case 'e':
+		h.Set("Expires", "Thu, 01 Jan 1970 00:00:01 GMT")
+		h.Set("Cache-Control", "no-cache")
+		return
+	case 'o':
+		return
+	}
+	base := now
+	if e.kind == 'f' {
+		if t, err := http.ParseTime(h.Get("Last-Modified")); err == nil {
+			base = t
+		}
+	}
+	at := base.Add(e.delta)
+	if e.kind == '@' {
+		at = now.Truncate(24 * time.Hour).Add(e.delta)
+		if !at.After(now) {
+			at = at.Add(24 * time.Hour)
+		}
+	}
+	h.Set("Expires", at.UTC().Format(http.TimeFormat))
+	if left := at.Sub(now); left < 0 {
+		h.Set("Cache-Control", "no-cache")
+	} else {
+		h.Set("Cache-Control", fmt.Sprintf("max-age=%d", int(left/time.Second)))
+	}
+}

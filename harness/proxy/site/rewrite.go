@@ -1,0 +1,280 @@
+package site
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+
+	"tlsurge/harness/proxy/nginxconf"
+)
+
+// script compiles the operations of the rewrite module in a block, in their order. parent is the settings of
+// the block, which an if's own settings start from.
+func (b *builder) script(block []*nginxconf.Directive, parent *conf, inLocation bool) ([]op, error) {
+	var out []op
+	for _, d := range block {
+		var o op
+		var err error
+		switch d.Name {
+		case "set":
+			o, err = b.opSet(d)
+		case "rewrite":
+			o, err = b.opRewrite(d)
+		case "return":
+			o, err = b.opReturn(d)
+		case "break":
+			o = func(*exchange) verdict { return stop }
+		case "if":
+			o, err = b.opIf(d, parent, inLocation)
+		default:
+			continue
+		}
+		if err != nil {
+			return nil, b.at(d, err)
+		}
+		out = append(out, o)
+	}
+	return out, nil
+}
+
+func (b *builder) opSet(d *nginxconf.Directive) (op, error) {
+	name, ok := strings.CutPrefix(d.Args[0], "$")
+	if !ok || name == "" {
+		return nil, fmt.Errorf("set: %q is not the name of a variable: it begins with $", d.Args[0])
+	}
+	value, err := b.parseTemplate(d.Args[1])
+	if err != nil {
+		return nil, err
+	}
+	return func(x *exchange) verdict {
+		x.set(name, value.eval(x))
+		return goOn
+	}, nil
+}
+
+// opRewrite is rewrite: a change of the URI, or a redirect where the replacement begins with a scheme or a
+// flag says so.
+func (b *builder) opRewrite(d *nginxconf.Directive) (op, error) {
+	re, err := b.compileRegex(d.Args[0], false)
+	if err != nil {
+		return nil, err
+	}
+	replacement := d.Args[1]
+	code, then := 0, goOn
+	if strings.HasPrefix(replacement, "http://") || strings.HasPrefix(replacement, "https://") || strings.HasPrefix(replacement, "$scheme") {
+		code = http.StatusFound
+	}
+	if len(d.Args) == 3 {
+		switch flag := d.Args[2]; flag {
+		case "last":
+			then = again
+		case "break":
+			then = stop
+		case "redirect":
+			code = http.StatusFound
+		case "permanent":
+			code = http.StatusMovedPermanently
+		default:
+			return nil, fmt.Errorf("rewrite: flag %q: allowed are last, break, redirect, permanent", flag)
+		}
+	}
+	keepArgs := true
+	if r, ok := strings.CutSuffix(replacement, "?"); ok {
+		replacement, keepArgs = r, false
+	}
+	target, err := b.parseTemplate(replacement)
+	if err != nil {
+		return nil, err
+	}
+	return func(x *exchange) verdict {
+		if !re.match(x.uri, x) {
+			return goOn
+		}
+		result := target.eval(x)
+		path, args, more := strings.Cut(result, "?")
+		if keepArgs && x.args != "" {
+			if more && args != "" {
+				args += "&" + x.args
+			} else {
+				args = x.args
+			}
+		}
+		if code != 0 {
+			to := escapeRedirect(path)
+			if args != "" {
+				to += "?" + args
+			}
+			x.failWith(code, x.absolute(to))
+			return answered
+		}
+		x.uri, x.args = path, args
+		return then
+	}, nil
+}
+
+// escapeRedirect leaves what is already a URL readable and encodes the rest.
+func escapeRedirect(s string) string {
+	if i := strings.Index(s, "://"); i > 0 {
+		if j := strings.IndexByte(s[i+3:], '/'); j >= 0 {
+			return s[:i+3+j] + escapePath(s[i+3+j:])
+		}
+		return s
+	}
+	return escapePath(s)
+}
+
+// absolute makes a Location of a path: scheme, host and, where it is not the scheme's own, the port.
+func (x *exchange) absolute(to string) string {
+	if !strings.HasPrefix(to, "/") {
+		return to
+	}
+	host := x.host()
+	port := x.r.Conn.Local.Port()
+	if !(x.r.Conn.Scheme == "https" && port == 443 || x.r.Conn.Scheme == "http" && port == 80) {
+		host += ":" + strconv.Itoa(int(port))
+	}
+	return x.r.Conn.Scheme + "://" + host + to
+}
+
+func (b *builder) opReturn(d *nginxconf.Directive) (op, error) {
+	code, err := strconv.Atoi(d.Args[0])
+	text := ""
+	switch {
+	case err != nil && len(d.Args) == 1:
+		code, text = http.StatusFound, d.Args[0]
+		if !strings.HasPrefix(text, "http://") && !strings.HasPrefix(text, "https://") && !strings.HasPrefix(text, "$scheme") {
+			return nil, fmt.Errorf("return: %q is neither a status nor a URL", text)
+		}
+	case err != nil || code < 0 || code > 999:
+		return nil, fmt.Errorf("return: %q is not a status (0 to 999)", d.Args[0])
+	case len(d.Args) == 2:
+		text = d.Args[1]
+	}
+	t, err := b.parseTemplate(text)
+	if err != nil {
+		return nil, err
+	}
+	return func(x *exchange) verdict {
+		switch {
+		case code == 301 || code == 302 || code == 303 || code == 307 || code == 308:
+			x.failWith(code, x.absolute(t.eval(x)))
+		case text != "":
+			body := t.eval(x)
+			x.w.Header().Set("Content-Type", x.contentType())
+			x.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+			x.w.WriteHeader(code)
+			x.w.Write([]byte(body))
+		case code < 300 && code >= 200:
+			x.w.Header().Set("Content-Type", x.contentType())
+			x.w.Header().Set("Content-Length", "0")
+			x.w.WriteHeader(code)
+		default:
+			x.fail(code)
+		}
+		return answered
+	}, nil
+}
+
+// opIf is if. In a location a condition that holds also puts the if's settings in force, which is why the
+// last one that held decides where the request goes.
+func (b *builder) opIf(d *nginxconf.Directive, parent *conf, inLocation bool) (op, error) {
+	cond, err := b.condition(d.Args)
+	if err != nil {
+		return nil, err
+	}
+	inner := parent
+	if inLocation {
+		if inner, err = b.inherit(parent, d.Block, true); err != nil {
+			return nil, err
+		}
+	}
+	body, err := b.script(d.Block, inner, inLocation)
+	if err != nil {
+		return nil, err
+	}
+	return func(x *exchange) verdict {
+		if !cond(x) {
+			return goOn
+		}
+		if inLocation {
+			x.conf = inner
+		}
+		return x.run(body)
+	}, nil
+}
+
+// condition compiles the forms of if: a variable alone, = and !=, the regular expressions ~ ~* !~ !~*, and the
+// file tests -f -d -e -x with their negations.
+func (b *builder) condition(args []string) (func(*exchange) bool, error) {
+	words := append([]string(nil), args...)
+	bad := fmt.Errorf("if: %q is not a condition: ($variable), ($variable = text), ($variable ~ expression), (-f file) and their negations", strings.Join(args, " "))
+	if len(words) == 0 || !strings.HasPrefix(words[0], "(") || !strings.HasSuffix(words[len(words)-1], ")") {
+		return nil, bad
+	}
+	if words[0] = words[0][1:]; words[0] == "" {
+		words = words[1:]
+	}
+	if len(words) == 0 {
+		return nil, bad
+	}
+	last := len(words) - 1
+	if words[last] = strings.TrimSuffix(words[last], ")"); words[last] == "" {
+		words = words[:last]
+	}
+	switch {
+	case len(words) == 1 && strings.HasPrefix(words[0], "$"):
+		t, err := b.parseTemplate(words[0])
+		return func(x *exchange) bool { v := t.eval(x); return v != "" && v != "0" }, err
+	case len(words) == 2 && (strings.HasPrefix(words[0], "-") || strings.HasPrefix(words[0], "!-")):
+		return b.fileTest(words[0], words[1])
+	case len(words) == 3 && strings.HasPrefix(words[0], "$"):
+	default:
+		return nil, bad
+	}
+	left, err := b.parseTemplate(words[0])
+	if err != nil {
+		return nil, err
+	}
+	switch operator := words[1]; operator {
+	case "=", "!=":
+		right, err := b.parseTemplate(words[2])
+		return func(x *exchange) bool { return (left.eval(x) == right.eval(x)) == (operator == "=") }, err
+	case "~", "~*", "!~", "!~*":
+		re, err := b.compileRegex(words[2], strings.HasSuffix(operator, "*"))
+		if err != nil {
+			return nil, err
+		}
+		if operator[0] == '!' {
+			return func(x *exchange) bool { return !re.match(left.eval(x), nil) }, nil
+		}
+		return func(x *exchange) bool { return re.match(left.eval(x), x) }, nil
+	}
+	return nil, bad
+}
+
+func (b *builder) fileTest(operator, path string) (func(*exchange) bool, error) {
+	t, err := b.parseTemplate(path)
+	if err != nil {
+		return nil, err
+	}
+	name, negated := strings.CutPrefix(operator, "!")
+	var test func(os.FileInfo) bool
+	switch name {
+	case "-f":
+		test = func(fi os.FileInfo) bool { return fi.Mode().IsRegular() }
+	case "-d":
+		test = os.FileInfo.IsDir
+	case "-e":
+		test = func(os.FileInfo) bool { return true }
+	case "-x":
+		test = func(fi os.FileInfo) bool { return fi.Mode()&0o111 != 0 }
+	default:
+		return nil, fmt.Errorf("if: file test %q: allowed are -f, -d, -e, -x and their negations", operator)
+	}
+	return func(x *exchange) bool {
+		fi, err := stat(t.eval(x))
+		return (err == nil && test(fi)) != negated
+	}, nil
+}

@@ -1,0 +1,306 @@
+// Package site is what a request gets: virtual servers, locations, rewriting, files, error pages and the way
+// upstream, as nginx's http module has them.
+//
+// It serves one exchange over an http.ResponseWriter. Sockets, TLS and timeouts of clients are
+// harness/proxy's.
+package site
+
+import (
+	"context"
+	"io/fs"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"tlsurge/harness/proxy/upstream"
+)
+
+// ConnInfo is what a request can know of its connection.
+type ConnInfo struct {
+	ID         uint64
+	Local      netip.AddrPort
+	Remote     netip.AddrPort
+	ServerText string // the listener as the configuration has it ("0.0.0.0:443")
+	Scheme     string
+	Requests   int
+	Protocol   string // nginx's name of the TLS version ("TLSv1.2"), empty without TLS
+	Cipher     string // OpenSSL's name of the suite
+	ServerName string // SNI
+	ALPN       string
+	Resumed    bool
+}
+
+// Request is one request on its way through the site.
+type Request struct {
+	HTTP    *http.Request
+	Line    string // the request line as it came
+	Conn    *ConnInfo
+	Start   time.Time
+	Context context.Context
+}
+
+// Env is what the site needs from the edge.
+type Env struct {
+	// Log writes a line about a request into the server's error log.
+	Log func(r *Request, server *Server, level, text string)
+	// Access appends a line to an access log.
+	Access func(path string, line []byte)
+	// Status fills the stub_status page.
+	Status func() Status
+	// Take asks for a place in the connection table for an upstream connection.
+	Take func() (release func(), ok bool)
+	// Application answers requests for the upstream address "builtin:application".
+	Application http.Handler
+}
+
+// Status is what stub_status prints.
+type Status struct {
+	Active, Accepted, Handled, Requests, Reading, Writing, Waiting int64
+}
+
+// Site is every server block of a configuration with the upstream groups they share.
+type Site struct {
+	env    Env
+	groups map[string]*upstream.Group
+	// logPaths are the paths of all access logs.
+	logPaths []string
+}
+
+// Groups lists the upstream groups by name.
+func (s *Site) Groups() map[string]*upstream.Group { return s.groups }
+
+// AccessLogs lists the paths of every access log, so that the edge can open them before the first request.
+func (s *Site) AccessLogs() []string { return s.logPaths }
+
+// Bind gives the site its edge; before the first request.
+func (s *Site) Bind(env Env) { s.env = env }
+
+// Server is one server block.
+type Server struct {
+	site   *Site
+	Name   string // first server_name, for the log
+	conf   *conf
+	script []op
+	locs   locations
+	named  map[string]*location
+
+	mergeSlashes bool
+}
+
+// location is one location block.
+type location struct {
+	kind    byte // '=' exact, '^' prefix that ends the search, ' ' prefix, '~' regular expression, '@' named
+	pattern string
+	re      *regex
+	conf    *conf
+	script  []op
+	nested  locations
+}
+
+// locations are the blocks of one level: exact and prefix by longest match, then expressions in order.
+type locations struct {
+	prefix []*location
+	regex  []*location
+}
+
+// find chooses as nginx does: an exact match ends the search; else the longest prefix is remembered and its
+// nested blocks are searched; unless it forbids it, regular expressions are tried, innermost level first.
+func (ls *locations) find(uri string) *location {
+	var best *location
+	for _, l := range ls.prefix {
+		if l.kind == '=' && l.pattern == uri {
+			return l
+		}
+		if l.kind != '=' && strings.HasPrefix(uri, l.pattern) && (best == nil || len(l.pattern) > len(best.pattern)) {
+			best = l
+		}
+	}
+	if best != nil {
+		if in := best.nested.find(uri); in != nil {
+			return in
+		}
+		if best.kind == '^' {
+			return best
+		}
+	}
+	for _, l := range ls.regex {
+		if l.re.match(uri, nil) {
+			if in := l.nested.find(uri); in != nil {
+				return in
+			}
+			return l
+		}
+	}
+	return best
+}
+
+// header is one add_header or proxy_set_header.
+type header struct {
+	name   string
+	value  *template
+	always bool
+}
+
+// errorPage is one error_page: where to go, and which status to answer with (0: the error's, -1: what the
+// page gives).
+type errorPage struct {
+	target *template
+	status int
+}
+
+// conf is the settings of one location, inherited and merged.
+type conf struct {
+	root       *template
+	rootFS     func(dir string) fs.FS
+	alias      *template
+	location   string // the location's own prefix, which alias and proxy_pass cut off
+	index      []string
+	tryFiles   []*template
+	types      map[string]string
+	defType    string
+	access     []accessLog
+	headers    []header
+	expires    *expires
+	errorPages map[int]errorPage
+	gzip       gzipConf
+	pass       *pass
+	setHeaders []header
+	hide       map[string]bool
+	redirects  []redirect
+	proxy      proxyConf
+	maxBody    int64
+	internal   bool
+	status     bool
+	etag       bool
+	realIP     realIP
+	msiePad    bool
+	intercept  bool
+}
+
+type accessLog struct {
+	path   string
+	format *template
+	skip   *template // if=
+}
+
+// verdict is what an operation of the rewrite module leads to.
+type verdict int
+
+const (
+	goOn     verdict = iota
+	stop             // break: no more operations at this level
+	again            // search the location anew
+	answered         // an answer was given
+)
+
+type op func(x *exchange) verdict
+
+// maxCycles bounds how often a request is sent round to another location, as nginx does.
+const maxCycles = 10
+
+// Serve answers one request and writes its access log.
+func (s *Server) Serve(w http.ResponseWriter, r *Request) {
+	x := newExchange(s, w, r)
+	defer x.logAccess()
+	if !x.normalise() {
+		x.fail(http.StatusBadRequest)
+		return
+	}
+	x.applyRealIP()
+	x.route()
+}
+
+// ServeError answers with an error page, for a request that was not understood.
+func (s *Server) ServeError(w http.ResponseWriter, r *Request, status int) {
+	x := newExchange(s, w, r)
+	defer x.logAccess()
+	x.w.close = true
+	x.fail(status)
+}
+
+// route runs the server's operations, finds the location and goes on there.
+func (x *exchange) route() {
+	switch x.run(x.s.script) {
+	case answered:
+		return
+	}
+	x.search()
+}
+
+// search finds the location of the URI, runs its operations and answers.
+func (x *exchange) search() {
+	for cycle := 0; ; cycle++ {
+		if cycle > maxCycles {
+			x.log("error", "rewrite or internal redirection cycle while processing %q", x.uri)
+			x.fail(http.StatusInternalServerError)
+			return
+		}
+		loc := x.s.locs.find(x.uri)
+		if loc == nil {
+			x.conf, x.loc = x.s.conf, nil
+		} else {
+			x.enter(loc)
+		}
+		if x.conf.internal && !x.redirected {
+			x.fail(http.StatusNotFound)
+			return
+		}
+		if max := x.conf.maxBody; max > 0 && x.r.HTTP.ContentLength > max {
+			x.log("error", "client intended to send too large body: %d bytes", x.r.HTTP.ContentLength)
+			x.w.close = true
+			x.fail(http.StatusRequestEntityTooLarge)
+			return
+		}
+		switch x.runLocation(loc) {
+		case again:
+			continue
+		case answered:
+			return
+		}
+		x.content()
+		return
+	}
+}
+
+func (x *exchange) enter(loc *location) { x.loc, x.conf = loc, loc.conf }
+
+func (x *exchange) runLocation(loc *location) verdict {
+	if loc == nil {
+		return goOn
+	}
+	before := x.uri
+	switch v := x.run(loc.script); v {
+	case answered, again:
+		return v
+	case stop:
+		return goOn
+	}
+	if x.uri != before {
+		return again
+	}
+	return goOn
+}
+
+func (x *exchange) run(script []op) verdict {
+	for _, o := range script {
+		if v := o(x); v != goOn {
+			return v
+		}
+	}
+	return goOn
+}
+
+// content answers with what the location is for.
+func (x *exchange) content() {
+	switch {
+	case x.conf.status:
+		x.stubStatus()
+	case x.conf.pass != nil:
+		x.forward(x.conf.pass)
+	case len(x.conf.tryFiles) > 0:
+		x.tryFiles()
+	default:
+		x.static()
+	}
+}

@@ -1,0 +1,254 @@
+package site
+
+import (
+	"bufio"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"mime"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// writer is the way of every answer: it adds the headers of the location, compresses, counts.
+type writer struct {
+	http.ResponseWriter
+	x        *exchange
+	override int // status that an error page answers with; -1: the page's own
+	close    bool
+	code     int
+	sent     int64
+	plain    int64 // before compression
+	began    bool
+	dropped  bool
+	gz       *gzip.Writer
+}
+
+// WriteHeader applies add_header, expires and gzip, then hands the header on.
+func (w *writer) WriteHeader(code int) {
+	if w.began {
+		return
+	}
+	if code >= 100 && code < 200 && code != http.StatusSwitchingProtocols {
+		w.ResponseWriter.WriteHeader(code)
+		return
+	}
+	if w.override > 0 && code < 300 {
+		code = w.override
+	}
+	w.began, w.code = true, code
+	h, c := w.Header(), w.x.conf
+	if decorated(code) && c.expires != nil {
+		c.expires.set(h, time.Now())
+	}
+	for _, a := range c.headers {
+		if a.always || decorated(code) {
+			if v := a.value.eval(w.x); v != "" {
+				h.Add(a.name, v)
+			}
+		}
+	}
+	if w.close {
+		h.Set("Connection", "close")
+	}
+	if w.compresses(code) {
+		h.Set("Content-Encoding", "gzip")
+		h.Del("Content-Length")
+		h.Del("Accept-Ranges")
+		if e := h.Get("Etag"); e != "" && !strings.HasPrefix(e, "W/") {
+			h.Set("Etag", "W/"+e)
+		}
+		w.gz = takeGzip(c.gzip.level)
+		w.gz.Reset((*counting)(w))
+	}
+	w.ResponseWriter.WriteHeader(code)
+}
+
+// decorated says whether add_header and expires apply to a status.
+func decorated(code int) bool {
+	switch code {
+	case 200, 201, 204, 206, 301, 302, 303, 304, 307, 308:
+		return true
+	}
+	return false
+}
+
+func (w *writer) Write(p []byte) (int, error) {
+	if !w.began {
+		w.WriteHeader(http.StatusOK)
+	}
+	if w.x.r.HTTP.Method == http.MethodHead {
+		return len(p), nil
+	}
+	w.plain += int64(len(p))
+	if w.gz != nil {
+		return w.gz.Write(p)
+	}
+	return (*counting)(w).Write(p)
+}
+
+// counting is the writer below compression.
+type counting writer
+
+func (c *counting) Write(p []byte) (int, error) {
+	n, err := c.ResponseWriter.Write(p)
+	c.sent += int64(n)
+	return n, err
+}
+
+// FlushError sends what is there: an answer of unknown length goes on as it comes.
+func (w *writer) FlushError() error {
+	if w.gz != nil {
+		w.gz.Flush()
+	}
+	if f, ok := w.ResponseWriter.(interface{ FlushError() error }); ok {
+		return f.FlushError()
+	}
+	if f, ok := w.ResponseWriter.(http.Flusher); ok {
+		f.Flush()
+	}
+	return nil
+}
+
+// Hijack hands the connection out, for a change of protocol.
+func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	if h, ok := w.ResponseWriter.(http.Hijacker); ok {
+		return h.Hijack()
+	}
+	return nil, nil, errors.New("this connection cannot change protocol")
+}
+
+func (w *writer) finish() {
+	if w.gz != nil {
+		w.gz.Close()
+		putGzip(w.x.conf.gzip.level, w.gz)
+		w.gz = nil
+	}
+}
+
+// drop closes without an answer (status 444).
+func (w *writer) drop() {
+	w.dropped, w.began, w.code = true, true, 444
+	if c, _, err := w.Hijack(); err == nil {
+		c.Close()
+	}
+}
+
+// total is $bytes_sent.
+func (w *writer) total() int64 {
+	if b, ok := w.ResponseWriter.(interface{ BytesSent() int64 }); ok {
+		return b.BytesSent()
+	}
+	return w.sent
+}
+
+func (w *writer) ratio() string {
+	if w.Header().Get("Content-Encoding") != "gzip" || w.sent == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.2f", float64(w.plain)/float64(w.sent))
+}
+
+// gzipConf is the gzip module's settings.
+type gzipConf struct {
+	on          bool
+	level       int
+	minLength   int64
+	types       map[string]bool // "*" is every type
+	vary        bool
+	proxied     map[string]bool
+	httpVersion int // minor of the lowest HTTP version
+	disable     []*regex
+}
+
+// compresses decides as the gzip filter does; it also sets Vary.
+func (w *writer) compresses(code int) bool {
+	g, h, r := &w.x.conf.gzip, w.Header(), w.x.r.HTTP
+	if !g.on || code != 200 && code != 403 && code != 404 || h.Get("Content-Encoding") != "" {
+		return false
+	}
+	typ, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	if err != nil || !g.types[typ] && !g.types["*"] {
+		return false
+	}
+	if n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64); err == nil && n < g.minLength {
+		return false
+	}
+	if g.vary {
+		h.Add("Vary", "Accept-Encoding")
+	}
+	if r.Method == http.MethodHead && h.Get("Content-Length") == "" || r.ProtoMajor == 1 && r.ProtoMinor < g.httpVersion || !acceptsGzip(r.Header) {
+		return false
+	}
+	for _, d := range g.disable {
+		if d.match(r.Header.Get("User-Agent"), nil) {
+			return false
+		}
+	}
+	return r.Header.Get("Via") == "" || g.proxiedAllows(h, r.Header)
+}
+
+// proxiedAllows is gzip_proxied: may an answer to a request that came through a proxy be compressed?
+func (g *gzipConf) proxiedAllows(h, req http.Header) bool {
+	p, cache := g.proxied, strings.ToLower(h.Get("Cache-Control"))
+	switch {
+	case p["any"]:
+		return true
+	case p["off"]:
+		return false
+	case p["auth"] && req.Get("Authorization") != "":
+		return true
+	case h.Get("Expires") != "":
+		if t, err := http.ParseTime(h.Get("Expires")); p["expired"] && err == nil && t.Before(time.Now()) {
+			return true
+		}
+		return false
+	case cache != "":
+		for _, word := range []string{"no-cache", "no-store", "private"} {
+			if p[word] && strings.Contains(cache, word) {
+				return true
+			}
+		}
+		return false
+	case p["no_last_modified"] && h.Get("Last-Modified") == "":
+		return true
+	}
+	return p["no_etag"] && h.Get("Etag") == ""
+}
+
+func acceptsGzip(h http.Header) bool {
+	for _, item := range strings.Split(strings.Join(h["Accept-Encoding"], ","), ",") {
+		coding, q, _ := strings.Cut(strings.TrimSpace(item), ";")
+		if strings.EqualFold(strings.TrimSpace(coding), "gzip") {
+			q = strings.ReplaceAll(q, " ", "")
+			return q != "q=0" && q != "q=0.0" && q != "q=0.00" && q != "q=0.000"
+		}
+	}
+	return false
+}
+
+var gzipPools [10]sync.Pool
+
+func takeGzip(level int) *gzip.Writer {
+	if g, ok := gzipPools[level].Get().(*gzip.Writer); ok {
+		return g
+	}
+	g, err := gzip.NewWriterLevel(nil, level)
+	if err != nil {
+		g = gzip.NewWriter(nil)
+	}
+	return g
+}
+
+func putGzip(level int, g *gzip.Writer) { gzipPools[level].Put(g) }
+
+// broken ends an answer that cannot be completed: the connection is closed, so that the client sees it.
+func (w *writer) broken() {
+	if a, ok := w.ResponseWriter.(interface{ Abort() }); ok {
+		a.Abort()
+	}
+}
