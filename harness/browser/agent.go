@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"runtime/debug"
 	"time"
 
 	"tlsurge/faults"
@@ -152,6 +153,9 @@ func (a *Agent) Run(ctx context.Context, start time.Time) error {
 	end, cancel := context.WithDeadline(ctx, start.Add(a.cfg.Load.Duration))
 	defer cancel()
 	a.startLoad()
+	if a.cfg.Load.holds() && a.cfg.Load.Ramp > 0 {
+		a.loop.Pace(&tidy{at: a.start + a.cfg.Load.Ramp + parkAfter})
+	}
 	err := a.loop.Run(end)
 	a.stopLoad()
 	switch {
@@ -188,6 +192,18 @@ func (a *Agent) now() time.Duration { return a.loop.Now() - a.start }
 
 // Each calls f on the agent's goroutine every period while Warm or Run is under way.
 func (a *Agent) Each(period time.Duration, f func()) { a.loop.Pace(&ticker{period: period, f: f}) }
+
+// tidy gives the memory that the ramp's handshakes took back to the system once they are over, in the
+// background: what an agent weighs is then what its connections weigh.
+type tidy struct{ at time.Duration }
+
+func (t *tidy) Due(now time.Duration) time.Duration {
+	if now < t.at {
+		return t.at
+	}
+	go debug.FreeOSMemory()
+	return loop.Never
+}
 
 type ticker struct {
 	period, next time.Duration

@@ -9,10 +9,13 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
+	"io"
+	"log"
 	"math/big"
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -29,6 +32,8 @@ const testName = "www.example.test"
 type server struct {
 	edges []Edge
 	roots *x509.CertPool
+	tls   *tls.Config
+	http  *http.Server
 	pid   int // where the server is a process of its own
 }
 
@@ -52,7 +57,8 @@ func serve(tb testing.TB, n int, maxVersion uint16, h http.Handler) *server {
 	cfg := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
 		MinVersion: tls.VersionTLS10, MaxVersion: maxVersion, NextProtos: []string{"http/1.1"},
 		CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}}
-	hs := &http.Server{Handler: h, IdleTimeout: time.Minute}
+	hs := &http.Server{Handler: h, IdleTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
+	s.tls, s.http = cfg, hs
 	for i := range n {
 		lc := net.ListenConfig{}
 		lc.SetMultipathTCP(false)
@@ -88,7 +94,14 @@ type played struct {
 }
 
 // play runs one agent through warm-up and its phase.
-func play(tb testing.TB, cfg *Config) played {
+func play(tb testing.TB, cfg *Config) played { return perform(tb, cfg, true) }
+
+// playCold leaves the warm-up out: for servers that would not survive one.
+func playCold(tb testing.TB, cfg *Config) played { return perform(tb, cfg, false) }
+
+func hasProfile(name string) bool { return slices.Contains(profiles.Names(), name) }
+
+func perform(tb testing.TB, cfg *Config, warm bool) played {
 	tb.Helper()
 	rec := results.NewRecorder(results.RecorderConfig{Seed: cfg.Seed, Phase: cfg.Phase, Agent: "agent-1", SampleEvery: 1})
 	var p played
@@ -99,8 +112,10 @@ func play(tb testing.TB, cfg *Config) played {
 	defer a.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if err := a.Warm(ctx); err != nil {
-		tb.Fatal(err)
+	if warm {
+		if err := a.Warm(ctx); err != nil {
+			tb.Fatal(err)
+		}
 	}
 	for _, w := range a.Warnings() {
 		tb.Log(w)
@@ -131,6 +146,7 @@ func config(s *server, mix ...Visitor) *Config {
 }
 
 func TestBrowsersHoldAndUseTheirConnections(t *testing.T) {
+	t.Parallel()
 	s := serve(t, 3, tls.VersionTLS12, http.HandlerFunc(ok))
 	p := play(t, config(s, Visitor{Profile: profile(t, "firefox-35-osx"), Weight: 1, Returning: 0.5}))
 	tt := p.totals

@@ -127,6 +127,9 @@ func (b *browser) sawError(reload time.Duration) {
 		return
 	}
 	b.page = pageFailed
+	if b.visit != nil {
+		return
+	}
 	b.agent.rec.PageLoad(b.host.profile.Name, results.SawError)
 	if b.agent.cfg.Load.Reload > 0 {
 		reload = b.agent.cfg.Load.Reload
@@ -138,6 +141,16 @@ func (b *browser) sawError(reload time.Duration) {
 		return
 	}
 	b.gone = true
+	b.loseWaiting()
+}
+
+// loseWaiting gives up the requests that no connection will come for.
+func (b *browser) loseWaiting() {
+	waiting := b.waiting
+	b.waiting = nil
+	for _, x := range waiting {
+		b.lose(x)
+	}
 }
 
 // Expire is the browser's own timer: the user, or the error page, loads again; or the next page is due.
@@ -156,10 +169,7 @@ func (b *browser) Expire(*loop.Timer) {
 func (b *browser) leave() {
 	b.leaving = true
 	b.agent.loop.Cancel(&b.timer)
-	for _, x := range b.waiting {
-		b.agent.drop(x)
-	}
-	b.waiting = nil
+	b.loseWaiting()
 	for i := range b.conns {
 		if c := &b.conns[i]; c.stage == idle || c.stage == pausing {
 			c.shut(results.ByClient)

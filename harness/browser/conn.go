@@ -38,8 +38,10 @@ type conn struct {
 	attempts uint16 // Key.Attempt of the latest
 	answered uint32 // requests answered on the present TCP connection
 	x        *exchange
-	try      *try // the present attempt, until its connection ends
-	next     *try // pausing: what comes then
+	try      *try     // the present attempt, until its connection ends
+	next     *try     // pausing: what comes then
+	slow     *resumer // a slow client's pause; nil for others
+	backs    *conn    // this one was opened because that one's SYN went unanswered
 
 	// origin is the attempt whose failure began this chain.
 	origin    faults.Key
@@ -51,7 +53,7 @@ func (c *conn) want(intended time.Duration, x *exchange) {
 	b := c.b
 	c.number = b.nextConn
 	b.nextConn++
-	c.attempts, c.hasOrigin, c.x = 0, false, x
+	c.attempts, c.hasOrigin, c.x, c.backs = 0, false, x, nil
 	plan := b.memory.First()
 	if b.lowered(&plan) {
 		if b.tainted {
@@ -99,10 +101,48 @@ func (c *conn) dial(t *try) error {
 	}
 	t.local = c.Local()
 	t.watchSyn()
-	if d := c.b.host.manners.ConnectTimeout; d > 0 {
-		a.loop.Schedule(&c.timer, a.loop.Now()+d)
-	}
+	c.awaitConnect(t)
 	return nil
+}
+
+// awaitConnect sets the timer of a connection whose SYN is out: first for the browser's second
+// connection, where it opens one, then for the end of its patience.
+func (c *conn) awaitConnect(t *try) {
+	m, l := c.b.host.manners, c.b.agent.loop
+	at := loop.Never
+	if m.ConnectTimeout > 0 {
+		at = t.start + m.ConnectTimeout
+	}
+	if m.BackupConnection > 0 && !t.backed && c.backs == nil && c.x != nil {
+		at = min(at, t.start+m.BackupConnection)
+	}
+	if at != loop.Never {
+		l.Schedule(&c.timer, at)
+	}
+}
+
+// backup opens a second connection beside one whose SYN goes unanswered, for the same request
+// (Firefox: network.http.connection-retry-timeout; Chromium: the backup connect job). Whichever is up
+// first carries the request, and the other stays as a spare.
+func (c *conn) backup() {
+	b := c.b
+	for i := range b.conns {
+		if other := &b.conns[i]; other.stage == empty {
+			other.want(b.agent.loop.Now(), nil)
+			other.backs = c
+			return
+		}
+	}
+}
+
+// inherit takes over the request of the connection that this one backs, if that is still not up.
+func (c *conn) inherit() *exchange {
+	if c.backs == nil || c.backs.stage != dialling {
+		return nil
+	}
+	x := c.backs.x
+	c.backs.x = nil
+	return x
 }
 
 // Connected sends the ClientHello.
@@ -167,6 +207,9 @@ func (c *conn) established() {
 	}
 	x := c.x
 	c.x = nil
+	if x == nil {
+		x = c.inherit()
+	}
 	switch {
 	case !a.cfg.Load.holds() && b.visit == nil:
 		a.drop(x)
@@ -224,11 +267,19 @@ func (c *conn) Expire(*loop.Timer) {
 		c.next = nil
 		if a.ended || c.b.leaving {
 			c.stage = empty
-			c.giveUp("", 0)
+			c.giveUp(nil)
 			return
 		}
 		c.begin(t.plan, t.intended)
-	case dialling, handshaking, busy:
+	case dialling:
+		if m := c.b.host.manners; m.ConnectTimeout > 0 && a.loop.Now() >= c.try.start+m.ConnectTimeout {
+			c.over(classify.ErrTimeout)
+			return
+		}
+		c.try.backed = true
+		c.awaitConnect(c.try)
+		c.backup()
+	case handshaking, busy:
 		c.over(classify.ErrTimeout)
 	case idle:
 		now := a.loop.Now()
@@ -272,18 +323,36 @@ func (c *conn) Ended(_ *loop.Conn, err error) {
 
 // shut closes an idle connection in order.
 func (c *conn) shut(by results.Side) {
-	c.closed(by)
+	c.finish(by)
 	c.Conn.Close()
+	c.refill()
 }
 
-// closed records the end of an established connection that did not fail; its socket may still be there.
+// closed records the end of a connection that the server has closed in order.
 func (c *conn) closed(by results.Side) {
+	c.finish(by)
+	c.refill()
+}
+
+// finish records the end of an established connection that did not fail, whose socket is still there.
+func (c *conn) finish(by results.Side) {
 	a := c.b.agent
 	a.loop.Cancel(&c.timer)
 	c.disarm()
 	c.countClosed(by)
 	c.stage = empty
 	c.try = nil
+}
+
+// refill opens an empty slot again for a request that waits.
+func (c *conn) refill() {
+	b := c.b
+	if c.stage != empty || len(b.waiting) == 0 || b.page != pageServed || b.leaving || b.agent.ended {
+		return
+	}
+	x := b.waiting[0]
+	b.waiting = b.waiting[1:]
+	c.want(x.intended, x)
 }
 
 // over ends the present attempt with an error, and does what the browser does about it.
@@ -330,11 +399,15 @@ func (c *conn) over(err error) {
 		b.moved++
 	}
 	c.stage, c.try = empty, nil
-	if !d.Retry || a.ended {
-		c.giveUp(shown, d.Reload)
-		return
+	switch {
+	case d.Retry && !a.ended:
+		c.again(d)
+	case classify.OwnFault(v.Class):
+		b.gone = true // nobody to blame, so nothing to judge
+		c.giveUp(nil)
+	default:
+		c.giveUp(&d)
 	}
-	c.again(d)
 }
 
 // again makes the next attempt of the chain, now or after the browser's pause.
@@ -353,18 +426,19 @@ func (c *conn) again(d profiles.Decision) {
 	a.loop.Schedule(&c.timer, intended)
 }
 
-// giveUp ends the chain: what waited for this connection is lost.
-func (c *conn) giveUp(shown string, reload time.Duration) {
+// giveUp ends the chain: what waited for this connection is lost. With a decision, a page that waited is
+// judged by it.
+func (c *conn) giveUp(d *profiles.Decision) {
 	x := c.x
 	c.x = nil
-	if x == nil {
-		return
+	if x != nil {
+		page := x.page
+		c.b.lose(x)
+		if page && d != nil {
+			c.b.sawError(d.Reload)
+		}
 	}
-	page := x.page
-	c.b.lose(x)
-	if page {
-		c.b.sawError(reload)
-	}
+	c.refill()
 }
 
 // remember keeps whose failure the browser now holds against the server.

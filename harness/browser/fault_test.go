@@ -32,6 +32,7 @@ var cutFirst = faults.Rule{Name: "cut", Engine: faults.EngineRelay, At: stage.Se
 // A reset in the first handshake, at each profile's own discretion: who retries how, what the server
 // says to that, and what the user sees in the end.
 func TestTheDanceAfterAReset(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		why, profile string
 		max          uint16
@@ -90,6 +91,7 @@ func TestTheDanceAfterAReset(t *testing.T) {
 
 // Loss alone is no reason to fall back: TCP sends again, and the page is late but fine.
 func TestLossAloneChangesNothing(t *testing.T) {
+	t.Parallel()
 	if err := sockfilter.Probe(); err != nil {
 		t.Skipf("no packets can be dropped here: %v", err)
 	}
@@ -122,6 +124,7 @@ func TestLossAloneChangesNothing(t *testing.T) {
 
 // The same seed gives the same browsers, edges, firings and outcomes, however many agents play them.
 func TestTheSeedDecides(t *testing.T) {
+	t.Parallel()
 	s := serve(t, 3, tls.VersionTLS12, http.HandlerFunc(ok))
 	run := func(agents int) map[string]int {
 		table := map[string]int{}

@@ -143,7 +143,11 @@ func (c *conn) decide(v classify.Verdict, err error) profiles.Decision {
 	if t.handshake >= 0 && c.x == nil {
 		return profiles.Decision{} // nothing depended on it
 	}
-	return c.b.memory.Failed(t.plan, f)
+	d := c.b.memory.Failed(t.plan, f)
+	if c.x == nil {
+		d.Retry = false // opened ahead of need: there is nothing to try again for
+	}
+	return d
 }
 
 // noResource: this machine ran out of something. No browser is told of it; the attempt is made again,

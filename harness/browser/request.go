@@ -169,7 +169,7 @@ func (c *conn) receive(p []byte) {
 			a.rec.Latency(results.FirstByte, now-x.intended, now-x.sent)
 		}
 	}
-	c.slow(len(p))
+	c.lag(len(p))
 	for {
 		n, piece, kind, err := x.parser.Next(p)
 		if err != nil {
@@ -277,17 +277,4 @@ func (x *exchange) check() error {
 		return fmt.Errorf("%w: body of %d bytes without %q", classify.ErrStatus, len(body), k.Contains)
 	}
 	return nil
-}
-
-// slow makes a slow client wait after n bytes for as long as they take at its rate.
-func (c *conn) slow(n int) {
-	l := &c.b.agent.cfg.Load
-	if l.ReadRate <= 0 || !c.b.who.slow || n == 0 {
-		return
-	}
-	c.Hold()
-	r := &resumer{c: c, gen: c.try}
-	r.timer.Owner = r
-	a := c.b.agent
-	a.loop.Schedule(&r.timer, a.loop.Now()+time.Duration(float64(n)/float64(l.ReadRate)*float64(time.Second)))
 }

@@ -38,6 +38,8 @@ type try struct {
 	rule          *faults.Rule // that hit this attempt; nil for none
 	weapon        *weapon      // nil once it has struck, or where it acts elsewhere
 
+	backed bool // a second connection was opened because this one's SYN went unanswered
+
 	// mark is what a request on this connection came to although the connection itself went on.
 	mark *mark
 }
