@@ -17,9 +17,12 @@ type Draft struct {
 	File  File
 	Hello *hello.ClientHello // the one it was made from: the plainest first hello of the client
 	Count int                // hellos of this client in the source
-	// Nearest is the known profile that is most like it; Same says that nothing lasting differs.
-	Nearest string
-	Same    bool
+	// Nearest is the known profile that is most like it, and NearestVariant its changed hello if that is
+	// meant; Same says that nothing lasting differs, SameAs names every profile of which that is true.
+	Nearest        string
+	NearestVariant string
+	Same           bool
+	SameAs         []string
 	// Differences say how it departs from the nearest, one line each, empty where Same.
 	Differences []string
 	// Notes say what could not be told from the source and was taken from the nearest or left plain.
@@ -106,11 +109,9 @@ func draft(group []hello.Captured, source string) (*Draft, error) {
 	}
 	d := &Draft{Hello: ch, Count: len(group)}
 	learn(&data, group)
-	near, distance := nearest(ch)
-	d.Nearest = near.Name
-	d.Same = distance == 0
+	near := d.nearest(ch)
 	if !d.Same {
-		d.Differences = differences(near, ch)
+		d.Differences = differences(near, d.NearestVariant, ch)
 	}
 	d.adopt(&data, near, best)
 	if best.BareMessage {
@@ -127,7 +128,7 @@ func draft(group []hello.Captured, source string) (*Draft, error) {
 		Title: "Imported; nearest known: " + near.Title, Browser: near.Browser, Version: near.Version, OS: near.OS,
 		Behaviour: near.Behaviour(), Source: []Source{{What: source, Kind: "capture", Captured: captured}}, Hello: data,
 	}
-	if d.Same {
+	if d.Same && d.NearestVariant == "" {
 		d.File.Title, d.File.Released = near.Title, near.Released
 	}
 	return d, nil
@@ -219,8 +220,8 @@ func (d *Draft) adopt(h *HelloData, near *Profile, c hello.Captured) {
 	}
 }
 
-// nearest finds the known profile whose hello is most like ch, and how far it is: 0 is the same.
-func nearest(ch *hello.ClientHello) (*Profile, float64) {
+// nearest finds the known profile, and its variant, whose hello is most like ch.
+func (d *Draft) nearest(ch *hello.ClientHello) *Profile {
 	var best *Profile
 	least := math.Inf(1)
 	for _, name := range Names() {
@@ -228,16 +229,24 @@ func nearest(ch *hello.ClientHello) (*Profile, float64) {
 		if err != nil {
 			continue
 		}
-		if d := p.distance(ch); d < least {
-			best, least = p, d
+		for _, v := range append([]string{""}, p.Variants()...) {
+			far := p.distance(ch, v)
+			if far == 0 && v == "" {
+				d.SameAs = append(d.SameAs, name)
+			}
+			if best == nil || far < least {
+				best, least = p, far
+				d.Nearest, d.NearestVariant = name, v
+			}
 		}
 	}
-	return best, least
+	d.Same = least == 0
+	return best
 }
 
 // like builds the profile's hello of the same kind as ch: same host length, same kind of resumption.
-func (p *Profile) like(ch *hello.ClientHello) *hello.ClientHello {
-	hp := &HelloParams{ServerName: ch.ServerName(), Random: zeroReader{}, Shares: zeroShare}
+func (p *Profile) like(ch *hello.ClientHello, variant string) *hello.ClientHello {
+	hp := &HelloParams{Variant: variant, ServerName: ch.ServerName(), Random: zeroReader{}, Shares: zeroShare}
 	if psk, ok := ch.PSK(); ok && p.maxVersion == wire.TLS13 {
 		hp.Resume = &ResumeOffer{Identity: psk.Identities[0].Identity, BinderLen: len(psk.Binders[0])}
 		hp.EarlyData = ch.Has(wire.ExtEarlyData)
@@ -273,8 +282,8 @@ func zeroShare(g wire.Group) []byte {
 
 // distance adds up how the hello's parts differ, weighted by how much they tell; 0 only if the
 // identities agree.
-func (p *Profile) distance(ch *hello.ClientHello) float64 {
-	mine := p.like(ch)
+func (p *Profile) distance(ch *hello.ClientHello, variant string) float64 {
+	mine := p.like(ch, variant)
 	if mine == nil {
 		return math.Inf(1)
 	}
@@ -301,7 +310,7 @@ func (p *Profile) distance(ch *hello.ClientHello) float64 {
 	d += 2 * apart(ta, tb)
 	d += apart(a.Groups(), b.Groups()) + apart(a.SignatureAlgorithms(), b.SignatureAlgorithms()) + apart(a.ALPN(), b.ALPN()) + 2*apart(a.SupportedVersions(), b.SupportedVersions())
 	for _, e := range b.Extensions {
-		if m, ok := a.Extension(e.Type); ok && string(m) != string(e.Data) {
+		if m, ok := a.Extension(e.Type); ok && string(m) != string(e.Data) && e.Type != wire.GREASEPlaceholder {
 			d += 0.2
 		}
 	}
@@ -337,8 +346,8 @@ func apart[T comparable](a, b []T) float64 {
 }
 
 // differences says in words how ch departs from the profile's hello of the same kind.
-func differences(p *Profile, ch *hello.ClientHello) []string {
-	mine := p.like(ch)
+func differences(p *Profile, variant string, ch *hello.ClientHello) []string {
+	mine := p.like(ch, variant)
 	if mine == nil {
 		return []string{fmt.Sprintf("%s cannot send a hello of this kind", p.Name)}
 	}
@@ -367,7 +376,7 @@ func differences(p *Profile, ch *hello.ClientHello) []string {
 	lists(say, "signature algorithm", nameAll(a.SignatureAlgorithms()), nameAll(b.SignatureAlgorithms()))
 	lists(say, "supported version", nameAll(a.SupportedVersions()), nameAll(b.SupportedVersions()))
 	lists(say, "ALPN protocol", a.ALPN(), b.ALPN())
-	told := []wire.ExtensionType{wire.ExtSupportedGroups, wire.ExtSignatureAlgorithms, wire.ExtSupportedVersions, wire.ExtALPN}
+	told := []wire.ExtensionType{wire.GREASEPlaceholder, wire.ExtSupportedGroups, wire.ExtSignatureAlgorithms, wire.ExtSupportedVersions, wire.ExtALPN}
 	for _, e := range b.Extensions {
 		if m, ok := a.Extension(e.Type); ok && string(m) != string(e.Data) && !slices.Contains(told, e.Type) {
 			say("%v holds %x, not %x", e.Type, brief(e.Data), brief(m))
@@ -421,10 +430,17 @@ func lists(say func(string, ...any), what string, a, b []string) {
 // TOML gives the draft as a profile's file, notes and differences in front as comments.
 func (d *Draft) TOML() []byte {
 	var b strings.Builder
+	near := d.Nearest
+	if d.NearestVariant != "" {
+		near += ", its variant " + d.NearestVariant
+	}
+	if len(d.SameAs) > 1 {
+		near = strings.Join(d.SameAs, ", ")
+	}
 	if d.Same {
-		fmt.Fprintf(&b, "# The same hello as %s.\n", d.Nearest)
+		fmt.Fprintf(&b, "# The same hello as %s.\n", near)
 	} else {
-		fmt.Fprintf(&b, "# Nearest known profile: %s. It differs:\n", d.Nearest)
+		fmt.Fprintf(&b, "# Nearest known profile: %s. It differs:\n", near)
 	}
 	for _, l := range d.Differences {
 		fmt.Fprintf(&b, "#   %s\n", l)

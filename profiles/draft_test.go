@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -46,11 +47,11 @@ func TestImportReproduces(t *testing.T) {
 		if r.Second != "" || r.Fallback != "" {
 			continue // a second hello or a fallback alone does not show the client's own hello
 		}
-		checkImport(t, r.Slug, r.build(t, 4).AppendRecords(nil), r.Profile, r.Variant == "")
+		checkImport(t, r.Slug, r.build(t, 4).AppendRecords(nil), r.Profile, r.Variant)
 	}
 }
 
-func checkImport(t *testing.T, name string, raw []byte, profile string, same bool) {
+func checkImport(t *testing.T, name string, raw []byte, profile, variant string) {
 	t.Helper()
 	text, d, err := ImportTOML(raw, "a test")
 	if err != nil {
@@ -76,8 +77,8 @@ func checkImport(t *testing.T, name string, raw []byte, profile string, same boo
 	if !p.spec.shuffle && ch.Identity() != d.Hello.Identity() {
 		t.Errorf("%s: another order\n%s", name, text)
 	}
-	if same && !d.Same {
-		t.Errorf("%s: nearest is %s, differing in %v; it is %s itself", name, d.Nearest, d.Differences, profile)
+	if !d.Same || d.NearestVariant != variant || variant == "" && !slices.Contains(d.SameAs, profile) {
+		t.Errorf("%s: nearest is %s %s, differing in %v; it is %s itself", name, d.Nearest, d.NearestVariant, d.Differences, profile)
 	}
 	if again := p.spec; again.clock != (p.file.Hello.Random == "clock") {
 		t.Errorf("%s: clock", name)
