@@ -1,6 +1,7 @@
 package faults_test
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -10,6 +11,7 @@ import (
 
 	"tlsurge/faults"
 	"tlsurge/faults/internal/nstest"
+	"tlsurge/faults/link"
 	"tlsurge/faults/sockfilter"
 	"tlsurge/faults/stage"
 )
@@ -36,6 +38,9 @@ func (p proof) String() string {
 	if p.perPacket {
 		return fmt.Sprintf("%s/%s/per packet", p.engine, p.action)
 	}
+	if p.at == stage.None {
+		return fmt.Sprintf("%s/%s/no stage", p.engine, p.action)
+	}
 	return fmt.Sprintf("%s/%s/%s", p.engine, p.action, p.at)
 }
 
@@ -50,7 +55,7 @@ func must(t *testing.T, r faults.Rule) *faults.Rule {
 }
 
 // proofs are all of them.
-func proofs() []proof { return slices.Concat(sockfilterProofs(), relayProofs()) }
+func proofs() []proof { return slices.Concat(sockfilterProofs(), relayProofs(), linkProofs()) }
 
 // TestCells runs every proof: as the user who runs the tests, and as uid 65534 in namespaces of its own.
 func TestCells(t *testing.T) {
@@ -58,7 +63,7 @@ func TestCells(t *testing.T) {
 		for _, p := range proofs() {
 			t.Run(p.String(), func(t *testing.T) {
 				t.Parallel()
-				if p.engine == faults.EngineSockfilter && !filtersAllowed(t) {
+				if allowed := map[faults.Engine]func() error{faults.EngineSockfilter: sockfilter.Probe, faults.EngineLink: link.Probe}[p.engine]; allowed != nil && !possible(t, allowed()) {
 					return
 				}
 				p.run(t, p.rule())
@@ -67,15 +72,17 @@ func TestCells(t *testing.T) {
 	})
 }
 
-// filtersAllowed: where the kernel does not let this user attach filters, the refusal itself is what is
-// proved; the proofs then run in the namespaces only.
-func filtersAllowed(t *testing.T) bool {
-	err := sockfilter.Probe()
+// possible: where the kernel does not let this user have the engine, the refusal itself is what is proved;
+// the proofs then run in the namespaces only.
+func possible(t *testing.T, err error) bool {
 	if err == nil {
 		return true
 	}
 	if nstest.Inside() || os.Getuid() == 0 {
-		t.Fatalf("filters must be possible here: %v", err)
+		t.Fatalf("must be possible here: %v", err)
+	}
+	if !errors.Is(err, faults.ErrUnsupported) {
+		t.Error(err)
 	}
 	t.Logf("said before any load: %v", err)
 	return false

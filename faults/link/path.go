@@ -95,8 +95,8 @@ func (p *Path) Transit(now time.Time, size int) Fate {
 // lose draws the loss. In the Gilbert-Elliott model a run ends with probability 1/Burst after each packet;
 // it begins so often that the share of lost packets is Loss: good to bad = Loss / (Burst (1 - Loss)).
 func (p *Path) lose() bool {
-	if p.Loss <= 0 {
-		return false
+	if p.Loss <= 0 || p.Loss >= 1 {
+		return p.Loss >= 1
 	}
 	if p.Burst <= 1 {
 		return p.chance(p.Loss)
@@ -104,7 +104,7 @@ func (p *Path) lose() bool {
 	if p.bad {
 		p.bad = !p.chance(1 / p.Burst)
 	} else {
-		p.bad = p.Loss >= 1 || p.chance(p.Loss/(p.Burst*(1-p.Loss)))
+		p.bad = p.chance(p.Loss / (p.Burst * (1 - p.Loss)))
 	}
 	return p.bad
 }

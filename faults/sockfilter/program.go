@@ -213,29 +213,50 @@ func equalsAddr(a netip.Addr) []bpf.Instruction {
 // Len is the number of instructions; the kernel takes 4096.
 func (p Program) Len() int { return len(p.code) }
 
-// String is the program in readable form: one instruction a line, in the syntax of bpf_asm.
+// String is the program in readable form: one instruction a line, numbered, in the manner of bpf_asm;
+// jumps name the lines they lead to.
 func (p Program) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "; drops %s\n", p.Doc)
 	for i, in := range p.code {
-		fmt.Fprintf(&b, "%3d: %s\n", i, readable(in))
+		fmt.Fprintf(&b, "%3d: %s\n", i, readable(i, in))
 	}
 	return b.String()
 }
 
-// readable is the instruction with names for what x/net/bpf prints as numbers.
-func readable(in bpf.Instruction) string {
+var (
+	loads  = map[int]string{1: "ldb", 2: "ldh", 4: "ld"}
+	aluOps = map[bpf.ALUOp]string{bpf.ALUOpAnd: "and", bpf.ALUOpShiftRight: "rsh", bpf.ALUOpSub: "sub"}
+	jumps  = map[bpf.JumpTest]string{bpf.JumpEqual: "jeq", bpf.JumpLessThan: "jlt", bpf.JumpGreaterThan: "jgt"}
+	loaded = map[bpf.Extension]string{bpf.ExtLen: "len", bpf.ExtRand: "rand"}
+)
+
+// readable is instruction i in words.
+func readable(i int, in bpf.Instruction) string {
+	branch := func(jt, jf uint8) string { return fmt.Sprintf("jt %d, jf %d", i+1+int(jt), i+1+int(jf)) }
 	switch in := in.(type) {
 	case bpf.LoadAbsolute:
 		if in.Off >= netOffset {
-			return fmt.Sprintf("%s ip[%d]", map[int]string{1: "ldb", 2: "ldh", 4: "ld"}[in.Size], in.Off-netOffset)
+			return fmt.Sprintf("%s ip[%d]", loads[in.Size], in.Off-netOffset)
 		}
-		return fmt.Sprintf("%s tcp[%d]", map[int]string{1: "ldb", 2: "ldh", 4: "ld"}[in.Size], in.Off)
+		return fmt.Sprintf("%s tcp[%d]", loads[in.Size], in.Off)
+	case bpf.LoadIndirect:
+		return fmt.Sprintf("%s tcp[x + %d]", loads[in.Size], in.Off)
+	case bpf.LoadExtension:
+		return "ld " + loaded[in.Num]
+	case bpf.ALUOpConstant:
+		return fmt.Sprintf("%s %#x", aluOps[in.Op], in.Val)
+	case bpf.JumpIf:
+		return fmt.Sprintf("%s %#x, %s", jumps[in.Cond], in.Val, branch(in.SkipTrue, in.SkipFalse))
+	case bpf.JumpIfX:
+		return fmt.Sprintf("%s x, %s", jumps[in.Cond], branch(in.SkipTrue, in.SkipFalse))
+	case bpf.Jump:
+		return fmt.Sprintf("ja %d", i+1+int(in.Skip))
 	case bpf.RetConstant:
 		if in.Val == dropIt {
-			return "ret #0 ; drop"
+			return "ret 0 ; drop"
 		}
-		return fmt.Sprintf("ret #%d ; keep", in.Val)
+		return "ret all ; keep"
 	}
 	return fmt.Sprint(in)
 }

@@ -59,6 +59,7 @@ type Result struct {
 	Resumed        bool
 	Retransmits    int   // of the client's own segments
 	SegmentsIn     int   // segments with payload that arrived
+	OutOfOrder     int   // of them, before their turn
 	BytesReceived  int64 // the server's FIN counts as one
 }
 
@@ -135,6 +136,7 @@ func (s Spec) Run() (r Result) {
 		s.Closing(tcp)
 	}
 	info := Info(tcp)
+	r.OutOfOrder = int(info.Rcv_ooopack)
 	r.Retransmits, r.SegmentsIn, r.BytesReceived = int(info.Total_retrans), int(info.Data_segs_in), int64(info.Bytes_received)
 	return r
 }
