@@ -178,8 +178,9 @@ func (m *Member) heartbeat(ctx context.Context) {
 // its load then; children end with the coordinator's namespace, long before.
 func (m *Member) Gone() <-chan struct{} { return m.gone }
 
-// ID is the member's name.
-func (m *Member) ID() string { return m.id }
+// ID is the member's name. Incarnation tells this member from an earlier one of that name.
+func (m *Member) ID() string          { return m.id }
+func (m *Member) Incarnation() string { return m.unique }
 
 // Stats sends cumulative statistics, at most once: nothing is kept while the server is away, for the
 // next ones say it all.
@@ -220,11 +221,14 @@ func (m *Member) Dropped() uint64 { return m.lost.Load() }
 func (m *Member) sendEvidence(ctx context.Context) {
 	defer m.background.Done()
 	for {
-		batch := m.spool.next()
-		if batch == nil {
+		batch, err := m.spool.next()
+		if batch == nil && err == nil {
 			return
 		}
-		reply, err := m.ask(ctx, m.prefix+"evidence."+m.id+"."+m.unique, batch, 5*time.Second)
+		var reply []byte
+		if err == nil {
+			reply, err = m.ask(ctx, m.prefix+"evidence."+m.id+"."+m.unique, batch, repeatCall)
+		}
 		if ctx.Err() != nil {
 			return
 		}
@@ -254,22 +258,8 @@ type evidenceAck struct {
 
 // Flush waits until all evidence given so far is acknowledged.
 func (m *Member) Flush(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() {
-		m.spool.mu.Lock()
-		defer m.spool.mu.Unlock()
-		m.spool.added.Broadcast()
-	})
-	defer stop()
-	m.spool.mu.Lock()
-	defer m.spool.mu.Unlock()
-	for len(m.spool.ready) > 0 || m.spool.read != m.spool.write {
-		if ctx.Err() != nil {
-			return fmt.Errorf("%s: evidence not acknowledged: %w", m.id, context.Cause(ctx))
-		}
-		if m.spool.closed {
-			return fmt.Errorf("%s: evidence not acknowledged: the member is closed", m.id)
-		}
-		m.spool.added.Wait()
+	if err := m.spool.flush(ctx); err != nil {
+		return fmt.Errorf("%s: evidence not acknowledged: %w", m.id, err)
 	}
 	return nil
 }

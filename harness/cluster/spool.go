@@ -2,7 +2,9 @@ package cluster
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -31,7 +33,7 @@ type spool struct {
 	memory int    // bytes that may stay in memory
 
 	mu     sync.Mutex // guards the rest
-	added  sync.Cond  // broadcast: an item was added, or the spool was closed
+	added  sync.Cond  // broadcast at every change
 	seq    uint64     // of the last item added
 	ready  []Item     // oldest first; what can be sent
 	bytes  int        // of ready
@@ -90,15 +92,21 @@ func (s *spool) spill(it Item) error {
 }
 
 // next waits for evidence and encodes the oldest of it as one batch, at most batchBytes unless one item
-// is larger. It returns nil once the spool is closed. The items stay until acked.
-func (s *spool) next() (batch []byte) {
+// is larger. It returns nil once the spool is closed. The items stay until acked. An error is the file's.
+func (s *spool) next() (batch []byte, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.ready) == 0 && !s.closed {
+	for len(s.ready) == 0 && s.read == s.write && !s.closed {
 		s.added.Wait()
 	}
 	if s.closed {
-		return nil
+		return nil, nil
+	}
+	if len(s.ready) == 0 {
+		// A single item may be larger than all memory is meant to be.
+		if err := s.refill(); err != nil {
+			return nil, err
+		}
 	}
 	for _, it := range s.ready {
 		if len(batch) > 0 && len(batch)+it.size() > batchBytes {
@@ -106,7 +114,7 @@ func (s *spool) next() (batch []byte) {
 		}
 		batch = appendItem(batch, it)
 	}
-	return batch
+	return batch, nil
 }
 
 // ack drops the items up to seq and refills memory from the file.
@@ -129,7 +137,7 @@ func (s *spool) refill() error {
 		return nil
 	}
 	r := bufio.NewReaderSize(io.NewSectionReader(s.file, s.read, s.write-s.read), 64<<10)
-	for s.read < s.write && s.bytes < s.memory/2 {
+	for s.read < s.write && (len(s.ready) == 0 || s.bytes < s.memory/2) {
 		it, err := readItem(r)
 		if err != nil {
 			return fmt.Errorf("spool in %s: %w", s.dir, err)
@@ -159,6 +167,37 @@ func readItem(r io.Reader) (it Item, err error) {
 	it.Data = make([]byte, binary.BigEndian.Uint32(tail[head[8]:]))
 	_, err = io.ReadFull(r, it.Data)
 	return it, err
+}
+
+// drained says that everything is acknowledged.
+func (s *spool) drained() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.isDrained()
+}
+
+func (s *spool) isDrained() bool { return len(s.ready) == 0 && s.read == s.write }
+
+// flush waits until everything is acknowledged, the spool is closed, or ctx ends.
+func (s *spool) flush(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.added.Broadcast()
+	})
+	defer stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !s.isDrained() {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if s.closed {
+			return errors.New("the member is closed")
+		}
+		s.added.Wait()
+	}
+	return nil
 }
 
 func (s *spool) close() {
