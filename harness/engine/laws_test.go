@@ -62,6 +62,13 @@ var shapes = []shape{
 	{"resumed by session ID, TLS 1.0", func(t testing.TB) (*ClientConfig, *hello.ClientHello, *ServerConfig) {
 		return resumedShape(t, wire.TLS10, wire.TLS_RSA_WITH_AES_128_CBC_SHA, false)
 	}},
+	{"resumed by ticket that is renewed, NPN, TLS 1.1", func(t testing.TB) (*ClientConfig, *hello.ClientHello, *ServerConfig) {
+		cc, ch, sc := resumedShape(t, wire.TLS11, wire.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA, true)
+		sc.Tickets = FixedTicketKeys{{Name: [16]byte{1}}, {}}
+		sc.NPN = []string{"http/1.1"}
+		withNPN(ch)
+		return cc, ch, sc
+	}},
 	{"resumed by ticket, TLS 1.2", func(t testing.TB) (*ClientConfig, *hello.ClientHello, *ServerConfig) {
 		return resumedShape(t, wire.TLS12, wire.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, true)
 	}},
