@@ -23,7 +23,7 @@ type picture struct {
 
 // overTime is a picture of timeline columns: one line per column, faults' windows shaded.
 func overTime(run *results.Run, id, title, unit string, words func(float64) string, columns []column) picture {
-	p := picture{chart: chart{id: id, title: title, xLabel: "seconds since the run began", yLabel: unit, yWords: words}}
+	p := picture{chart: chart{id: id, title: title, xLabel: "seconds since the run began", yLabel: unit, yWords: words, fromZero: true}}
 	p.Head = []string{"to second", "phase"}
 	for _, col := range columns {
 		s := series{name: col.name}

@@ -20,6 +20,7 @@ type chart struct {
 	bands           []band // shaded, behind the lines
 	marks           []mark // upright lines with a word: where a phase begins
 	yMin            float64
+	fromZero        bool // the x axis begins at 0 even where no value does
 	logY            bool
 }
 
@@ -47,7 +48,7 @@ type mark struct {
 // The picture's own units; the page scales it.
 const (
 	chartWidth, chartHeight = 720.0, 260.0
-	left, right             = 64.0, 14.0
+	left, right             = 76.0, 14.0
 	top, bottom             = 26.0, 44.0
 )
 
@@ -116,6 +117,9 @@ func (c chart) extent() (x0, x1, y1 float64) {
 	}
 	if x0 > x1 {
 		x0, x1 = 0, 1
+	}
+	if c.fromZero {
+		x0 = math.Min(x0, 0)
 	}
 	if x0 == x1 {
 		x1 = x0 + 1
