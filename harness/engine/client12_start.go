@@ -13,6 +13,9 @@ import (
 func (c *Conn) startClient(ch *hello.ClientHello) error {
 	hs := &handshake{hello: ch, clientRandom: ch.Random, session: c.client.Session}
 	c.hs = hs
+	if c.client.Renegotiate == RenegotiateSecure || c.client.Renegotiate == RenegotiateAlways {
+		c.again = ch
+	}
 	if err := c.prepareClient13(ch); err != nil {
 		return err
 	}
@@ -39,12 +42,17 @@ func (c *Conn) onServerHello(sh *wire.ServerHello) (state, error) {
 	hs.serverRandom = sh.Random
 	hs.sessionID = bytes.Clone(sh.SessionID)
 	hs.h13 = nil
+	if hs.renegotiated && sh.Version != c.facts.Version {
+		return 0, fmt.Errorf("%w: renegotiated %v, was %v", ErrNoCommonVersion, sh.Version, c.facts.Version)
+	}
 	c.setVersion(sh.Version, suite)
 	if err := c.checkServerExtensions(sh); err != nil {
 		return 0, err
 	}
 	hs.transcript.start(c.suiteHash())
-	c.emit(Event{Kind: EventServerHello})
+	if !hs.renegotiated {
+		c.emit(Event{Kind: EventServerHello})
+	}
 	return c.serverHelloDecides(sh)
 }
 

@@ -75,7 +75,7 @@ const (
 	RenegotiateRefuse Renegotiate = iota // a no_renegotiation warning, and the connection goes on
 	RenegotiateSecure                    // done, if renegotiation_info was agreed (RFC 5746)
 	RenegotiateAlways                    // done, even without
-	RenegotiateClose                     // refused by closing: no_renegotiation, fatal (nginx)
+	RenegotiateClose                     // refused by closing without an alert (nginx)
 )
 
 // VersionSet is a set of protocol versions; the zero set is "not said".

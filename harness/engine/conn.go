@@ -44,10 +44,11 @@ type Conn struct {
 	events      []Event
 	head        int // first undrained event
 
-	hs       *handshake // nil when established
-	k13      *post13    // what TLS 1.3 needs after the handshake
-	finished []byte     // verify_data of client and server, kept where renegotiation may need them
-	storedID []byte     // server: the session that a fatal alert drops from the store
+	hs       *handshake         // nil when established
+	k13      *post13            // what TLS 1.3 needs after the handshake
+	finished []byte             // verify_data of client and server, kept where renegotiation may need them
+	again    *hello.ClientHello // client: kept where the configuration allows renegotiation
+	storedID []byte             // server: the session that a fatal alert drops from the store
 
 	now time.Time // during Receive
 	msg []byte    // the handshake message being handled, header included

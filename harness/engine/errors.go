@@ -54,7 +54,6 @@ var (
 	ErrBadKeyShare          = errors.New("key exchange value is invalid")
 	ErrWeakKey              = errors.New("key too short")
 	ErrRenegotiation        = errors.New("renegotiation_info does not match")
-	ErrUnsafeRenegotiation  = errors.New("renegotiation without renegotiation_info")
 	ErrNoRenegotiation      = errors.New("renegotiation is switched off")
 
 	// ErrCertificate is wrapped by every refusal of the peer's certificate.
@@ -136,7 +135,6 @@ var causes12 = []causeAlert{
 	{keys.ErrDHValue, wire.AlertIllegalParameter},
 	{ErrWeakKey, wire.AlertInsufficientSecurity},
 	{ErrRenegotiation, wire.AlertHandshakeFailure},
-	{ErrUnsafeRenegotiation, wire.AlertHandshakeFailure},
 	{ErrNoRenegotiation, wire.AlertNoRenegotiation},
 
 	{ErrUnsupportedKey, wire.AlertUnsupportedCertificate},

@@ -214,7 +214,14 @@ func (c *Conn) onEmptyRecord(typ wire.RecordType) error {
 	return nil
 }
 
-func (c *Conn) acceptsData() bool { return c.done || c.acceptsEarlyData13() }
+// acceptsData: on an established connection, and during renegotiation until the peer changes its keys.
+func (c *Conn) acceptsData() bool {
+	switch c.state {
+	case stateWaitServerFin, stateWaitServerFinRes, stateWaitNextProto, stateWaitNextProtoRes, stateWaitClientFin, stateWaitClientFinRes:
+		return false
+	}
+	return c.done || c.acceptsEarlyData13()
+}
 
 func (c *Conn) onData(plain []byte) error {
 	if !c.acceptsData() {

@@ -33,6 +33,9 @@ func (c *Conn) onClientHello(ch *hello.ClientHello) (state, error) {
 	if err := ch.Check(); err != nil {
 		return 0, err
 	}
+	if hs.renegotiated {
+		return c.answerRenegotiation(ch)
+	}
 	c.facts.ServerName = ch.ServerName()
 	if err := c.selectConfig(ch); err != nil {
 		return 0, err
@@ -46,6 +49,16 @@ func (c *Conn) onClientHello(ch *hello.ClientHello) (state, error) {
 	}
 	c.outVersion = v
 	return c.answerHello12(ch, v)
+}
+
+// answerRenegotiation keeps the version of the connection.
+func (c *Conn) answerRenegotiation(ch *hello.ClientHello) (state, error) {
+	c.outVersion = c.facts.Version
+	if ch.Version < c.facts.Version {
+		return 0, fmt.Errorf("%w: renegotiating with %v, was %v", ErrNoCommonVersion, ch.Version, c.facts.Version)
+	}
+	c.facts.EMS, c.facts.EtM, c.facts.ALPN = false, false, ""
+	return c.answerHello12(ch, c.facts.Version)
 }
 
 // selectConfig asks the Select callback, once per handshake.
