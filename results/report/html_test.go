@@ -2,6 +2,9 @@ package report
 
 import (
 	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -190,5 +193,30 @@ func TestHTMLOfLittle(t *testing.T) {
 	}
 	if len(Markdown(nothing)) == 0 || len(Annotations(nothing)) == 0 {
 		t.Error("nothing to say about nothing")
+	}
+}
+
+func TestWriteHTML(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("../testdata/january-2015")); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteHTML(dir); err != nil {
+		t.Fatal(err)
+	}
+	p, err := os.ReadFile(filepath.Join(dir, HTMLFile))
+	if err != nil || !bytes.Contains(p, []byte("Latency by percentile")) {
+		t.Errorf("no percentile curve in the page: %v", err)
+	}
+	log := filepath.Join(dir, results.LatencyFile)
+	if err := os.WriteFile(log, []byte("Tag=a/b,0.0,1.0,1.0,HISTxxxx\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var input *results.InputError
+	if err := WriteHTML(dir); !errors.As(err, &input) || input.Path != log {
+		t.Errorf("a latency.hlog that is none: %v", err)
+	}
+	if after, _ := os.ReadFile(filepath.Join(dir, HTMLFile)); !bytes.Equal(p, after) {
+		t.Error("the page was overwritten all the same")
 	}
 }
