@@ -26,16 +26,18 @@ type Agent struct {
 	rec    *results.Recorder
 	ledger func(faults.Firing)
 
-	draws  draws
-	people *population
-	hosts  []*visitorState // per entry of the mix
-	keys   *engine.KeyPool
-	rand   *rand.ChaCha8 // what is drawn after a handshake: no outcome depends on its order
-	relays []*relay.Relay
-	serial uint32 // armed connections so far: picks their source addresses
-	turn   uint32 // ordinary connections so far: picks theirs
+	draws   draws
+	people  *population
+	hosts   []*visitorState // per entry of the mix
+	keys    *engine.KeyPool
+	rand    *rand.ChaCha8 // what is drawn after a handshake: no outcome depends on its order
+	relays  []*relay.Relay
+	relayAt []netip.AddrPort
+	serial  uint32 // armed connections so far: picks their source addresses
+	turn    uint32 // ordinary connections so far: picks theirs
 
 	places []*seat
+	plans  map[profiles.Plan]*profiles.Plan
 	free   []*exchange
 	line   results.Attempt // what is being recorded
 
@@ -64,7 +66,7 @@ func NewAgent(cfg *Config, rec *results.Recorder, ledger func(faults.Firing)) (*
 	if err != nil {
 		return nil, err
 	}
-	a := &Agent{cfg: cfg, loop: l, rec: rec, ledger: ledger}
+	a := &Agent{cfg: cfg, loop: l, rec: rec, ledger: ledger, plans: make(map[profiles.Plan]*profiles.Plan)}
 	a.draws = newDraws(cfg.Seed, cfg.Phase)
 	if cfg.Carry != nil {
 		a.draws = newDraws(cfg.Seed, cfg.Carry.phase) // the same people as then
@@ -134,6 +136,7 @@ func (a *Agent) startRelays() error {
 			return fmt.Errorf("browser: relay to %s: %w", e.Name, err)
 		}
 		a.relays = append(a.relays, r)
+		a.relayAt = append(a.relayAt, r.Addr())
 	}
 	return nil
 }

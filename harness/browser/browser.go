@@ -30,8 +30,7 @@ type browser struct {
 	gone    bool // its user was shown an error and left
 	visit   *visit
 	// taint is the attempt that began what the memory holds against the server.
-	taint   faults.Key
-	tainted bool
+	taint *faults.Key
 }
 
 type pageState uint8

@@ -43,9 +43,8 @@ type conn struct {
 	slow     *resumer // a slow client's pause; nil for others
 	backs    *conn    // this one was opened because that one's SYN went unanswered
 
-	// origin is the attempt whose failure began this chain.
-	origin    faults.Key
-	hasOrigin bool
+	// origin is the attempt whose failure began this chain; nil for none.
+	origin *faults.Key
 }
 
 // want opens a connection in an empty slot, for the sake of x or (nil) ahead of need.
@@ -53,14 +52,12 @@ func (c *conn) want(intended time.Duration, x *exchange) {
 	b := c.b
 	c.number = b.nextConn
 	b.nextConn++
-	c.attempts, c.hasOrigin, c.x, c.backs = 0, false, x, nil
+	c.attempts, c.origin, c.x, c.backs = 0, nil, x, nil
 	plan := b.memory.First()
 	if b.lowered(&plan) {
-		if b.tainted {
-			c.origin, c.hasOrigin = b.taint, true
-		}
+		c.origin = b.taint
 	} else {
-		b.tainted = false
+		b.taint = nil
 	}
 	c.begin(plan, intended)
 }
@@ -70,15 +67,14 @@ func (c *conn) begin(plan profiles.Plan, intended time.Duration) {
 	b, a := c.b, c.b.agent
 	c.attempts++
 	c.answered, c.spent = 0, false
-	t := &try{conn: c, plan: plan, edge: b.edge(), intended: intended, start: a.loop.Now(), connected: -1, handshake: -1}
-	t.key = faults.Key{Phase: a.cfg.Phase, Browser: b.who.index, Connection: c.number, Attempt: c.attempts}
+	t := &try{conn: c, plan: &plan, setup: new(setup), edge: b.edge(), attempt: c.attempts,
+		intended: intended, start: a.loop.Now(), connected: -1, handshake: -1}
 	c.try = t
 	if h := b.sessions.get(&plan, &b.host.manners.Sessions, a.loop.Wall(t.start)); h != nil {
-		t.session, t.issuer = h.session, h.edge
+		t.setup.session, t.issuer, t.asked = h.session, h.edge, asked(h.session)
 	}
-	t.asked = asked(t.session)
 	c.count(t)
-	t.target = a.cfg.Edges[t.edge].Addr
+	t.target = &a.cfg.Edges[t.edge].Addr
 	if err := c.dial(t); err != nil {
 		c.over(err)
 	}
@@ -99,7 +95,8 @@ func (c *conn) dial(t *try) error {
 	if err := t.connect(source); err != nil {
 		return err
 	}
-	t.local = c.Local()
+	local := c.Local()
+	t.source, t.port = local.Addr().As16(), local.Port()
 	t.watchSyn()
 	c.awaitConnect(t)
 	return nil
@@ -197,7 +194,7 @@ func (c *conn) established() {
 	a.loop.Cancel(&c.timer)
 	t.handshake = a.loop.Now()
 	facts := t.tls.Facts()
-	b.memory.Succeeded(t.plan, facts.Version)
+	b.memory.Succeeded(*t.plan, facts.Version)
 	t.settle()
 	c.countEstablished(t)
 	c.stage = idle
@@ -270,7 +267,7 @@ func (c *conn) Expire(*loop.Timer) {
 			c.giveUp(nil)
 			return
 		}
-		c.begin(t.plan, t.intended)
+		c.begin(*t.plan, t.intended)
 	case dialling:
 		if m := c.b.host.manners; m.ConnectTimeout > 0 && a.loop.Now() >= c.try.start+m.ConnectTimeout {
 			c.over(classify.ErrTimeout)
@@ -379,15 +376,13 @@ func (c *conn) over(err error) {
 	}
 	c.disarm()
 	d := c.decide(v, err)
-	if !c.hasOrigin {
-		c.origin, c.hasOrigin = t.key, true
-	}
+	c.blame(t)
 	c.remember()
 	if c.x != nil && c.x.page {
 		b.failed = true
 	}
-	if d.DropSession && t.session != nil {
-		b.sessions.drop(t.session)
+	if d.DropSession && t.session() != nil {
+		b.sessions.drop(t.session())
 	}
 	shown := ""
 	if !d.Retry && c.x != nil && c.x.page && b.page == pagePending {
@@ -422,7 +417,7 @@ func (c *conn) again(d profiles.Decision) {
 		return
 	}
 	c.stage = pausing
-	c.next = &try{plan: d.Next, intended: intended}
+	c.next = &try{plan: &d.Next, intended: intended}
 	a.loop.Schedule(&c.timer, intended)
 }
 
@@ -444,8 +439,16 @@ func (c *conn) giveUp(d *profiles.Decision) {
 // remember keeps whose failure the browser now holds against the server.
 func (c *conn) remember() {
 	b := c.b
-	if plan := b.memory.First(); b.lowered(&plan) && !b.tainted {
-		b.taint, b.tainted = c.origin, true
+	if plan := b.memory.First(); b.lowered(&plan) && b.taint == nil {
+		b.taint = c.origin
+	}
+}
+
+// blame makes an attempt the beginning of its chain, if nothing before it went wrong.
+func (c *conn) blame(t *try) {
+	if c.origin == nil {
+		k := t.key()
+		c.origin = &k
 	}
 }
 

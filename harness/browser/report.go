@@ -76,16 +76,18 @@ func (t *try) record(v classify.Verdict, shown string) *results.Attempt {
 	c, a := t.conn, t.conn.b.agent
 	r := &a.line
 	*r = results.Attempt{
-		Key: t.key, Tuple: t.tuple(), Profile: c.b.host.profile.Name, Edge: a.cfg.Edges[t.edge].Name, Kind: t.kind(),
+		Key: t.key(), Tuple: t.tuple(), Profile: c.b.host.profile.Name, Edge: a.cfg.Edges[t.edge].Name, Kind: t.kind(),
 		Class: v.Class, UserSees: shown, Alert: v.Alert, Sender: v.Sender, Stage: t.stage().String(),
 		Errno: v.Errno, Detail: v.Detail,
 		Intended: a.loop.Wall(t.intended), StartNs: int64(t.start - t.intended), ConnectedNs: since(t.intended, t.connected),
 		HandshakeNs: since(t.intended, t.handshake), EndNs: int64(a.loop.Now() - t.intended),
 		BytesSent: c.Sent, BytesReceived: c.Received, Retransmits: c.Retransmits(),
-		OfferedVersion: t.plan.MaxVersion.String(), SCSV: t.plan.SCSV, Asked: t.asked,
-		Origin: c.origin, HasOrigin: c.hasOrigin,
+		OfferedVersion: t.plan.MaxVersion.String(), SCSV: t.plan.SCSV, Asked: t.asked.String(),
 	}
-	if t.asked != "" {
+	if c.origin != nil {
+		r.Origin, r.HasOrigin = *c.origin, true
+	}
+	if t.asked != engine.NotResumed {
 		r.Issuer = a.cfg.Edges[t.issuer].Name
 	}
 	if t.rule != nil {
@@ -104,7 +106,7 @@ func (t *try) record(v classify.Verdict, shown string) *results.Attempt {
 }
 
 // tuple is both ends as this side sees them: with a relay in between, the relay is the server.
-func (t *try) tuple() faults.Tuple { return faults.Tuple{Client: t.local, Server: t.target} }
+func (t *try) tuple() faults.Tuple { return faults.Tuple{Client: t.local(), Server: *t.target} }
 
 // since is at in nanoseconds after from; -1 where it was never reached.
 func since(from, at time.Duration) int64 {
@@ -143,7 +145,7 @@ func (c *conn) decide(v classify.Verdict, err error) profiles.Decision {
 	if t.handshake >= 0 && c.x == nil {
 		return profiles.Decision{} // nothing depended on it
 	}
-	d := c.b.memory.Failed(t.plan, f)
+	d := c.b.memory.Failed(*t.plan, f)
 	if c.x == nil {
 		d.Retry = false // opened ahead of need: there is nothing to try again for
 	}
@@ -156,7 +158,7 @@ func (c *conn) noResource() profiles.Decision {
 	if c.attempts >= maxNoResource {
 		return profiles.Decision{}
 	}
-	return profiles.Decision{Retry: true, Next: c.try.plan, Delay: time.Duration(c.attempts) * 200 * time.Millisecond}
+	return profiles.Decision{Retry: true, Next: *c.try.plan, Delay: time.Duration(c.attempts) * 200 * time.Millisecond}
 }
 
 const maxNoResource = 5

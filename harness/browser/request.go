@@ -241,9 +241,7 @@ func (c *conn) unwanted(err error, status int, page bool) {
 	}
 	if c.try.mark == nil {
 		c.try.mark = &mark{v, shown}
-		if !c.hasOrigin {
-			c.origin, c.hasOrigin = c.try.key, true
-		}
+		c.blame(c.try)
 	}
 	if page {
 		c.b.sawError(0)

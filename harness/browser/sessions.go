@@ -89,15 +89,13 @@ func (s *sessionStore) drop(session *engine.Session) {
 	}
 }
 
-// asked is run.json's word for the way a session resumes.
-func asked(s *engine.Session) string {
+// asked is the way in which a session resumes.
+func asked(s *engine.Session) engine.Resumption {
 	switch {
-	case s == nil:
-		return ""
 	case s.Version >= wire.TLS13:
-		return "psk"
+		return engine.ByPSK
 	case len(s.Ticket) > 0:
-		return "ticket"
+		return engine.ByTicket
 	}
-	return "session_id"
+	return engine.ByID
 }

@@ -15,33 +15,57 @@ import (
 )
 
 // try is one connection attempt, from its intended start until its connection ends.
+//
+// It is small, as there are as many as connections held; what only the handshake needs is in setup.
 type try struct {
-	conn *conn
-	key  faults.Key
-	plan profiles.Plan
-	edge uint8
+	conn  *conn
+	plan  *profiles.Plan // shared with others of the same plan once the handshake is over
+	setup *setup         // nil once the handshake is over
+	tls   *engine.Conn
 
 	intended, start      time.Duration // on the loop's clock
 	connected, handshake time.Duration // -1: not reached
 	idleSince            time.Duration
 
+	target *netip.AddrPort // the edge, or a relay to it
+	rule   *faults.Rule    // that hit this attempt; nil for none
+	weapon *weapon         // nil once it has struck, or where it acts elsewhere
+	mark   *mark           // what a request came to, although its connection went on
+
+	source  [16]byte // the connection's own address and port
+	port    uint16
+	attempt uint16 // Key.Attempt
+	edge    uint8
+	issuer  uint8             // the edge that issued what was offered
+	asked   engine.Resumption // how the session offered resumes
+	backed  bool              // a second connection was opened because this one's SYN went unanswered
+}
+
+// setup is what an attempt needs until its handshake is over.
+type setup struct {
+	client  engine.ClientConfig
+	random  stream
 	session *engine.Session // offered
-	issuer  uint8           // the edge that issued it
-	asked   string
+	shares  []*keys.Share
+}
 
-	tls    *engine.Conn
-	client engine.ClientConfig
-	random stream
-	shares []*keys.Share
+// key names the attempt in outcomes, ledger and draws.
+func (t *try) key() faults.Key {
+	c := t.conn
+	return faults.Key{Phase: c.b.agent.cfg.Phase, Browser: c.b.who.index, Connection: c.number, Attempt: t.attempt}
+}
 
-	local, target netip.AddrPort
-	rule          *faults.Rule // that hit this attempt; nil for none
-	weapon        *weapon      // nil once it has struck, or where it acts elsewhere
+// local is the connection's own end.
+func (t *try) local() netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom16(t.source).Unmap(), t.port)
+}
 
-	backed bool // a second connection was opened because this one's SYN went unanswered
-
-	// mark is what a request on this connection came to although the connection itself went on.
-	mark *mark
+// session is what was offered, while the handshake lasts.
+func (t *try) session() *engine.Session {
+	if t.setup == nil {
+		return nil
+	}
+	return t.setup.session
 }
 
 // stream is the randomness of one attempt; when its handshake is over the agent's own takes its place.
@@ -49,7 +73,7 @@ type stream struct{ io.Reader }
 
 // kind is run.json's attempt_kind.
 func (t *try) kind() string {
-	if t.plan.Kind == profiles.KindFirst && t.asked != "" {
+	if t.plan.Kind == profiles.KindFirst && t.asked != engine.NotResumed {
 		return "resumed"
 	}
 	return t.plan.Kind
@@ -59,10 +83,11 @@ func (t *try) kind() string {
 func (t *try) startTLS() error {
 	b := t.conn.b
 	a := b.agent
-	t.random.Reader = a.random(uint64(t.key.Browser)<<32 ^ uint64(t.key.Connection)<<16 ^ uint64(t.key.Attempt))
-	random := &t.random
-	t.client = engine.ClientConfig{
-		ServerName: a.cfg.ServerName, Verifier: a.cfg.Verifier, Session: t.session, Rand: random,
+	k, s := t.key(), t.setup
+	s.random.Reader = a.random(uint64(k.Browser)<<32 ^ uint64(k.Connection)<<16 ^ uint64(k.Attempt))
+	random := &s.random
+	s.client = engine.ClientConfig{
+		ServerName: a.cfg.ServerName, Verifier: a.cfg.Verifier, Session: s.session, Rand: random,
 		KeyPool: a.keys, FalseStart: b.host.manners.FalseStart, KeyLog: a.cfg.KeyLog,
 	}
 	p := profiles.HelloParams{ServerName: a.cfg.ServerName, Random: random, Now: a.loop.Wall(t.connected)}
@@ -70,22 +95,22 @@ func (t *try) startTLS() error {
 	p.Resume = t.offer()
 	var shareErr error
 	p.Shares = func(g wire.Group) []byte {
-		s, err := a.keys.Share(g)
+		share, err := a.keys.Share(g)
 		if err != nil {
 			shareErr = err
 			return nil
 		}
-		t.shares = append(t.shares, s)
-		return s.Public()
+		s.shares = append(s.shares, share)
+		return share.Public()
 	}
 	ch, err := b.host.profile.Hello(&p)
 	if err != nil {
 		return errors.Join(err, shareErr)
 	}
 	t.overrideALPN(ch)
-	t.client.Shares = t.shares
-	t.client.Retry = func(r *engine.HelloRetry) (*hello.ClientHello, error) { return t.second(p, ch, r) }
-	t.tls, err = engine.NewClient(&t.client, ch)
+	s.client.Shares = s.shares
+	s.client.Retry = func(r *engine.HelloRetry) (*hello.ClientHello, error) { return t.second(p, ch, r) }
+	t.tls, err = engine.NewClient(&s.client, ch)
 	return err
 }
 
@@ -103,7 +128,7 @@ func (t *try) second(p profiles.HelloParams, first *hello.ClientHello, r *engine
 
 // offer puts the stored session into the hello's terms.
 func (t *try) offer() *profiles.ResumeOffer {
-	s := t.session
+	s := t.session()
 	if s == nil {
 		return nil
 	}
@@ -144,8 +169,19 @@ func (t *try) overrideALPN(ch *hello.ClientHello) {
 
 // settle gives up what only the handshake needed: the connection may live long and should weigh little.
 func (t *try) settle() {
-	t.session, t.shares = nil, nil
-	t.plan.Cause = profiles.Failure{}
-	t.random.Reader = t.conn.b.agent.rand
-	t.client = engine.ClientConfig{Rand: &t.random, KeyLog: t.client.KeyLog, ServerName: t.client.ServerName}
+	a, s := t.conn.b.agent, t.setup
+	t.setup = nil
+	s.random.Reader = a.rand
+	s.client = engine.ClientConfig{Rand: &s.random, KeyLog: s.client.KeyLog, ServerName: s.client.ServerName}
+	t.plan = a.shared(*t.plan)
+}
+
+// shared gives one plan for all connections that were made by an equal one: there are a handful.
+func (a *Agent) shared(p profiles.Plan) *profiles.Plan {
+	p.Cause = profiles.Failure{}
+	if have := a.plans[p]; have != nil {
+		return have
+	}
+	a.plans[p] = &p
+	return &p
 }

@@ -163,8 +163,7 @@ type carried struct {
 	memory   *profiles.Memory
 	sessions sessionStore
 	moved    uint8
-	taint    faults.Key
-	tainted  bool
+	taint    *faults.Key
 }
 
 // Carry takes the memories and sessions of the browsers that are in their places now, for the agent of
@@ -176,7 +175,7 @@ func (a *Agent) Carry() *Carry {
 	}
 	for _, s := range a.places {
 		if b := s.browser; b != nil {
-			c.by[s.who.place] = carried{b.memory, b.sessions, b.moved, b.taint, b.tainted}
+			c.by[s.who.place] = carried{b.memory, b.sessions, b.moved, b.taint}
 		}
 	}
 	return c
@@ -197,6 +196,6 @@ func (a *Agent) known(w who) *browser {
 		return nil
 	}
 	b := a.newBrowser(w)
-	b.memory, b.sessions, b.moved, b.taint, b.tainted = k.memory, k.sessions, k.moved, k.taint, k.tainted
+	b.memory, b.sessions, b.moved, b.taint = k.memory, k.sessions, k.moved, k.taint
 	return b
 }

@@ -29,7 +29,7 @@ const pollEvery = 20 * time.Millisecond
 // an edge, a relay or a link recognises the attempt by.
 func (t *try) arm(ordinary netip.AddrPort) (source netip.AddrPort, err error) {
 	c, a := t.conn, t.conn.b.agent
-	subject := faults.Subject{Key: t.key, Profile: c.b.host.profile.Name, Edge: a.cfg.Edges[t.edge].Name,
+	subject := faults.Subject{Key: t.key(), Profile: c.b.host.profile.Name, Edge: a.cfg.Edges[t.edge].Name,
 		Address: t.target.String(), Kind: t.kind(), At: t.intended - a.start}
 	rules := a.cfg.Plan.Rules()
 	for i := range rules {
@@ -54,9 +54,8 @@ func (t *try) arm(ordinary netip.AddrPort) (source netip.AddrPort, err error) {
 		ordinary = netip.AddrPortFrom(a.armedSource(r), 0)
 	}
 	if r.Engine == faults.EngineRelay {
-		rel := a.relays[t.edge]
-		rel.Arm(ordinary, r, t.key)
-		t.target = rel.Addr()
+		a.relays[t.edge].Arm(ordinary, r, t.key())
+		t.target = &a.relayAt[t.edge]
 	}
 	return ordinary, nil
 }
@@ -65,14 +64,14 @@ func (t *try) arm(ordinary netip.AddrPort) (source netip.AddrPort, err error) {
 func (t *try) connect(source netip.AddrPort) error {
 	c, l := t.conn, t.conn.b.agent.loop
 	if t.weapon == nil || !t.weapon.beforeConnect() {
-		return l.Dial(&c.Conn, c, source, t.target)
+		return l.Dial(&c.Conn, c, source, *t.target)
 	}
 	fd, _, err := l.Bind(source, t.target.Addr())
 	if err != nil {
 		return err
 	}
 	t.weapon.attach(fd)
-	return l.Connect(&c.Conn, c, fd, t.target)
+	return l.Connect(&c.Conn, c, fd, *t.target)
 }
 
 func (w *weapon) beforeConnect() bool { return w.rule.At == stage.SynAck || w.rule.PerPacket }
@@ -154,7 +153,7 @@ func (w *weapon) fired(f faults.Firing) {
 	t.weapon = nil
 	a.loop.Cancel(&w.timer)
 	if f.Packets > 0 {
-		f.Key, f.HasKey, f.Tuple = t.key, true, t.tuple()
+		f.Key, f.HasKey, f.Tuple = t.key(), true, t.tuple()
 		a.ledger(f)
 	}
 }
@@ -203,7 +202,7 @@ func (w *weapon) pollSyn() {
 		return // for as long as the attempt lasts
 	}
 	if 1+t.conn.Retransmits() >= w.rule.Times {
-		a.cfg.Release(a.cfg.Edges[t.edge].Name, t.local.Addr())
+		a.cfg.Release(a.cfg.Edges[t.edge].Name, t.local().Addr())
 		return
 	}
 	a.loop.Schedule(&w.timer, a.loop.Now()+pollEvery)
