@@ -15,6 +15,7 @@ import (
 
 	"tlsurge/faults"
 	"tlsurge/faults/sockfilter"
+	"tlsurge/harness/engine"
 	"tlsurge/harness/proxy/site"
 	"tlsurge/harness/proxy/stack"
 	"tlsurge/results"
@@ -277,6 +278,10 @@ func (c *conn) handshakeFailed(err error) {
 			return
 		}
 		c.log(line.Level, line.Code, line.Reason, fmt.Sprintf("SSL_do_handshake() failed (SSL: %s)%s", line.Text, c.while(doing)))
+		var refused *engine.LocalAlert
+		if c.s.stack.ResetOnSSLv2 && errors.As(err, &refused) && refused.Silent && (errors.Is(err, engine.ErrNoCommonVersion) || errors.Is(err, engine.ErrVersionTooLow)) {
+			c.raw.SetLinger(0)
+		}
 	}
 }
 

@@ -133,10 +133,15 @@ func (s *Stack) versionReason(err error) reason {
 		return reason{nil, 252, "unknown protocol", getRecord11, getRecord11}
 	case s.era >= era110:
 		return reason{nil, 258, "unsupported protocol", pickVersion11, pickVersion11}
-	case low:
+	case low && !silent(err):
 		return reason{nil, 267, "wrong version number", getClientHello, getClientHello}
 	}
 	return reason{nil, 252, "unknown protocol", get23ClientHello, get23ClientHello}
+}
+
+func silent(err error) bool {
+	var refused *engine.LocalAlert
+	return errors.As(err, &refused) && refused.Silent
 }
 
 // received is a fatal alert from the client: reason 1000 plus its number.

@@ -55,6 +55,9 @@ type Stack struct {
 	Tickets bool
 	// ALPN and NPN are what nginx of the time offers on this library for a listener without HTTP/2.
 	ALPN, NPN []string
+	// ResetOnSSLv2: the library refuses an SSLv2-format hello after its first bytes, and the close with the
+	// rest unread becomes a reset (before 1.1.0).
+	ResetOnSSLv2 bool
 	// Rules is how the library's server answers a ClientHello.
 	Rules engine.Rules
 
@@ -98,6 +101,9 @@ var (
 		wire.ExtStatusRequest, wire.ExtALPN, wire.ExtEncryptThenMAC, wire.ExtExtendedMasterSecret,
 		wire.ExtSupportedVersions, wire.ExtKeyShare, wire.ExtPreSharedKey}
 
+	// unknownTo10 came after 1.0.2.
+	unknownTo10 = []wire.ExtensionType{wire.ExtEncryptThenMAC, wire.ExtExtendedMasterSecret, wire.ExtSupportedVersions,
+		wire.ExtKeyShare, wire.ExtPreSharedKey, wire.ExtEarlyData, wire.ExtRecordSizeLimit}
 	// unknownTo098e: 0.9.8e as nginx 1.6.2's build has it reads no hello extension at all.
 	unknownTo098e = []wire.ExtensionType{wire.ExtServerName, wire.ExtStatusRequest, wire.ExtSupportedGroups, wire.ExtECPointFormats,
 		wire.ExtSignatureAlgorithms, wire.ExtHeartbeat, wire.ExtALPN, wire.ExtSCT, wire.ExtEncryptThenMAC, wire.ExtExtendedMasterSecret,
@@ -114,6 +120,7 @@ var stacks = []*Stack{
 		Name: "openssl-0.9.8e", OpenSSL: "0.9.8e", Nginx: nginx162, Library: true, era: era098,
 		Versions: []wire.Version{wire.TLS10}, DefaultVersions: []wire.Version{wire.TLS10},
 		DefaultCiphers: nginxCiphers, DefaultCurve: "prime256v1", DHBits: 1024,
+		ResetOnSSLv2: true,
 		Rules: engine.Rules{SCSV: engine.SCSVIgnored, VersionRefusal: engine.RefuseAsSSL23, SessionFirst: true, AnyResumeVersion: true,
 			ExtensionOrder: []wire.ExtensionType{}, IgnoreExtensions: unknownTo098e, NoRenegotiationInfo: true, IgnoreGroups: true,
 			SilentRecordVersion: true},
@@ -123,24 +130,27 @@ var stacks = []*Stack{
 		Versions: []wire.Version{wire.TLS10}, DefaultVersions: []wire.Version{wire.TLS10},
 		DefaultCiphers: nginxCiphers, DefaultCurve: "prime256v1", Groups: nist, DHBits: 1024,
 		ServerName: true, Tickets: true,
+		ResetOnSSLv2: true,
 		Rules: engine.Rules{SCSV: engine.SCSVSkipsRest, VersionRefusal: engine.RefuseAsSSL23, SessionFirst: true, AnyResumeVersion: true,
-			ExtensionOrder: order098, IgnoreGroups: true, SilentRecordVersion: true},
+			ExtensionOrder: order098, IgnoreExtensions: unknownTo10, IgnoreGroups: true, SilentRecordVersion: true},
 	},
 	{
 		Name: "openssl-1.0.1j", OpenSSL: "1.0.1j", Nginx: nginx162, Library: true, era: era101,
 		Versions: tls10to12, DefaultVersions: tls10to12,
 		DefaultCiphers: nginxCiphers, DefaultCurve: "prime256v1", Groups: nist, DHBits: 1024,
 		ServerName: true, Tickets: true, NPN: []string{"http/1.1"},
+		ResetOnSSLv2: true,
 		Rules: engine.Rules{SCSV: engine.SCSVSkipsRest, VersionRefusal: engine.RefuseAsSSL23, SessionFirst: true, AnyResumeVersion: true,
-			ExtensionOrder: order10, Heartbeat: true, SilentRecordVersion: true},
+			ExtensionOrder: order10, IgnoreExtensions: unknownTo10, Heartbeat: true, SilentRecordVersion: true},
 	},
 	{
 		Name: "openssl-1.0.2", OpenSSL: "1.0.2", Nginx: nginx162, Library: true, era: era102,
 		Versions: tls10to12, DefaultVersions: tls10to12,
 		DefaultCiphers: nginxCiphers, DefaultCurve: "prime256v1", Groups: nist, DHBits: 1024,
 		ServerName: true, Tickets: true, ALPN: []string{"http/1.1"}, NPN: []string{"http/1.1"},
+		ResetOnSSLv2: true,
 		Rules: engine.Rules{SCSV: engine.SCSVChecked, VersionRefusal: engine.RefuseAsSSL23, SessionFirst: true,
-			ExtensionOrder: order10, Heartbeat: true, SilentRecordVersion: true},
+			ExtensionOrder: order10, IgnoreExtensions: unknownTo10, Heartbeat: true, SilentRecordVersion: true},
 	},
 	{
 		Name: "openssl-1.1.1", OpenSSL: "1.1.1", Nginx: nginx1221, Library: true, era: era111,
