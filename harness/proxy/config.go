@@ -138,6 +138,8 @@ type Options struct {
 	// Upstream stands for every upstream server of a built-in configuration: "127.0.0.1:9000".
 	// Empty: the application runs inside the edge.
 	Upstream string
+	// Root stands for the folder of static files of a built-in configuration; empty: files that are built in.
+	Root string
 	// ErrorLog and AccessLog replace the log files; ErrorLevel the level of the first ("info").
 	ErrorLog, ErrorLevel, AccessLog string
 	// Dir is where relative log paths are; empty: the working directory.

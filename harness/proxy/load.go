@@ -116,7 +116,12 @@ func (o *Options) fillIn(text []byte) []byte {
 	if up == "" {
 		up = "builtin:application"
 	}
-	return bytes.ReplaceAll(text, []byte("@upstream@"), []byte(up))
+	root := o.Root
+	if root == "" {
+		root = site.BuiltinRoot
+	}
+	text = bytes.ReplaceAll(text, []byte("@upstream@"), []byte(up))
+	return bytes.ReplaceAll(text, []byte("@root@"), []byte(root))
 }
 
 // overlay lays the options over the tree.
