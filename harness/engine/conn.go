@@ -42,7 +42,8 @@ type Conn struct {
 	msgs        []byte      // the beginning of a handshake message
 	out         []byte
 	events      []Event
-	head        int // first undrained event
+	head        int      // first undrained event
+	one         [1]Event // where events begin: most Receives give one
 
 	hs       *handshake         // nil when established
 	k13      *post13            // what TLS 1.3 needs after the handshake
@@ -84,7 +85,12 @@ func (c *Conn) Next() Event {
 	return c.events[c.head-1]
 }
 
-func (c *Conn) emit(e Event) { c.events = append(c.events, e) }
+func (c *Conn) emit(e Event) {
+	if c.events == nil {
+		c.events = c.one[:0]
+	}
+	c.events = append(c.events, e)
+}
 
 // AppendOutput appends what is to be sent to the peer, and forgets it. After an error it still gives
 // the alert.
@@ -179,7 +185,8 @@ func (c *Conn) Park() {
 	if !c.done || c.hs != nil || len(c.out) > 0 || c.head < len(c.events) {
 		return
 	}
-	c.events, c.head, c.out = nil, 0, nil
+	c.events, c.head, c.out, c.msg, c.now = nil, 0, nil, nil, time.Time{}
+	c.one[0] = Event{}
 	if len(c.in) == 0 {
 		c.in = nil
 	}
@@ -188,6 +195,19 @@ func (c *Conn) Park() {
 	}
 	if c.write != nil {
 		c.write.Park()
+	}
+}
+
+// Rebase puts cfg in the place of the client's own configuration, so that many established connections
+// can share one and theirs can go. It does nothing before the handshake is done. Only Rand, KeyLog,
+// Split, Renegotiate and MaxFragment count from then on.
+func (c *Conn) Rebase(cfg *ClientConfig) {
+	if !c.isClient || !c.done || c.hs != nil {
+		return
+	}
+	c.client = cfg
+	if h, ok := c.write.(*record.Half12); ok {
+		h.SetRand(cfg.Rand)
 	}
 }
 

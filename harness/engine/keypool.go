@@ -11,9 +11,10 @@ import (
 // Reuse saves one of the two scalar multiplications of a handshake and is a shortcut that a browser does
 // not take; its size is stated in every run. One loop owns a pool.
 type KeyPool struct {
-	size int
-	rand io.Reader
-	keys map[wire.Group]*poolKeys
+	size   int
+	rotate int // see rotateAfter
+	rand   io.Reader
+	keys   map[wire.Group]*poolKeys
 }
 
 type poolKeys struct {
@@ -22,13 +23,12 @@ type poolKeys struct {
 	uses   int
 }
 
-// NewKeyPool makes a pool of size shares per group. Each time all have been used turns times the oldest
-// is drawn anew, so keys rotate.
+// NewKeyPool makes a pool of size shares per group. Every rotateAfter handshakes one share is drawn anew.
 func NewKeyPool(size int, rand io.Reader) *KeyPool {
-	return &KeyPool{size: size, rand: rand, keys: make(map[wire.Group]*poolKeys)}
+	return &KeyPool{size: size, rotate: rotateAfter, rand: rand, keys: make(map[wire.Group]*poolKeys)}
 }
 
-// rotateAfter is how many handshakes one pooled share serves before it is replaced.
+// rotateAfter is after how many handshakes of a group the share in turn is replaced.
 const rotateAfter = 1024
 
 // Size is how many shares per group the pool keeps.
@@ -51,7 +51,7 @@ func (p *KeyPool) Share(group wire.Group) (*keys.Share, error) {
 	}
 	i := k.next
 	k.next = (k.next + 1) % p.size
-	if k.uses++; k.uses%rotateAfter == 0 {
+	if k.uses++; k.uses%p.rotate == 0 {
 		s, err := keys.GenerateShare(group, p.rand)
 		if err != nil {
 			return nil, err

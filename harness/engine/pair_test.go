@@ -20,7 +20,7 @@ import (
 )
 
 // testNow is the clock of every test in this package.
-var testNow = time.Date(2015, 1, 31, 12, 0, 0, 0, time.UTC)
+var testNow = time.Date(2030, 1, 31, 12, 0, 0, 0, time.UTC)
 
 // seeded is a repeatable random source.
 func seeded(n uint64) *mrand.ChaCha8 {
