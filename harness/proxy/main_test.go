@@ -1,0 +1,205 @@
+package proxy
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"tlsurge/faults"
+	"tlsurge/results"
+)
+
+// TestMain also is the edge of tests that measure a process of its own: with edgeChild in the environment,
+// the test binary serves the options in it.
+func TestMain(m *testing.M) {
+	if text := os.Getenv(edgeChild); text != "" {
+		os.Exit(runChild(text))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+const edgeChild = "TLSURGE_TEST_EDGE"
+
+func runChild(text string) int {
+	var o Options
+	err := json.Unmarshal([]byte(text), &o)
+	if err == nil {
+		var cfg *Config
+		if cfg, err = Load(o); err == nil {
+			err = RunStandalone(context.Background(), cfg, os.Stdout, func() (*Config, error) { return Load(o) })
+		}
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	return 0
+}
+
+// pki is a certificate authority with one leaf for www.example.test, of RSA-2048 or P-256.
+type pki struct {
+	cert, key string // files
+	roots     *x509.CertPool
+}
+
+var rsaKey = sync.OnceValue(func() *rsa.PrivateKey {
+	k, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return k
+})
+
+func newPKI(t testing.TB, kind string) *pki {
+	t.Helper()
+	var key any = rsaKey()
+	var pub any = &rsaKey().PublicKey
+	if kind == "ecdsa" {
+		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, pub = k, &k.PublicKey
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "www.example.test"},
+		DNSNames: []string{"www.example.test", "example.test"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, pub, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	p := &pki{cert: filepath.Join(dir, "cert.pem"), key: filepath.Join(dir, "key.pem"), roots: x509.NewCertPool()}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.roots.AddCert(leaf)
+	writeFile(t, p.cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	writeFile(t, p.key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}))
+	return p
+}
+
+func (p *pki) client() *tls.Config {
+	return &tls.Config{RootCAs: p.roots, ServerName: "www.example.test", MinVersion: tls.VersionTLS10}
+}
+
+func writeFile(t testing.TB, name string, text []byte) {
+	t.Helper()
+	if err := os.WriteFile(name, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// evidence collects what an edge reports.
+type evidence struct {
+	mu      sync.Mutex
+	events  []results.ServerEvent
+	firings []faults.Firing
+}
+
+func (e *evidence) ServerEvent(ev results.ServerEvent) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.events = append(e.events, ev)
+}
+
+func (e *evidence) Firing(f faults.Firing) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.firings = append(e.firings, f)
+}
+
+func (e *evidence) lines() []results.ServerEvent {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return append([]results.ServerEvent(nil), e.events...)
+}
+
+func (e *evidence) fired() []faults.Firing {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return append([]faults.Firing(nil), e.firings...)
+}
+
+// edge is an edge that runs inside the test.
+type edge struct {
+	*Server
+	addr     string
+	evidence *evidence
+	dir      string
+}
+
+// startEdge runs the options' edge until the test ends.
+func startEdge(t testing.TB, o Options, change ...func(*Config)) *edge {
+	t.Helper()
+	e := &edge{evidence: &evidence{}, dir: t.TempDir()}
+	if o.Dir == "" {
+		o.Dir = e.dir
+	}
+	if o.ErrorLog == "" {
+		o.ErrorLog = "error.log"
+	}
+	if o.Listen == nil {
+		o.Listen = []string{"127.0.0.1:0"}
+	}
+	o.Name = "edge-1"
+	cfg, err := Load(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Reporter = e.evidence
+	for _, f := range change {
+		f(cfg)
+	}
+	if e.Server, err = New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	ls, err := e.Listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.addr = ls[0].Addr().String()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- e.Serve(ctx, ls) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	return e
+}
+
+// waitFor waits until cond holds, for at most five seconds.
+func waitFor(t testing.TB, what string, cond func() bool) {
+	t.Helper()
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+		if cond() {
+			return
+		}
+	}
+	t.Fatalf("after 5 s still not: %s", what)
+}

@@ -1,0 +1,146 @@
+package proxy
+
+import (
+	"bufio"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// childEdge is an edge in a process of its own.
+type childEdge struct {
+	cmd  *exec.Cmd
+	addr string
+}
+
+func startChild(t testing.TB, o Options) *childEdge {
+	t.Helper()
+	text, err := json.Marshal(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &childEdge{cmd: exec.Command(os.Args[0])}
+	c.cmd.Env = append(os.Environ(), edgeChild+"="+string(text))
+	c.cmd.Stderr = os.Stderr
+	out, err := c.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.cmd.Process.Signal(syscall.SIGTERM); io.Copy(io.Discard, out); c.cmd.Wait() })
+	line, err := bufio.NewReader(out).ReadString('\n')
+	addr, ok := strings.CutPrefix(strings.TrimSpace(line), "ready ")
+	if err != nil || !ok {
+		t.Fatalf("the edge said %q, %v", line, err)
+	}
+	c.addr = addr
+	return c
+}
+
+// rss reads the resident set of the child, in bytes.
+func (c *childEdge) rss(t testing.TB) int64 {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", c.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := strconv.ParseInt(strings.Fields(string(text))[1], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pages * int64(os.Getpagesize())
+}
+
+// BenchmarkIdleMemory holds b.N idle TLS connections, each after one request, and reports the edge's resident
+// set for each of them. Run with -benchtime=10000x; the promise is 16 KiB.
+func BenchmarkIdleMemory(b *testing.B) {
+	for _, stack := range []string{"openssl-1.0.1j", "openssl-3.0", "go"} {
+		b.Run(stack, func(b *testing.B) {
+			p := newPKI(b, "ecdsa")
+			c := startChild(b, Options{Listen: []string{"127.0.0.1:0"}, Stack: stack, Certificate: p.cert, Key: p.key,
+				Set: map[string]string{"keepalive_timeout": "600", "error_log": "stderr crit"}})
+			cfg := p.client()
+			warm, err := visit(c.addr, cfg)
+			if err != nil {
+				b.Fatal(err)
+			}
+			warm.Close()
+			before := c.rss(b)
+			conns := hold(b, c.addr, cfg, b.N)
+			time.Sleep(500 * time.Millisecond) // let the last ones be parked
+			after := c.rss(b)
+			b.ReportMetric(float64(after-before)/float64(b.N), "rss-B/conn")
+			b.ReportMetric(0, "ns/op")
+			for _, n := range conns {
+				n.Close()
+			}
+		})
+	}
+}
+
+// visit opens a connection and makes one request.
+func visit(addr string, cfg *tls.Config) (net.Conn, error) {
+	n, err := tls.Dial("tcp", addr, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return n, request(n)
+}
+
+func request(n net.Conn) error {
+	n.SetDeadline(time.Now().Add(30 * time.Second))
+	if _, err := io.WriteString(n, "GET /health HTTP/1.1\r\nHost: www.example.test\r\n\r\n"); err != nil {
+		return err
+	}
+	buf := make([]byte, 1024)
+	var text string
+	for !strings.Contains(text, "\r\n\r\nok\n") {
+		m, err := n.Read(buf)
+		if err != nil {
+			return fmt.Errorf("after %q: %w", text, err)
+		}
+		text += string(buf[:m])
+	}
+	return nil
+}
+
+// hold opens n connections, four at a time.
+func hold(t testing.TB, addr string, cfg *tls.Config, n int) []net.Conn {
+	t.Helper()
+	conns := make([]net.Conn, n)
+	errs := make(chan error, 4)
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for i := w; i < n; i += 4 {
+				c, err := visit(addr, cfg)
+				if err != nil {
+					errs <- fmt.Errorf("connection %d: %w", i, err)
+					return
+				}
+				conns[i] = c
+			}
+		}()
+	}
+	wg.Wait()
+	select {
+	case err := <-errs:
+		t.Fatal(err)
+	default:
+	}
+	return conns
+}
