@@ -281,8 +281,10 @@ func (h *Hub) Call(ctx context.Context, id, verb string, in, out any) error {
 	return h.peer.Call(alive, id, verb, in, out)
 }
 
-// GiveUp declares a member lost at once: its process is known to have ended.
-func (h *Hub) GiveUp(id, why string) { h.members.giveUp(id, why) }
+// GiveUp declares a member lost at once: its process is known to have ended. Dismiss says that we ended
+// it. Neither is news of a member that has said good-bye.
+func (h *Hub) GiveUp(id, why string)  { h.members.giveUp(id, Lost, why) }
+func (h *Hub) Dismiss(id, why string) { h.members.giveUp(id, Ended, why) }
 
 // Close ends calls, watches and the server, and removes the socket. Members that are still there see a
 // server that went away.

@@ -15,7 +15,8 @@ const (
 	Joined State = "joined"
 	Left   State = "left" // said good-bye: all its evidence is here
 	Lost   State = "lost" // fell silent, or its process ended
-	Back   State = "back" // heard again after it was lost, or a new incarnation of it
+	Ended  State = "ended" // the coordinator itself ended it
+	Back   State = "back"  // heard again after it was lost or ended, or a new incarnation of it
 )
 
 // Notice says that a member's state changed.
@@ -42,8 +43,13 @@ type member struct {
 	info  Info
 	state State
 	heard time.Time
-	lost  map[int]func() // called once when the member is lost
+	lost  map[int]func() // called once when the member is gone
 }
+
+func (k *member) here() bool { return k.state == Joined || k.state == Back }
+
+// gone says that it was there and is not any more.
+func (k *member) gone() bool { return k.state != "" && !k.here() }
 
 func newMembers(lostAfter time.Duration) *members {
 	m := &members{lostAfter: lostAfter, known: map[string]*member{}, changed: make(chan struct{})}
@@ -61,15 +67,14 @@ func (m *members) hello(info Info, now time.Time) error {
 		k = &member{lost: map[int]func(){}}
 		m.known[info.ID] = k
 	}
-	here := k.state == Joined || k.state == Back
-	if here && k.info.Incarnation != info.Incarnation {
+	if k.here() && k.info.Incarnation != info.Incarnation {
 		return fmt.Errorf("a member named %s is there already (%s, process %d)", info.ID, k.info.Host, k.info.PID)
 	}
 	if k.state == Left && k.info.Incarnation == info.Incarnation {
 		return nil // a heartbeat that was under way when it said good-bye
 	}
 	k.info, k.heard = info, now
-	if here {
+	if k.here() {
 		return nil
 	}
 	state := Joined
@@ -88,11 +93,11 @@ func (m *members) bye(info Info) {
 	}
 }
 
-func (m *members) giveUp(id, why string) {
+func (m *members) giveUp(id string, s State, why string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if k := m.known[id]; k != nil && (k.state == Joined || k.state == Back) {
-		m.set(k, Lost, why)
+	if k := m.known[id]; k != nil && k.here() {
+		m.set(k, s, why)
 	}
 }
 
@@ -102,7 +107,7 @@ func (m *members) sweep(now time.Time) {
 	defer m.mu.Unlock()
 	for _, k := range m.known {
 		silent := now.Sub(k.heard)
-		if (k.state == Joined || k.state == Back) && silent > m.lostAfter {
+		if k.here() && silent > m.lostAfter {
 			m.set(k, Lost, fmt.Sprintf("no heartbeat for %s", silent.Round(time.Second)))
 		}
 	}
@@ -124,7 +129,7 @@ func (m *members) set(k *member, s State, why string) {
 	m.queued.Broadcast()
 	close(m.changed)
 	m.changed = make(chan struct{})
-	if s == Lost || s == Left {
+	if k.gone() {
 		for _, f := range k.lost {
 			go f()
 		}
@@ -137,7 +142,7 @@ func (m *members) absent(ids []string) (absent []string, changed <-chan struct{}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, id := range ids {
-		if k := m.known[id]; k == nil || k.state == Lost || k.state == Left {
+		if k := m.known[id]; k == nil || !k.here() {
 			absent = append(absent, id)
 		}
 	}
@@ -149,7 +154,7 @@ func (m *members) present() []Info {
 	defer m.mu.Unlock()
 	var all []Info
 	for _, k := range m.known {
-		if k.state == Joined || k.state == Back {
+		if k.here() {
 			all = append(all, k.info)
 		}
 	}
@@ -157,7 +162,7 @@ func (m *members) present() []Info {
 	return all
 }
 
-// onLost calls f when id is lost or has left, at once if it is so already. A member that was never there
+// onLost calls f when id is gone, at once if it is so already. A member that was never there
 // is not lost: it may still come.
 func (m *members) onLost(id string, f func()) (forget func()) {
 	m.mu.Lock()
@@ -167,7 +172,7 @@ func (m *members) onLost(id string, f func()) (forget func()) {
 		k = &member{lost: map[int]func(){}}
 		m.known[id] = k
 	}
-	if k.state == Lost || k.state == Left {
+	if k.gone() {
 		f()
 		return func() {}
 	}

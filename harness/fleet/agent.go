@@ -241,7 +241,7 @@ func (r *agentRun) report(final bool) {
 	r.ledger = nil
 	for chunk := range chunks(ev) {
 		r.evidenceSeq++
-		chunk.Source, chunk.Seq = r.member.ID()+"/"+r.cfg.Phase, r.evidenceSeq
+		chunk.Source, chunk.Seq = r.member.ID()+"/"+r.member.Incarnation()+"/"+r.cfg.Phase, r.evidenceSeq
 		r.member.Evidence(kindEvidence, chunk) // a loss is counted by the member
 	}
 }

@@ -29,7 +29,9 @@ const (
 
 // childBodies are the children's programs. A new kind of child is a line here.
 var childBodies = map[string]func(*child) error{
-	"agent": runAgent,
+	"edge":        runEdge,
+	"application": runApplication,
+	"agent":       runAgent,
 }
 
 // child is what a child's body has to work with.

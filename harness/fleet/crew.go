@@ -38,7 +38,7 @@ func StartAgents(ctx context.Context, cfg AgentsConfig) (*Crew, error) {
 	for i := range cfg.N {
 		name := fmt.Sprintf("agent-%d", i+1)
 		p, err := start(spec{name: name, role: RoleAgent, verb: "agent", env: environment(cfg.Hub), onExit: func(e Exit) {
-			cfg.Hub.GiveUp(e.Name, e.Why)
+			e.tell(cfg.Hub)
 			if cfg.Notice != nil {
 				cfg.Notice(e)
 			}

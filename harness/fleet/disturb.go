@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tlsurge/faults"
+	"tlsurge/harness/cluster"
 )
 
 // Kill ends an edge at once, as a crash does: its connections get RST, its evidence since the last second
@@ -58,12 +59,16 @@ func (f *Fleet) disturb(name string, do func(*edgeSlot) error) error {
 	return fmt.Errorf("no edge %q in the fleet", name)
 }
 
-// Schedule carries out the phase's rules of action kill, pause and restart. start is the phase's
-// beginning; it returns when the last rule is done or ctx ends.
+// Schedule tells the edges when the phase begins, and carries out its rules of action kill, pause and
+// restart. It returns when the last of them is done or ctx ends.
 func (f *Fleet) Schedule(ctx context.Context, start time.Time) error {
+	var ids []string
+	for _, e := range f.Edges() {
+		ids = append(ids, e.Name)
+	}
+	first := f.cfg.Hub.Together(ctx, ids, "begin", cluster.StartAt{At: start}, nil)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	var first error
 	for _, r := range f.cfg.Rules {
 		if r.Action != faults.Kill && r.Action != faults.Pause && r.Action != faults.Restart {
 			continue

@@ -181,9 +181,7 @@ func freePort(edges int) (port int, err error) {
 
 func (f *Fleet) start(name, role string, order any) (*process, error) {
 	return start(spec{name: name, role: role, verb: role, env: environment(f.cfg.Hub), order: order, onExit: func(e Exit) {
-		if !e.Asked && f.cfg.Hub != nil {
-			f.cfg.Hub.GiveUp(e.Name, e.Why)
-		}
+		e.tell(f.cfg.Hub)
 		if f.cfg.Notice != nil {
 			f.cfg.Notice(e)
 		}
@@ -207,7 +205,6 @@ func (f *Fleet) NextPhase(ctx context.Context, phase string, rules []faults.Rule
 		e.order.Phase, e.order.Rules = phase, rules
 		ids = append(ids, e.Name)
 	}
-	ids = append(ids, f.application.name)
 	return f.cfg.Hub.Together(ctx, ids, "phase", phaseOrder{Phase: phase, Seed: f.cfg.Seed, Rules: rules}, nil)
 }
 

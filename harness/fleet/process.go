@@ -32,6 +32,15 @@ type Exit struct {
 	Why   string // "exit status 2: …", "signal: killed", with the last words of its standard error
 }
 
+// tell spares the hub the wait for heartbeats that will not come.
+func (e Exit) tell(hub *cluster.Hub) {
+	if e.Asked {
+		hub.Dismiss(e.Name, e.Why)
+	} else {
+		hub.GiveUp(e.Name, e.Why)
+	}
+}
+
 // StartError says that a child did not become ready.
 type StartError struct {
 	Name string
