@@ -13,8 +13,8 @@ type State string
 
 const (
 	Joined State = "joined"
-	Left   State = "left" // said good-bye: all its evidence is here
-	Lost   State = "lost" // fell silent, or its process ended
+	Left   State = "left"  // said good-bye: all its evidence is here
+	Lost   State = "lost"  // fell silent, or its process ended
 	Ended  State = "ended" // the coordinator itself ended it
 	Back   State = "back"  // heard again after it was lost or ended, or a new incarnation of it
 )

@@ -21,6 +21,19 @@ func runApplication(c *child) error {
 	return c.serve(order.Listen, app.Serve)
 }
 
+// runBalancer is the body of the balancer between edges and application.
+func runBalancer(c *child) error {
+	order, err := decodeOrder[behindOrder](c)
+	if err != nil {
+		return err
+	}
+	lb, err := proxy.NewBalancer(proxy.BalancerConfig{Backends: order.Upstreams})
+	if err != nil {
+		return &configError{err}
+	}
+	return c.serve(order.Listen, lb.Serve)
+}
+
 // serve listens, says so, and serves until the child is told to end.
 func (c *child) serve(addr string, serve func(context.Context, net.Listener) error) error {
 	at, err := netip.ParseAddrPort(addr)

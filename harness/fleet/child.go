@@ -31,6 +31,7 @@ const (
 var childBodies = map[string]func(*child) error{
 	"edge":        runEdge,
 	"application": runApplication,
+	"balancer":    runBalancer,
 	"agent":       runAgent,
 }
 

@@ -16,7 +16,7 @@ import (
 )
 
 func (s *stage) fleetConfig(phase string) Config {
-	return Config{Dir: s.dir, Hub: s.hub, PKI: s.pki, Phase: phase, Seed: 1, Edges: 3, Stack: "openssl-1.0.1j", Balancer: "none", Notice: s.exit}
+	return Config{Dir: s.dir, Hub: s.hub, PKI: s.pki, Phase: phase, Seed: 1, Edges: 3, Stack: "openssl-1.0.1j", Balancer: "bundled", Notice: s.exit}
 }
 
 func browserEdges(edges []Edge) []browser.Edge {
