@@ -24,7 +24,7 @@ func linkProofs() []proof {
 		at(on(faults.Drop, "the first SYN-ACK was lost and sent again by the server's kernel, the connect took a SYN timeout longer", proveLinkDrop), stage.SynAck),
 		packets(on(faults.Drop, "with probability 0.2 all went well and segments were retransmitted; the client beside it lost none", proveLinkLoss)),
 		on(faults.Blackhole, "the connect timed out; the client beside it was served", proveLinkHole),
-		packets(on(faults.Delay, "the connect took `duration` − `jitter` longer in each direction; nothing was retransmitted for being lost", proveLinkDelay)),
+		packets(on(faults.Delay, "the connect took `duration` − `jitter` longer in each direction", proveLinkDelay)),
 		packets(on(faults.Duplicate, "the client's kernel counted every segment of the answer twice, the answer arrived once", proveLinkTwice)),
 		packets(on(faults.Reorder, "the client's kernel counted segments out of order, the answer was whole", proveLinkReorder)),
 		packets(on(faults.Corrupt, "with probability 0.2 the kernel's checksum dropped packets, they were retransmitted, the answer was whole", proveLinkLoss)),

@@ -98,7 +98,7 @@ func TestMathis(t *testing.T) {
 	const (
 		rtt = 40 * time.Millisecond
 		mss = 1448
-		run = 4 * time.Second
+		run = 2500 * time.Millisecond
 	)
 	table := &strings.Builder{}
 	last := math.Inf(1)

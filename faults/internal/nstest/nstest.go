@@ -48,8 +48,14 @@ func Both(t *testing.T, f func(t *testing.T)) {
 		f(t)
 		return
 	}
-	t.Run("here", f)
-	t.Run("nobody in namespaces", func(t *testing.T) { again(t, strings.SplitN(t.Name(), "/", 2)[0]) })
+	t.Run("here", func(t *testing.T) {
+		t.Parallel()
+		f(t)
+	})
+	t.Run("nobody in namespaces", func(t *testing.T) {
+		t.Parallel()
+		again(t, strings.SplitN(t.Name(), "/", 2)[0])
+	})
 }
 
 // Only runs f as nobody in namespaces and nowhere else.
