@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"tlsurge/harness"
+)
+
+// plainEvery is the pace of progress lines where there is no terminal.
+const plainEvery = 5 * time.Second
+
+// newProgress chooses bars on a terminal, a plain line now and then otherwise, and nothing on --quiet.
+func newProgress(w io.Writer, quiet bool) harness.Progress {
+	switch {
+	case quiet:
+		return silent{}
+	case isTerminal(w):
+		return &bars{out: mpb.New(mpb.WithOutput(w), mpb.WithWidth(40), mpb.WithRefreshRate(200*time.Millisecond))}
+	}
+	return &lines{w: w}
+}
+
+type silent struct{}
+
+func (silent) Step(string)           {}
+func (silent) Tick(_ harness.Status) {}
+func (silent) Done()                 {}
+
+// lines prints one plain line every few seconds.
+type lines struct {
+	w    io.Writer
+	last time.Time
+}
+
+func (l *lines) Step(what string) { fmt.Fprintln(l.w, what) }
+func (l *lines) Done()            {}
+
+func (l *lines) Tick(s harness.Status) {
+	if s.Now.Sub(l.last) < plainEvery && s.Elapsed < s.Duration {
+		return
+	}
+	l.last = s.Now
+	fmt.Fprintf(l.w, "  %s  %3.0fs of %.0fs  %s\n", s.Phase, s.Elapsed.Seconds(), s.Duration.Seconds(), counts(s))
+}
+
+// counts is the moving part of a progress display.
+func counts(s harness.Status) string {
+	return fmt.Sprintf("%d connections, %d handshakes, %d requests, %d failed attempts, %d users saw an error",
+		s.Established, s.Handshakes, s.Requests, s.Failed, s.SawError)
+}
+
+// bars is one mpb bar for each act.
+type bars struct {
+	out  *mpb.Progress
+	name string
+	bar  *mpb.Bar
+	last harness.Status
+}
+
+func (b *bars) Step(what string) { fmt.Fprintln(b.out, what) }
+
+func (b *bars) Tick(s harness.Status) {
+	if s.Phase != b.name {
+		b.finish()
+		b.name = s.Phase
+		b.bar = b.out.AddBar(s.Duration.Milliseconds(),
+			mpb.PrependDecorators(decor.Name(s.Phase, decor.WC{W: 22, C: decor.DindentRight})),
+			mpb.AppendDecorators(decor.Any(func(decor.Statistics) string {
+				return fmt.Sprintf(" %d conns  %d hs  %d req  %d failed", b.last.Established, b.last.Handshakes, b.last.Requests, b.last.Failed)
+			})))
+	}
+	b.last = s
+	b.bar.SetCurrent(min(s.Elapsed.Milliseconds(), s.Duration.Milliseconds()))
+}
+
+func (b *bars) finish() {
+	if b.bar != nil {
+		b.bar.SetTotal(-1, true) // an act cut short still ends its bar
+	}
+}
+
+func (b *bars) Done() {
+	b.finish()
+	b.out.Wait()
+}

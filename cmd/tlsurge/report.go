@@ -1,0 +1,84 @@
+package main
+
+import (
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"tlsurge/results"
+	"tlsurge/results/report"
+)
+
+// formats are what `report` can write, in the order of its help.
+var formats = []string{"text", "json", "markdown", "junit", "github", "csv"}
+
+func (a *app) reportCmd() *cobra.Command {
+	var format, table, out string
+	var all, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "report RUNDIR",
+		Short: "Show a stored run: text, JSON, markdown, JUnit, GitHub annotations, CSV",
+		Example: `  tlsurge report runs/20150131T180518Z-january-2015
+  tlsurge report RUNDIR --format junit --out junit.xml
+  tlsurge report RUNDIR --format csv --table users`,
+		Args: exactly(1, "a run directory or a run.json"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if asJSON {
+				format = "json"
+			}
+			run, err := results.LoadRun(args[0])
+			if err != nil {
+				return err
+			}
+			return a.writeTo(out, func(w io.Writer) error {
+				switch format {
+				case "text":
+					o := report.Options{All: all, Dir: args[0]}
+					if out == "" {
+						o.Color, o.Width = isTerminal(a.out) && os.Getenv("NO_COLOR") == "", terminalWidth(a.out)
+					}
+					return report.WriteText(w, run, o)
+				case "json":
+					return writeJSON(w, run)
+				case "markdown":
+					_, err := w.Write(report.Markdown(run))
+					return err
+				case "junit":
+					return report.JUnit(w, run)
+				case "github":
+					_, err := w.Write(report.Annotations(run))
+					return err
+				case "csv":
+					return report.CSV(w, run, table)
+				}
+				return usagef("--format %s: allowed: %s", format, strings.Join(formats, ", "))
+			})
+		},
+	}
+	fl := cmd.Flags()
+	fl.StringVar(&format, "format", "text", strings.Join(formats, ", "))
+	fl.StringVar(&table, "table", "users", "csv: "+strings.Join(report.CSVTables(), ", "))
+	fl.StringVar(&out, "out", "", "write to this `file`, which must not exist (default: standard output)")
+	fl.BoolVar(&all, "all", false, "text: every cause chain, counter and log line")
+	fl.BoolVar(&asJSON, "json", false, "the same as --format json")
+	return cmd
+}
+
+// writeTo calls f with standard output or with a new file; a file that f could not finish is removed.
+func (a *app) writeTo(path string, f func(io.Writer) error) error {
+	if path == "" {
+		return f(a.out)
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return usagef("--out: %v", err)
+	}
+	if err := f(file); err != nil {
+		file.Close()
+		os.Remove(path)
+		return err
+	}
+	return file.Close()
+}

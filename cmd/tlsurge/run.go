@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tlsurge/faults"
+	"tlsurge/harness"
+	"tlsurge/harness/fleet/sandbox"
+	"tlsurge/harness/scenario"
+	"tlsurge/results"
+	"tlsurge/results/report"
+)
+
+const runExample = `  tlsurge run                                    the January 2015 story in three acts
+  tlsurge run january-2015 --no-faults           the same population on an undamaged network
+  tlsurge run january-2015 --only-fault reset-first-handshake
+  tlsurge run my.toml --seed 7 --set load.connections=5000 --set faults.cut.probability=0.1
+  tlsurge run my.toml --json | jq .users`
+
+type runFlags struct {
+	out             string
+	seed            uint64
+	set             []string
+	onlyFault       string
+	noFaults        bool
+	authorise       []string
+	quiet, json, ls bool
+}
+
+func (a *app) runCmd() *cobra.Command {
+	var f runFlags
+	cmd := &cobra.Command{
+		Use:     "run [SCENARIO]",
+		Short:   "Run a scenario: a built-in name or a TOML file (default: january-2015)",
+		Example: runExample,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usagef("tlsurge run takes one scenario, seen: %d", len(args))
+			}
+			return nil
+		},
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			var names []string
+			for _, b := range scenario.Builtins() {
+				names = append(names, b.Name+"\t"+b.Description)
+			}
+			return names, cobra.ShellCompDirectiveDefault
+		},
+	}
+	fl := cmd.Flags()
+	fl.StringVar(&f.out, "out", "", "directory of the run's files (default: runs/<UTC time>-<name>)")
+	fl.Uint64Var(&f.seed, "seed", 0, "seed of all choices (default: the scenario's)")
+	fl.StringArrayVar(&f.set, "set", nil, "override a key: `key.path=value`, as load.connections=500 or faults.NAME.times=2")
+	fl.StringVar(&f.onlyFault, "only-fault", "", "keep this fault alone")
+	fl.BoolVar(&f.noFaults, "no-faults", false, "inject nothing")
+	fl.StringArrayVar(&f.authorise, "authorise", nil, "allow load on this `host`, which the scenario lists too")
+	fl.BoolVar(&f.quiet, "quiet", false, "no progress, no report: the exit code and the run's files only")
+	fl.BoolVar(&f.json, "json", false, "print run.json on standard output")
+	fl.BoolVar(&f.ls, "list", false, "list the built-in scenarios")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if f.ls {
+			return a.listScenarios(f.json)
+		}
+		name := "january-2015"
+		if len(args) == 1 {
+			name = args[0]
+		}
+		o := scenario.Overrides{Set: f.set, OnlyFault: f.onlyFault, NoFaults: f.noFaults, Authorise: f.authorise}
+		if fl.Changed("seed") {
+			o.Seed = &f.seed
+		}
+		return a.runScenario(cmd.Context(), name, o, f)
+	}
+	return cmd
+}
+
+func (a *app) listScenarios(asJSON bool) error {
+	if asJSON {
+		return writeJSON(a.out, scenario.Builtins())
+	}
+	for _, b := range scenario.Builtins() {
+		fmt.Fprintf(a.out, "%-16s %s\n", b.Name, b.Description)
+	}
+	return nil
+}
+
+// runScenario validates, moves into the sandbox, runs, and tells.
+func (a *app) runScenario(ctx context.Context, name string, o scenario.Overrides, f runFlags) error {
+	sc, err := scenario.Load(name, o)
+	if err != nil {
+		return err
+	}
+	place, done, code, err := sandbox.Enter(need(sc))
+	if err != nil {
+		return err
+	}
+	if done { // the run happened inside; only its exit code is left to hand on
+		return codeOnly(code)
+	}
+	started := time.Now().UTC()
+	dir := f.out
+	if dir == "" {
+		dir = fmt.Sprintf("runs/%s-%s", started.Format("20060102T150405Z"), sc.Name)
+	}
+	ctx, cancel := interruptible(ctx)
+	defer cancel()
+	progress := newProgress(a.err, f.quiet || f.json)
+	run, err := harness.Run(ctx, sc, harness.Options{Dir: dir, Started: started, Place: place, Progress: progress, ToolVersion: version()})
+	progress.Done()
+	if run != nil {
+		if err := a.tell(run, dir, f); err != nil {
+			return err
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return verdictError(run)
+}
+
+// need is what the scenario asks of its surroundings.
+func need(sc *scenario.Scenario) sandbox.Need {
+	n := sandbox.Need{OwnNet: sc.Run.Netns == "own", Outside: sc.Target != nil}
+	for _, p := range sc.Phases {
+		for i := range p.Rules {
+			for _, c := range faults.Requires(&p.Rules[i]) {
+				n.Filters = n.Filters || c == faults.NetAdmin
+			}
+		}
+	}
+	return n
+}
+
+// interruptible ends the run early on the first interrupt, with its results written, and ends the
+// program on the second.
+func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	ch := make(chan os.Signal, 2)
+	signal.Notify(ch, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-ch:
+			cancel()
+		case <-ctx.Done():
+		}
+		<-ch
+		os.Exit(exitInvalid)
+	}()
+	return ctx, cancel
+}
+
+func (a *app) tell(run *results.Run, dir string, f runFlags) error {
+	switch {
+	case f.quiet:
+		return nil
+	case f.json:
+		return writeJSON(a.out, run)
+	}
+	return report.WriteText(a.out, run, report.Options{Color: isTerminal(a.out) && os.Getenv("NO_COLOR") == "", Width: terminalWidth(a.out), Dir: dir})
+}
+
+func writeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// codeOnly is an exit code whose words were said already.
+func codeOnly(code int) error {
+	if code == exitGood {
+		return nil
+	}
+	return &exitError{code: code}
+}

@@ -1,0 +1,242 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+
+	"tlsurge/faults"
+	"tlsurge/harness/cluster"
+	"tlsurge/harness/fleet"
+	"tlsurge/harness/scenario"
+	"tlsurge/results"
+)
+
+const (
+	// actMargin is how much longer than its duration an act may take before it is given up: agents close
+	// tens of thousands of connections and hand in their last evidence in it.
+	actMargin = 30 * time.Second
+	// stopTimeout bounds the end of the run.
+	stopTimeout = 30 * time.Second
+	tickEvery   = time.Second
+)
+
+// drive is a run under way.
+type drive struct {
+	sc       *scenario.Scenario
+	o        Options
+	progress Progress
+
+	collector *results.Collector
+	hub       *cluster.Hub
+	crew      *fleet.Crew
+	pki       *fleet.PKI
+	fleet     *fleet.Fleet // nil for a target that is not ours, and between acts
+	kernel    fleet.Kernel // counters when the run began
+	targetCA  []byte       // PEM; nil without one
+	agents    int
+	acts      int // how many have begun
+
+	broken     chan struct{} // closed when the run directory cannot be written
+	brokenOnce sync.Once
+	tickerDone chan struct{}
+	stopOnce   sync.Once
+	ticking    sync.WaitGroup
+
+	mu    sync.Mutex // guards phase: the act that the ticker tells of
+	phase *playing
+}
+
+type playing struct {
+	p  *scenario.Phase
+	at time.Time
+}
+
+// start makes the run directory, the hub and the agents.
+func start(ctx context.Context, sc *scenario.Scenario, o Options) (d *drive, err error) {
+	d = &drive{sc: sc, o: o, progress: o.Progress, broken: make(chan struct{}), tickerDone: make(chan struct{})}
+	if d.agents, err = fleet.PlanAgents(shape(sc), fleet.ReadLimits()); err != nil {
+		return nil, err
+	}
+	if d.targetCA, err = readTargetCA(sc.Target); err != nil {
+		return nil, err
+	}
+	if err := makeRunDir(o.Dir); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = d.undo(err)
+			d.close()
+		}
+	}()
+	if err := setKernel(sc.Kernel); err != nil {
+		return nil, err
+	}
+	if d.kernel, err = fleet.ReadKernel(); err != nil {
+		return nil, err
+	}
+	if err := d.openResults(); err != nil {
+		return nil, err
+	}
+	if d.pki, err = fleet.MakePKI(fleet.PKIConfig{Dir: filepath.Join(o.Dir, "pki"), Names: []string{sc.Fleet.ServerName}, Key: fleet.KeyType(sc.Fleet.Key), Now: o.Started}); err != nil {
+		return nil, err
+	}
+	stats, evidence := fleet.Collect(d.collector)
+	d.hub, err = cluster.StartHub(ctx, cluster.HubConfig{Dir: o.Dir, Stats: stats, Evidence: evidence, Notice: d.notice})
+	if err != nil {
+		return nil, err
+	}
+	if d.crew, err = fleet.StartAgents(ctx, fleet.AgentsConfig{Hub: d.hub, N: d.agents, Notice: d.childExit}); err != nil {
+		return nil, err
+	}
+	d.ticking.Add(1)
+	go d.tick()
+	return d, nil
+}
+
+// openResults writes the scenario as resolved and opens the collector.
+func (d *drive) openResults() error {
+	text, err := d.sc.TOML()
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(d.o.Dir, "scenario.toml"), text, 0o600); err != nil {
+		return err
+	}
+	var thresholds []results.Threshold
+	for _, path := range sortedKeys(d.sc.Thresholds) {
+		t, err := results.ParseThreshold(path, d.sc.Thresholds[path])
+		if err != nil {
+			return err
+		}
+		thresholds = append(thresholds, t)
+	}
+	namespace := "caller"
+	if d.o.Place.OwnNet {
+		namespace = "own"
+	}
+	d.collector, err = results.NewCollector(results.CollectorConfig{
+		Dir: d.o.Dir, ToolVersion: d.o.ToolVersion, Scenario: d.sc.Name, Seed: d.sc.Seed, Started: d.o.Started,
+		Tags: d.sc.Tags, Target: int64(d.sc.Load.Connections), Machine: results.ThisMachine(), KernelNamespace: namespace,
+		Agents: agentIDs(d.agents), Thresholds: thresholds, Notes: d.notes(),
+	})
+	return err
+}
+
+// notes are what a reader of the result should know and nothing condemns.
+func (d *drive) notes() []string {
+	notes := append([]string(nil), d.o.Place.Notes...)
+	for _, k := range sortedKeys(d.sc.Fleet.Set) {
+		notes = append(notes, fmt.Sprintf("the scenario sets %s = %s on the edges", k, d.sc.Fleet.Set[k]))
+	}
+	for _, k := range sortedKeys(d.sc.Kernel) {
+		notes = append(notes, fmt.Sprintf("the scenario sets %s = %s in the run's network namespace", k, d.sc.Kernel[k]))
+	}
+	for _, f := range d.sc.Faults {
+		if f.Rule.Engine == faults.EngineEdge {
+			notes = append(notes, fmt.Sprintf("%s is an assumption planted on the edges: %s", f.Name, f.Action))
+		}
+	}
+	if len(d.sc.Load.ALPN) > 0 {
+		notes = append(notes, fmt.Sprintf("ALPN is overridden with %v: these hellos differ from the browsers'", d.sc.Load.ALPN))
+	}
+	return notes
+}
+
+// notice hears of members that the hub has lost: an agent or an edge whose process hangs, or whose
+// machine is gone.
+func (d *drive) notice(n cluster.Notice) {
+	if n.State == cluster.Lost {
+		d.lost(n.Info.ID, n.Why)
+	}
+}
+
+// childExit hears of child processes that end.
+func (d *drive) childExit(e fleet.Exit) {
+	if !e.Asked {
+		d.lost(e.Name, e.Why)
+	}
+}
+
+func (d *drive) lost(id, why string) {
+	if strings.HasPrefix(id, "agent") {
+		d.collector.LostAgent(id, why)
+		return
+	}
+	d.collector.LostEdge(id, why)
+}
+
+// tick writes what is known to disk each second and moves the progress display.
+func (d *drive) tick() {
+	defer d.ticking.Done()
+	t := time.NewTicker(tickEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-d.tickerDone:
+			return
+		case now := <-t.C:
+			if k, err := fleet.ReadKernel(); err == nil {
+				d.collector.Kernel(k.Since(d.kernel))
+			}
+			if d.collector.Tick(now) != nil {
+				d.brokenOnce.Do(func() { close(d.broken) })
+			}
+			d.show(now)
+		}
+	}
+}
+
+func (d *drive) stopTicker() {
+	d.stopOnce.Do(func() { close(d.tickerDone) })
+	d.ticking.Wait()
+}
+
+// close ends every process and file of the run; what is stopped already is left alone.
+func (d *drive) close() {
+	d.stopTicker()
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	if d.fleet != nil {
+		_ = d.fleet.Stop(ctx) // the run's verdict stands already
+	}
+	if d.crew != nil {
+		_ = d.crew.Stop(ctx)
+	}
+	if d.hub != nil {
+		d.hub.Close()
+	}
+}
+
+// undo removes the directory of a run that never began.
+func (d *drive) undo(err error) error {
+	d.close()
+	return errors.Join(err, os.RemoveAll(d.o.Dir))
+}
+
+// makeRunDir refuses a directory that holds anything: nothing is overwritten.
+func makeRunDir(dir string) error {
+	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
+		return &ConfigError{Text: fmt.Sprintf("--out %s: the directory is not empty, and nothing is overwritten", dir)}
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return &ConfigError{Text: fmt.Sprintf("--out: %v", err)}
+	}
+	return os.Chmod(dir, 0o700)
+}
+
+func sortedKeys(m map[string]string) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}

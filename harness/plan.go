@@ -1,0 +1,240 @@
+package harness
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"tlsurge/faults"
+	"tlsurge/harness/browser"
+	"tlsurge/harness/fleet"
+	"tlsurge/harness/pace"
+	"tlsurge/harness/scenario"
+	"tlsurge/results"
+)
+
+// edges gives the addresses of the act: those of a target, of the fleet that the act before kept, or of
+// a fresh fleet.
+func (d *drive) edges(ctx context.Context, p *scenario.Phase) ([]fleet.Edge, error) {
+	if t := d.sc.Target; t != nil {
+		var list []fleet.Edge
+		for i, a := range t.Addresses {
+			list = append(list, fleet.Edge{Name: fmt.Sprintf("target-%d", i+1), Addr: netip.MustParseAddrPort(a)})
+		}
+		return list, nil
+	}
+	if d.fleet != nil {
+		if err := d.fleet.NextPhase(ctx, p.Name, p.Rules); err != nil {
+			return nil, err
+		}
+		return d.fleet.Edges(), nil
+	}
+	f := d.sc.Fleet
+	fl, err := fleet.Start(ctx, fleet.Config{
+		Dir: d.o.Dir, Hub: d.hub, PKI: d.pki, Phase: p.Name, Seed: d.sc.Seed, Rules: p.Rules,
+		Edges: f.Edges, Stack: d.stack(p), Source: f.Config, Set: d.overrides(p), Port: f.Port,
+		Balancer: f.Balancer, Notice: d.childExit, Ledger: d.firing,
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.fleet = fl
+	return fl.Edges(), nil
+}
+
+// firing takes the ledger entries of rules that the fleet carries out itself.
+func (d *drive) firing(f faults.Firing) { _, _ = d.collector.Firings("fleet", 0, []faults.Firing{f}) }
+
+func (d *drive) stack(p *scenario.Phase) string {
+	if p.Fleet.Stack != "" {
+		return p.Fleet.Stack
+	}
+	return d.sc.Fleet.Stack
+}
+
+// overrides are the scenario's directive settings with the act's own on top.
+func (d *drive) overrides(p *scenario.Phase) map[string]string {
+	set := maps.Clone(d.sc.Fleet.Set)
+	if set == nil {
+		set = map[string]string{}
+	}
+	maps.Copy(set, p.Fleet.Set)
+	return set
+}
+
+// nextKeepsFleet says whether the act after p goes on with p's fleet.
+func (d *drive) nextKeepsFleet(p *scenario.Phase) bool {
+	for i := range d.sc.Phases[:len(d.sc.Phases)-1] {
+		if &d.sc.Phases[i] == p {
+			return d.sc.Phases[i+1].Keeps("fleet")
+		}
+	}
+	return false
+}
+
+// schedule runs the rules that strike whole edges (kill, pause, restart); the returned function undoes
+// what still lasts.
+func (d *drive) schedule(ctx context.Context, at time.Time, p *scenario.Phase) (undo func()) {
+	if d.fleet == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	f := d.fleet
+	go func() {
+		defer close(done)
+		_ = f.Schedule(ctx, at) // an edge that cannot be disturbed is lost, and the hub says so
+	}()
+	return func() { cancel(); <-done }
+}
+
+func (d *drive) phaseInfo(p *scenario.Phase) results.PhaseInfo {
+	info := results.PhaseInfo{Name: p.Name, About: p.About, Target: int64(d.sc.Load.Connections), Rules: p.Rules}
+	if d.sc.Target == nil {
+		info.Stack = d.stack(p)
+		if d.sc.Fleet.Edge != "bundled" {
+			info.Stack = d.sc.Fleet.Edge
+		}
+	}
+	return info
+}
+
+// agentPhase is the act as the agents are told it.
+func (d *drive) agentPhase(p *scenario.Phase, edges []fleet.Edge) (fleet.AgentPhase, error) {
+	l := &d.sc.Load
+	load, requests, err := traffic(l, time.Duration(p.Duration))
+	if err != nil {
+		return fleet.AgentPhase{}, err
+	}
+	a := fleet.AgentPhase{
+		Seed: d.sc.Seed, Phase: p.Name, ServerName: d.sc.Fleet.ServerName, Load: load, Rules: p.Rules, ALPN: l.ALPN,
+		KeepBrowsers: p.Keeps("browsers"), SampleEvery: every(d.sc.Run.Sample),
+	}
+	if a.Curve, err = fleet.CurveOf(requests); err != nil {
+		return a, err
+	}
+	loopback := true
+	for _, e := range edges {
+		a.Edges = append(a.Edges, browser.Edge{Name: e.Name, Addr: e.Addr})
+		loopback = loopback && e.Addr.Addr().Is4() && e.Addr.Addr().IsLoopback()
+	}
+	if loopback {
+		a.Sources = fleet.SourcesFor(l.Connections, len(edges), d.agents, l.Lifetime.Min)
+	}
+	for _, b := range d.sc.Browsers {
+		v, err := visitor(b)
+		if err != nil {
+			return a, err
+		}
+		a.Mix = append(a.Mix, v)
+	}
+	if t := d.sc.Target; t != nil {
+		a.ServerName, a.Insecure, a.CA = t.ServerName, t.Insecure, d.targetCA
+		return a, nil
+	}
+	a.CA, err = os.ReadFile(d.pki.CAFile)
+	return a, err
+}
+
+// visitor names a built-in profile, or carries the text of a file, which an agent elsewhere cannot read.
+func visitor(b scenario.Browser) (fleet.Visitor, error) {
+	v := fleet.Visitor{Profile: b.Profile, Weight: b.Share, Returning: b.Returning}
+	if !strings.HasSuffix(b.Profile, ".toml") {
+		return v, nil
+	}
+	text, err := os.ReadFile(b.Profile)
+	if err != nil {
+		return v, &ConfigError{Text: err.Error(), Err: err}
+	}
+	v.Profile, v.TOML = strings.TrimSuffix(filepath.Base(b.Profile), ".toml"), string(text)
+	return v, nil
+}
+
+// every turns a share into "one in so many"; 0 keeps none.
+func every(share float64) uint64 {
+	if share <= 0 {
+		return 0
+	}
+	return uint64(math.Round(1 / share))
+}
+
+// readTargetCA reads the certificates that sign a target's; none is the system's own list.
+func readTargetCA(t *scenario.Target) ([]byte, error) {
+	if t == nil || t.CA == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(t.CA)
+	if err != nil {
+		return nil, &ConfigError{Text: fmt.Sprintf("target.ca: %v", err), Err: err}
+	}
+	return pem, nil
+}
+
+// traffic is the load in the words of package browser, and the curve of its requests; nil is none.
+func traffic(l *scenario.Traffic, duration time.Duration) (browser.Load, pace.Curve, error) {
+	b := browser.Load{
+		Model: browser.Model(l.Model), Connections: l.Connections, PerBrowser: [2]int{l.PerBrowser, l.PerBrowser}, Duration: duration,
+		Ramp: time.Duration(l.Ramp), Lifetime: [2]time.Duration{l.Lifetime.Min, l.Lifetime.Max},
+		Poisson: l.Arrivals == "poisson", AllAtOnce: !l.FirstAlone, SpareConnections: l.Spare, Reload: time.Duration(l.Reload),
+		Page:     browser.Page{Resources: l.Page.Resources, Think: [2]time.Duration{l.Page.Think.Min, l.Page.Think.Max}},
+		ReadRate: l.ReadRate, SlowShare: l.Slow,
+	}
+	for _, t := range l.StormAt {
+		b.StormAt = append(b.StormAt, time.Duration(t))
+	}
+	for _, u := range l.URLs {
+		url := browser.URL{Weight: u.Weight, Method: u.Method, Path: u.Path, Body: bytes.Repeat([]byte("x"), u.Body),
+			Check: browser.Check{Status: u.Check.Status, Contains: u.Check.Contains, Bytes: u.Check.Bytes}}
+		for _, k := range sortedKeys(u.Headers) {
+			url.Headers = append(url.Headers, [2]string{k, u.Headers[k]})
+		}
+		b.URLs = append(b.URLs, url)
+	}
+	if l.Shape != nil && l.Shape.Kind == "file" {
+		times, err := readTimes(l.Shape.File)
+		b.RequestTimes = times
+		return b, nil, err
+	}
+	return b, requestCurve(l), nil
+}
+
+// requestCurve is the rate of requests over time.
+func requestCurve(l *scenario.Traffic) pace.Curve {
+	sh := l.Shape
+	if sh == nil {
+		if l.RequestRate == 0 {
+			return nil
+		}
+		return pace.Constant(l.RequestRate)
+	}
+	over := time.Duration(sh.Over)
+	switch sh.Kind {
+	case "ramp":
+		return pace.Ramp(l.RequestRate, sh.To, over)
+	case "steps":
+		return pace.Steps(over, sh.Rates...)
+	case "spike":
+		return pace.Spike(l.RequestRate, sh.To, time.Duration(sh.At), over)
+	}
+	return pace.Sine{Mean: l.RequestRate, Swing: sh.Swing, Period: time.Duration(sh.Period)}
+}
+
+func readTimes(file string) ([]time.Duration, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, &ConfigError{Text: fmt.Sprintf("load.shape.file: %v", err), Err: err}
+	}
+	defer f.Close()
+	times, err := pace.ReadTimes(f)
+	if err != nil {
+		return nil, &ConfigError{Text: fmt.Sprintf("%s: %v", file, err), Err: err}
+	}
+	return times, nil
+}

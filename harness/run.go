@@ -1,0 +1,140 @@
+// Package harness is the drive: it runs a scenario from its first process to its last line.
+//
+// It decides the order of things and nothing else: what a browser does, what a server answers, what a
+// fault is and what a number means are other rooms' business.
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"tlsurge/harness/fleet"
+	"tlsurge/harness/fleet/sandbox"
+	"tlsurge/harness/scenario"
+	"tlsurge/results"
+)
+
+// Options is what a run needs beside its scenario.
+type Options struct {
+	Dir         string // RUNDIR; made here, mode 0700
+	Started     time.Time
+	Place       sandbox.Place // where this process runs
+	Progress    Progress
+	ToolVersion string
+}
+
+// Run plays the scenario: fleet and agents as child processes, one act after the other, and the result
+// joined at the end. When ctx ends, the act under way is ended early and the result is still written; it
+// is then INVALID, "cut short".
+//
+// A run that could not begin gives no result and an error, and leaves no directory behind.
+func Run(ctx context.Context, sc *scenario.Scenario, o Options) (*results.Run, error) {
+	d, err := start(ctx, sc, o)
+	if err != nil {
+		return nil, err
+	}
+	defer d.close()
+	var failed error
+	for i := range sc.Phases {
+		if failed = d.act(ctx, &sc.Phases[i]); failed != nil || ctx.Err() != nil {
+			break
+		}
+	}
+	if failed != nil && d.acts == 0 && ctx.Err() == nil {
+		return nil, d.undo(failed)
+	}
+	return d.finish(ctx, failed)
+}
+
+// act plays one phase.
+func (d *drive) act(ctx context.Context, p *scenario.Phase) error {
+	d.progress.Step(fmt.Sprintf("%s: starting", p.Name))
+	if err := d.collector.BeginPhase(d.phaseInfo(p), time.Now()); err != nil {
+		return err
+	}
+	edges, err := d.edges(ctx, p)
+	if err != nil {
+		return err
+	}
+	orders, err := d.agentPhase(p, edges)
+	if err != nil {
+		return err
+	}
+	if err := d.crew.Prepare(ctx, orders); err != nil {
+		return err
+	}
+	d.progress.Step(fmt.Sprintf("%s: warming up (reference visits, returning visitors)", p.Name))
+	if err := d.crew.Warm(ctx); err != nil {
+		return err
+	}
+	at, err := d.crew.Start(ctx)
+	if err != nil {
+		return err
+	}
+	d.collector.PhaseStarted(at)
+	d.begin(p, at)
+	d.acts++
+	undo := d.schedule(ctx, at, p)
+	err = d.wait(ctx, p, at)
+	undo()
+	d.end()
+	d.collector.EndPhase(time.Now())
+	return errors.Join(err, d.settle(ctx, p))
+}
+
+// wait lets the act run to its end; ctx, a full disk or a hopeless threshold end it early.
+func (d *drive) wait(ctx context.Context, p *scenario.Phase, at time.Time) error {
+	// The agents keep their own time; the margin is for drains and the last reports.
+	limit, cancel := context.WithDeadline(context.WithoutCancel(ctx), at.Add(time.Duration(p.Duration)+actMargin))
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- d.crew.Wait(limit) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	case <-d.broken:
+	}
+	return errors.Join(d.crew.EndEarly(limit), <-done)
+}
+
+// settle ends the act's fleet unless the next act keeps it, so that its last reports are in.
+func (d *drive) settle(ctx context.Context, p *scenario.Phase) error {
+	if d.fleet == nil || d.nextKeepsFleet(p) {
+		return nil
+	}
+	f := d.fleet
+	d.fleet = nil
+	calm, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	return f.Stop(calm)
+}
+
+// finish stops what still runs, joins and judges.
+func (d *drive) finish(ctx context.Context, failed error) (*results.Run, error) {
+	calm, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	stopErr := d.crew.Stop(calm)
+	if d.fleet != nil {
+		stopErr = errors.Join(stopErr, d.fleet.Stop(calm))
+		d.fleet = nil
+	}
+	d.stopTicker()
+	if k, err := fleet.ReadKernel(); err == nil {
+		d.collector.Kernel(k.Since(d.kernel))
+	}
+	info := results.FinishInfo{At: time.Now()}
+	switch {
+	case d.collector.Err() != nil:
+		info.CutShort = d.collector.Err().Error()
+	case failed != nil:
+		info.CutShort = failed.Error()
+	case ctx.Err() != nil:
+		info.CutShort = "interrupted"
+	case stopErr != nil:
+		info.CutShort = stopErr.Error()
+	}
+	return d.collector.Finish(info)
+}
