@@ -25,7 +25,9 @@ type handshake struct {
 	suite     *keys.Suite12
 	sessionID []byte // the ServerHello's
 	master    [keys.MasterLen]byte
-	ticket    []byte // client: from NewSessionTicket
+	keyed     *keys.Keyed // master, once the key block was derived
+	digest    [64]byte    // scratch for transcript hashes
+	ticket    []byte      // client: from NewSessionTicket
 	hint      uint32
 	mayResume bool // client: the next message tells whether a ticket was taken
 	wantNST   bool // NewSessionTicket is promised
@@ -72,8 +74,7 @@ func (c *Conn) setVersion(v wire.Version, s *keys.Suite12) {
 func (c *Conn) deriveMaster(premaster []byte) {
 	hs := c.hs
 	if c.facts.EMS {
-		var buf [64]byte
-		hs.master = keys.ExtendedMaster(c.suiteHash(), premaster, hs.transcript.sum(buf[:0]))
+		hs.master = keys.ExtendedMaster(c.suiteHash(), premaster, hs.transcript.sum(hs.digest[:0]))
 	} else {
 		hs.master = keys.Master(c.facts.Version, c.suiteHash(), premaster, hs.clientRandom[:], hs.serverRandom[:])
 	}
@@ -83,7 +84,8 @@ func (c *Conn) deriveMaster(premaster []byte) {
 // deriveKeys makes both directions' protection, to be switched on at ChangeCipherSpec.
 func (c *Conn) deriveKeys() {
 	hs, v := c.hs, c.facts.Version
-	client, server := keys.KeyBlock12(v, hs.suite, hs.master[:], hs.clientRandom[:], hs.serverRandom[:])
+	hs.keyed = keys.Key(v, c.suiteHash(), &hs.master)
+	client, server := hs.keyed.KeyBlock(hs.suite, hs.clientRandom[:], hs.serverRandom[:])
 	ours, theirs := server, client
 	if c.isClient {
 		ours, theirs = client, server
@@ -98,8 +100,7 @@ func (c *Conn) verifyData(fromClient bool) []byte {
 	if c.facts.Version == wire.SSL30 {
 		return keys.Finished30(make([]byte, 0, 36), hs.master[:], cloneHash(hs.transcript.md5), cloneHash(hs.transcript.sha1), fromClient)
 	}
-	var buf [64]byte
-	return keys.Finished12(make([]byte, 0, 12), c.suiteHash(), hs.master[:], hs.transcript.sum(buf[:0]), fromClient)
+	return hs.keyed.Finished(make([]byte, 0, 12), hs.transcript.sum(hs.digest[:0]), fromClient)
 }
 
 // cloneHash copies a running hash; MD5 and SHA-1 of the standard library can be cloned.

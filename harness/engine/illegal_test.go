@@ -54,7 +54,7 @@ func craft(victim, peer *Conn, typ wire.RecordType, payload []byte) []byte {
 		return wire.AppendRecord(nil, typ, v, payload)
 	case victim.hs != nil:
 		hs := victim.hs
-		c, s := keys.KeyBlock12(v, hs.suite, hs.master[:], hs.clientRandom[:], hs.serverRandom[:])
+		c, s := keys.Key(v, hs.suite.Hash(v), &hs.master).KeyBlock(hs.suite, hs.clientRandom[:], hs.serverRandom[:])
 		k := c
 		if victim.isClient {
 			k = s

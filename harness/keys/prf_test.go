@@ -41,7 +41,7 @@ func TestPRF(t *testing.T) {
 			"b2318ddf6d7672a132c0bcad231569dc85fbe89ae6f8648331e0b0ded34cd90d10aafba6142d37159c8355776e4130a25ea41f8e942df53093bea61f6cd624c891fcbbea4aa6e2bb91e217299fac33645166c014e503dfd2616de70f234925a0b69f86d2730aa764"},
 	} {
 		got := make([]byte, len(v.want)/2)
-		PRF12(v.hash, got, v.secret, v.label, v.seed[:5], v.seed[5:])
+		NewPRF(v.hash, v.secret).Expand(got, []byte(v.label), v.seed[:5], v.seed[5:])
 		if hex.EncodeToString(got) != v.want {
 			t.Errorf("%s:\n got %x\nwant %s", v.why, got, v.want)
 		}
@@ -64,7 +64,7 @@ func TestMasterAndKeyBlock(t *testing.T) {
 		t.Fatalf("master secret %x, want %s", m, want)
 	}
 	block := "d06139889fffac1e3a71865f504aa5d0d2a2e89506c6f2279b670c3e1b74f531016a2530c51a3a0f7e1d6590d0f0566b2f387f8d11fd4f731cdd572d2eae927f6f2f81410b25e6960be68985add6c38445ad9f8c64bf8068bf9a6679485d966f1ad6f68b43495b10a683755ea2b858d70ccac7ec8b053c6bd41ca299d4e51928"
-	client, server := KeyBlock12(wire.TLS12, Lookup12(wire.TLS_RSA_WITH_AES_128_CBC_SHA256), m[:],
+	client, server := Key(wire.TLS12, crypto.SHA256, &m).KeyBlock(Lookup12(wire.TLS_RSA_WITH_AES_128_CBC_SHA256),
 		unhex(t, "62e1fd91f23f558a605f28478c58cf72637b89784d959df7e946d3f07bd1b616"),
 		unhex(t, "ae6c806f8ad4d80784549dff28a4b58fd837681a51d928c3e30ee5ff14f39868"))
 	got := bytes.Join([][]byte{client.MAC, server.MAC, client.Key, server.Key, client.IV, server.IV}, nil)
@@ -78,7 +78,7 @@ func TestExtendedMaster(t *testing.T) {
 	h := bytes.Repeat([]byte{3}, 32)
 	got := ExtendedMaster(crypto.SHA256, []byte("premaster"), h)
 	want := make([]byte, 48)
-	PRF12(crypto.SHA256, want, []byte("premaster"), "extended master secret", h, nil)
+	NewPRF(crypto.SHA256, []byte("premaster")).Expand(want, []byte("extended master secret"), h, nil)
 	if !bytes.Equal(got[:], want) {
 		t.Fatalf("%x, want %x", got, want)
 	}
