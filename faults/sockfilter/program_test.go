@@ -99,6 +99,8 @@ func TestClientPrograms(t *testing.T) {
 		{"the server's Finished is dropped", stage.ServerFinished, segment(ack|psh, 12, finished...), false},
 		{"a response is dropped", stage.Response, segment(ack|psh, 12, data...), false},
 		{"an alert is dropped at alert", stage.Alert, segment(ack|psh, 12, alert...), false},
+		{"a protected alert, as close_notify is one, passes at alert", stage.Alert, segment(ack|psh, 12, record(21, 0x0303, make([]byte, 26)...)...), true},
+		{"the first four bytes of an alert do not say that it is in the clear", stage.Alert, segment(ack|psh, 12, alert[:4]...), true},
 		{"a ServerHello passes at alert", stage.Alert, segment(ack|psh, 12, flight...), true},
 		{"a pure ACK passes at alert", stage.Alert, segment(ack, 12), true},
 		{"a HelloRetryRequest is dropped at hello_retry_request", stage.HelloRetryRequest, segment(ack|psh, 12, retry...), false},

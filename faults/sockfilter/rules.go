@@ -43,11 +43,22 @@ func ClientProgram(r *faults.Rule) (Program, error) {
 	case stage.ServerHello, stage.ServerFinished, stage.Response:
 		return matchPayload("segments with payload", 0).program(), nil
 	case stage.Alert:
-		return matchRecord("segments that begin with an alert record", recordAlert).program(), nil
+		return matchAlert().program(), nil
 	case stage.HelloRetryRequest:
 		return matchRetry().program(), nil
 	}
 	return Program{}, unsupportedStage(r)
+}
+
+// matchAlert takes segments that begin with an alert in the clear: two bytes of fragment, where a protected
+// one (close_notify at the end of most connections) has a MAC besides.
+func matchAlert() match {
+	m := matchRecord("segments that begin with an alert in the clear", recordAlert)
+	long := matchPayload(m.doc, 4)
+	long.step(m.code[len(matchPayload("", 0).code):]...)
+	long.step(bpf.LoadIndirect{Off: 3, Size: 2})
+	long.check(bpf.JumpEqual, 2)
+	return long
 }
 
 // matchRetry takes segments that begin with a HelloRetryRequest.

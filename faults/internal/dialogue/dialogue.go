@@ -4,12 +4,14 @@
 package dialogue
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"strings"
@@ -29,7 +31,9 @@ type Spec struct {
 	// Retry makes a TLS 1.3 server ask for another key share; it must allow P-384 alone.
 	Retry bool
 	// ALPN is offered; a server that does not know it refuses with an alert.
-	ALPN     string
+	ALPN string
+	// HTTP asks GET / of a web server whose answer's body is Answer times "x"; else the server is a Server.
+	HTTP     bool
 	Resume   tls.ClientSessionCache
 	Requests int           // default 1
 	Answer   int           // bytes asked for in each, default 100
@@ -162,7 +166,7 @@ func (s Spec) talk(tcp *net.TCPConn, r *Result) error {
 	r.Version, r.Resumed = c.ConnectionState().Version, c.ConnectionState().DidResume
 	w.next = stage.Request
 	start = time.Now()
-	buf := make([]byte, s.Answer)
+	answers := bufio.NewReader(c)
 	for i := range s.Requests {
 		if i > 0 {
 			if s.Idle != nil {
@@ -171,20 +175,44 @@ func (s Spec) talk(tcp *net.TCPConn, r *Result) error {
 			time.Sleep(s.Pause)
 		}
 		w.next = stage.Request
-		if _, err := fmt.Fprintf(c, "%08d\n", s.Answer); err != nil {
+		ask := fmt.Sprintf("%08d\n", s.Answer)
+		if s.HTTP {
+			ask = "GET / HTTP/1.1\r\nHost: www.example.test\r\n\r\n"
+		}
+		if _, err := io.WriteString(c, ask); err != nil {
 			return fmt.Errorf("request: %w", err)
 		}
 		r.Reached = stage.Request
-		if _, err := io.ReadFull(c, buf); err != nil {
+		if err := s.answer(answers); err != nil {
 			return fmt.Errorf("response: %w", err)
-		}
-		if strings.Trim(string(buf), "x") != "" {
-			return errors.New("tls: answer is not what was sent")
 		}
 		r.Reached = stage.Response
 		r.Answers++
 	}
 	r.Exchange = time.Since(start)
+	return nil
+}
+
+// answer reads one answer and looks whether it is the one that was asked for.
+func (s Spec) answer(r *bufio.Reader) error {
+	var body io.Reader = io.LimitReader(r, int64(s.Answer))
+	if s.HTTP {
+		resp, err := http.ReadResponse(r, nil)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		body = resp.Body
+	}
+	got, err := io.ReadAll(body)
+	switch {
+	case err != nil:
+		return err
+	case len(got) < s.Answer:
+		return io.ErrUnexpectedEOF
+	case strings.Trim(string(got), "x") != "":
+		return errors.New("tls: answer is not what was sent")
+	}
 	return nil
 }
 
