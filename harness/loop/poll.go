@@ -12,8 +12,10 @@ import (
 type poller struct {
 	fd, wakeFD int
 	events     []unix.EpollEvent
-	sockets    int // registered
-	coarse     bool
+	sockets    int  // registered
+	coarse     bool // the kernel has no epoll_pwait2
+	eager      bool // the last wait brought something
+	timeout    unix.Timespec
 	closed     bool
 }
 
@@ -63,29 +65,48 @@ func (p *poller) wait(d time.Duration) (int, error) {
 	}
 }
 
+// eagerWait bounds a wait of which the scheduler is not told.
+const eagerWait = 500 * time.Microsecond
+
+// waitOnce makes one system call.
+//
+// A call that may block is normally announced to Go's scheduler, which takes the processor away from us
+// meanwhile and gives it back afterwards; under load, with a short sleep before each event, that costs
+// more than the event (and keeps the runtime's monitor waking every 20 us). So after a wait that brought
+// something the next one is short and unannounced. It can hold up a garbage collection by eagerWait, no
+// more, and the first one that brings nothing ends the habit.
 func (p *poller) waitOnce(d time.Duration) (int, unix.Errno) {
-	at := uintptr(unsafe.Pointer(&p.events[0]))
-	if d == 0 {
-		// Does not block, so the scheduler need not hear of it.
-		n, _, e := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd), at, uintptr(len(p.events)), 0, 0, 0)
-		return int(n), e
+	eager := d == 0 || p.eager
+	if eager && d != 0 && (d < 0 || d > eagerWait) {
+		d = eagerWait
 	}
+	trap, arg := uintptr(unix.SYS_EPOLL_PWAIT2), uintptr(0) // no time: for ever
 	if p.coarse {
-		ms := -1
-		if d > 0 {
-			ms = int((d + time.Millisecond - 1) / time.Millisecond)
-		}
-		n, _, e := unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd), at, uintptr(len(p.events)), uintptr(ms), 0, 0)
-		return int(n), e
+		trap, arg = unix.SYS_EPOLL_PWAIT, uintptr(milliseconds(d))
+	} else if d >= 0 {
+		p.timeout = unix.NsecToTimespec(int64(d))
+		arg = uintptr(unsafe.Pointer(&p.timeout)) // p is on the heap and does not move
 	}
-	var ts *unix.Timespec
-	if d > 0 {
-		t := unix.NsecToTimespec(int64(d))
-		ts = &t
+	at := uintptr(unsafe.Pointer(&p.events[0]))
+	var n uintptr
+	var e unix.Errno
+	if eager {
+		n, _, e = unix.RawSyscall6(trap, uintptr(p.fd), at, uintptr(len(p.events)), arg, 0, 0)
+	} else {
+		n, _, e = unix.Syscall6(trap, uintptr(p.fd), at, uintptr(len(p.events)), arg, 0, 0)
 	}
-	n, _, e := unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(p.fd), at, uintptr(len(p.events)),
-		uintptr(unsafe.Pointer(ts)), 0, 0)
+	if d != 0 {
+		p.eager = e == 0 && n > 0
+	}
 	return int(n), e
+}
+
+// milliseconds rounds up, so that nothing wakes early; -1 is for ever.
+func milliseconds(d time.Duration) int {
+	if d < 0 {
+		return -1
+	}
+	return int((d + time.Millisecond - 1) / time.Millisecond)
 }
 
 // wake ends a wait from another goroutine.

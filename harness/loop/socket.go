@@ -19,10 +19,11 @@ func (e *IOError) Error() string { return e.Op + " in " + e.State + ": " + e.Err
 func (e *IOError) Unwrap() error { return e.Errno }
 
 // The calls below never block, so they go to the kernel without telling the scheduler: that saves a
-// tenth of a microsecond each, of the eight that a request costs.
+// tenth of a microsecond each, of the eight that a request costs. recvfrom and sendto go straight to the
+// socket, where read and write would pass through the file system's layer first.
 
 func rawRead(fd int, p []byte) (int, unix.Errno) {
-	n, _, e := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
+	n, _, e := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), 0, 0, 0)
 	return int(n), e
 }
 

@@ -14,25 +14,27 @@ func (p *Parser) onField(line []byte) error {
 	if colon <= 0 || line[colon-1] == ' ' || line[colon-1] == '\t' {
 		return fmt.Errorf("%w: %q", ErrHeader, clip(line))
 	}
-	name, value := line[:colon], bytes.Trim(line[colon+1:], " \t")
+	name := line[:colon]
 	// The length tells most fields apart before a byte is compared.
 	switch len(name) {
 	case len("connection"):
 		if equalFold(name, "connection") {
+			value := trim(line[colon+1:])
 			p.Close = p.Close || hasToken(value, "close")
 			p.keepAlive = p.keepAlive || hasToken(value, "keep-alive")
 		}
 	case len("content-length"):
 		if equalFold(name, "content-length") {
-			return p.onLength(value)
+			return p.onLength(trim(line[colon+1:]))
 		}
 	case len("content-encoding"):
 		if equalFold(name, "content-encoding") {
+			value := trim(line[colon+1:])
 			p.Gzip = equalFold(value, "gzip") || equalFold(value, "x-gzip")
 		}
 	case len("transfer-encoding"):
 		if equalFold(name, "transfer-encoding") {
-			if !equalFold(value, "chunked") {
+			if value := trim(line[colon+1:]); !equalFold(value, "chunked") {
 				return fmt.Errorf("%w: %q", ErrCoding, clip(value))
 			}
 			p.Framing = Chunked
@@ -58,6 +60,17 @@ func (p *Parser) onLength(value []byte) error {
 	}
 	p.hasLength, p.left = true, n
 	return nil
+}
+
+// trim takes optional whitespace (RFC 9110 §5.6.3, Whitespace) from both ends.
+func trim(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
+		b = b[1:]
+	}
+	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
+		b = b[:len(b)-1]
+	}
+	return b
 }
 
 // equalFold compares b with a word in lower case, ASCII letters without case.
@@ -86,7 +99,7 @@ func hasToken(list []byte, lower string) bool {
 		} else {
 			list = nil
 		}
-		if equalFold(bytes.Trim(item, " \t"), lower) {
+		if equalFold(trim(item), lower) {
 			return true
 		}
 	}
