@@ -233,6 +233,8 @@ func (d *Draft) nearest(ch *hello.ClientHello) *Profile {
 			far := p.distance(ch, v)
 			if far == 0 && v == "" {
 				d.SameAs = append(d.SameAs, name)
+			} else if far == 0 {
+				d.SameAs = append(d.SameAs, name+" (variant "+v+")")
 			}
 			if best == nil || far < least {
 				best, least = p, far
