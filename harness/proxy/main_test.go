@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bufio"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -12,6 +13,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
 	"os"
@@ -203,3 +205,5 @@ func waitFor(t testing.TB, what string, cond func() bool) {
 	}
 	t.Fatalf("after 5 s still not: %s", what)
 }
+
+func newReader(r io.Reader) *bufio.Reader { return bufio.NewReader(r) }

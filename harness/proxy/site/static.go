@@ -183,9 +183,11 @@ func (x *exchange) file(f fs.File, fi fs.FileInfo) {
 		}
 	}
 	size := fi.Size()
-	h.Set("Accept-Ranges", "bytes")
+	if x.w.override <= 0 || x.w.override == http.StatusOK {
+		h.Set("Accept-Ranges", "bytes")
+	}
 	content, seeks := f.(io.ReadSeeker)
-	if spec := r.Get("Range"); spec != "" && seeks && x.w.override == 0 && rangeFresh(r.Get("If-Range"), etag, h.Get("Last-Modified")) {
+	if spec := r.Get("Range"); spec != "" && seeks && x.w.override == 0 && !x.w.compresses(http.StatusOK) && rangeFresh(r.Get("If-Range"), etag, h.Get("Last-Modified")) {
 		if x.ranges(content, spec, size) {
 			return
 		}

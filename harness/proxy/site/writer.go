@@ -24,7 +24,7 @@ type writer struct {
 	sent     int64
 	plain    int64 // before compression
 	began    bool
-	dropped  bool
+	varied   bool // Vary was added
 	gz       *gzip.Writer
 }
 
@@ -42,6 +42,11 @@ func (w *writer) WriteHeader(code int) {
 	}
 	w.began, w.code = true, code
 	h, c := w.Header(), w.x.conf
+	switch code {
+	case http.StatusOK, http.StatusPartialContent, http.StatusNotModified, http.StatusNoContent:
+	default:
+		h.Del("Last-Modified")
+	}
 	if decorated(code) && c.expires != nil {
 		c.expires.set(h, time.Now())
 	}
@@ -132,7 +137,7 @@ func (w *writer) finish() {
 
 // drop closes without an answer (status 444).
 func (w *writer) drop() {
-	w.dropped, w.began, w.code = true, true, 444
+	w.began, w.code = true, 444
 	if c, _, err := w.Hijack(); err == nil {
 		c.Close()
 	}
@@ -178,7 +183,8 @@ func (w *writer) compresses(code int) bool {
 	if n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64); err == nil && n < g.minLength {
 		return false
 	}
-	if g.vary {
+	if g.vary && !w.varied {
+		w.varied = true
 		h.Add("Vary", "Accept-Encoding")
 	}
 	if r.Method == http.MethodHead && h.Get("Content-Length") == "" || r.ProtoMajor == 1 && r.ProtoMinor < g.httpVersion || !acceptsGzip(r.Header) {
