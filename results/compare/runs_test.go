@@ -1,0 +1,276 @@
+package compare
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"tlsurge/results"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write the golden files anew; then read the diff")
+
+const stored = "../testdata/january-2015"
+
+func storedRun(t *testing.T) *results.Run {
+	t.Helper()
+	run, err := results.LoadRun(stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return run
+}
+
+// rounds writes n run directories under one, each the stored run as change leaves it.
+func rounds(t *testing.T, n int, change func(i int, run *results.Run)) string {
+	t.Helper()
+	dir := t.TempDir()
+	for i := range n {
+		run := storedRun(t)
+		run.Seed = uint64(i)
+		run.Started = run.Started.Add(time.Duration(i) * time.Hour)
+		change(i, run)
+		inner := filepath.Join(dir, fmt.Sprintf("round-%02d", i))
+		if err := os.Mkdir(inner, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		if err := run.WriteJSON(&b); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(inner, results.RunFile), b.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// jitter makes rounds differ as those of a quiet machine do, and plants a change of processor time.
+func jitter(seed uint64, cpu float64) func(int, *results.Run) {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	return func(_ int, run *results.Run) {
+		for _, times := range run.Latency {
+			for mode, p := range times {
+				f := 1 + 0.01*rng.NormFloat64()
+				p.P50Ns, p.P99Ns = int64(float64(p.P50Ns)*f), int64(float64(p.P99Ns)*f)
+				times[mode] = p
+			}
+		}
+		for i := range run.Edges {
+			run.Edges[i].CPUNs = int64(float64(run.Edges[i].CPUNs) * cpu * (1 + 0.01*rng.NormFloat64()))
+		}
+		run.Requests.PerS *= 1 + 0.01*rng.NormFloat64()
+	}
+}
+
+func side(t *testing.T, path string) *Side {
+	t.Helper()
+	s, err := LoadSide(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestRunsAgainstRuns(t *testing.T) {
+	base := side(t, rounds(t, 10, jitter(1, 1)))
+	same := Runs(base, side(t, rounds(t, 10, jitter(2, 1))), Options{})
+	if same.Decision != Same || len(same.Differences) > 0 {
+		t.Errorf("equal builds: %s, %v\n%s", same.Decision, same.Differences, Text(same))
+	}
+	slow := func(i int, run *results.Run) {
+		jitter(uint64(100+i), 1.15)(i, run)
+		run.Users[0].SawError += 20
+		run.Users[0].Fine -= 20
+	}
+	worse := Runs(base, side(t, rounds(t, 10, slow)), Options{})
+	got := map[string]Decision{}
+	for _, row := range worse.Rows {
+		got[row.Name] = row.Decision
+	}
+	if worse.Decision != Regressed || got["edge.cpu_per_handshake"] != Regressed || got["users.saw_error[chrome-39-win7]"] != Regressed || got["latency.handshake.p50"] != Same {
+		t.Errorf("a slower build: %s, %v", worse.Decision, got)
+	}
+	for file, p := range map[string][]byte{"regressed.txt": Text(worse), "regressed.md": Markdown(worse)} {
+		golden(t, file, p)
+	}
+	for _, line := range strings.Split(string(Text(worse)), "\n") {
+		if strings.HasPrefix(line, "metric") && len(line) > 80 {
+			t.Errorf("%d columns: %s", len(line), line)
+		}
+	}
+}
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *rewrite {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s differs; if that is meant: go test ./results/compare -rewrite\n%s", name, got)
+	}
+}
+
+func TestOneRunEachSupportsOnlyShares(t *testing.T) {
+	s := side(t, stored)
+	r := Runs(s, s, Options{})
+	for _, row := range r.Rows {
+		if row.Unit != "share" && (row.Decision != Unsure || row.NeedRounds < 4) {
+			t.Errorf("%s: %s, %d rounds needed", row.Name, row.Decision, row.NeedRounds)
+		}
+	}
+	if r.Decision == Regressed {
+		t.Error("a run regressed against itself")
+	}
+}
+
+func TestDifferencesAreNamed(t *testing.T) {
+	a, b := storedRun(t), storedRun(t)
+	if d := Differences([]*results.Run{a}, []*results.Run{b}); len(d) != 0 {
+		t.Errorf("equal runs differ in %q", d)
+	}
+	b.Scenario, b.Seed, b.Machine.CPUs, b.Machine.Kernel, b.ToolVersion = "peak-39k", 7, 64, "7.0", "0.2.0"
+	d := strings.Join(Differences([]*results.Run{a}, []*results.Run{b}), "\n")
+	for _, want := range []string{"scenario: january-2015 against peak-39k", "seed: 42 against 7", "CPU: 2 × a laptop against 64 × a laptop", "kernel: ", "tool version: 0.1.0 against 0.2.0"} {
+		if !strings.Contains(d, want) {
+			t.Errorf("%q is not in %q", want, d)
+		}
+	}
+	if d := Differences([]*results.Run{a, b}, []*results.Run{a, b}); !strings.Contains(strings.Join(d, "\n"), "scenario differs within both sides") {
+		t.Errorf("mixed sides: %q", d)
+	}
+}
+
+func TestLoadSideRefuses(t *testing.T) {
+	invalid := rounds(t, 2, func(i int, run *results.Run) {
+		run.Verdict = results.Verdict{State: results.Invalid, Reasons: []string{"an agent was lost"}}
+	})
+	half := rounds(t, 2, func(i int, run *results.Run) {
+		if i == 0 {
+			run.Verdict = results.Verdict{State: results.Invalid, Reasons: []string{"an agent was lost"}}
+		}
+	})
+	cut := rounds(t, 2, jitter(1, 1))
+	file := filepath.Join(cut, "round-01", results.RunFile)
+	p, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, p[:100], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct{ why, path, says string }{
+		{"a path that is not there", filepath.Join(t.TempDir(), "x"), "no such file"},
+		{"an empty directory", t.TempDir(), "not a run of tlsurge"},
+		{"INVALID runs alone", invalid, "an agent was lost"},
+		{"a run among others that was cut off", cut, "cut off"},
+	} {
+		_, err := LoadSide(row.path)
+		var input *results.InputError
+		if !errors.As(err, &input) || !strings.Contains(err.Error(), row.says) {
+			t.Errorf("%s: %v", row.why, err)
+		}
+	}
+	if s := side(t, half); len(s.Runs) != 1 || len(s.LeftOut) != 1 || len(Runs(s, s, Options{}).Notes) == 0 {
+		t.Errorf("a side that is half INVALID: %d runs, left out %q", len(s.Runs), s.LeftOut)
+	}
+}
+
+func TestHistory(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "runs.jsonl")
+	change, slower := jitter(7, 1), jitter(8, 1.3)
+	for i := range 20 {
+		r := storedRun(t)
+		r.Started = r.Started.Add(time.Duration(i) * 24 * time.Hour)
+		if i < 12 {
+			change(i, r)
+		} else {
+			slower(i, r)
+		}
+		if i == 5 { // a writer that was killed in the middle of its line
+			f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0o644)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.WriteString(`{"schema":"tlsurge.his`); err != nil {
+				t.Fatal(err)
+			}
+			f.Close()
+		}
+		if err := AppendHistory(path, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	entries, skipped, err := ReadHistory(path)
+	if err != nil || skipped != 1 || len(entries) != 20 {
+		t.Fatalf("%d entries, %d skipped, %v", len(entries), skipped, err)
+	}
+	var marks []string
+	for _, c := range Changes(entries, Options{}) {
+		marks = append(marks, fmt.Sprintf("%s@%d", c.Metric, c.Index))
+	}
+	if len(marks) != 1 || marks[0] != "edge.cpu_per_handshake@12" {
+		t.Errorf("marks %v", marks)
+	}
+	for _, row := range []struct{ why, line string }{{"another schema", `{"schema":"other/1"}`}, {"a list", `[]`}, {"a text", "hello"}} {
+		bad := filepath.Join(t.TempDir(), "runs.jsonl")
+		if err := os.WriteFile(bad, []byte(row.line+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var input *results.InputError
+		if _, _, err := ReadHistory(bad); !errors.As(err, &input) || !strings.Contains(err.Error(), "line 1") {
+			t.Errorf("%s: %v", row.why, err)
+		}
+	}
+}
+
+// FuzzParseHistory: what is accepted writes to lines that read back as the same.
+func FuzzParseHistory(f *testing.F) {
+	run, err := results.LoadRun(stored)
+	if err != nil {
+		f.Fatal(err)
+	}
+	line, err := json.Marshal(NewEntry(run))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(append(line, '\n'))
+	f.Add([]byte("{\"schema\":\"tlsurge.history/1\"\n\n"))
+	f.Fuzz(func(t *testing.T, p []byte) {
+		entries, _, err := parseHistory(bytes.NewReader(p))
+		if err != nil {
+			return
+		}
+		var b bytes.Buffer
+		for _, e := range entries {
+			line, err := json.Marshal(e)
+			if err != nil {
+				t.Skip("a year beyond 9999 cannot be written")
+			}
+			b.Write(append(line, '\n'))
+		}
+		again, skipped, err := parseHistory(&b)
+		if err != nil || skipped != 0 || len(again) != len(entries) {
+			t.Fatalf("%d entries read back as %d, %d skipped, %v", len(entries), len(again), skipped, err)
+		}
+		Changes(entries, Options{})
+	})
+}

@@ -1,0 +1,117 @@
+package compare
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"unicode/utf8"
+
+	"tlsurge/results"
+)
+
+// Text words a report for a terminal of 80 columns: what differs beside the numbers, a row per metric,
+// and the decision last.
+func Text(r *Report) []byte {
+	var b strings.Builder
+	if len(r.Differences) > 0 {
+		b.WriteString("The sides differ in more than their numbers:\n")
+		for _, d := range r.Differences {
+			fmt.Fprintf(&b, "  - %s\n", d)
+		}
+		b.WriteByte('\n')
+	}
+	for _, n := range r.Notes {
+		fmt.Fprintf(&b, "note: %s\n", n)
+	}
+	fmt.Fprintf(&b, "%s %s %s %s  decision\n", right("metric", 38), left("base", 9), left("new", 9), left("change", 8))
+	for _, row := range r.Rows {
+		fmt.Fprintf(&b, "%s %s %s %s  %s\n", right(row.Name, 38), left(results.FormatValue(row.Base.Center, row.Unit), 9),
+			left(results.FormatValue(row.New.Center, row.Unit), 9), left(change(row), 8), row.Decision)
+		if row.Decision != Same {
+			fmt.Fprintf(&b, "    %s\n    %s\n", row.Why, figures(row))
+		}
+	}
+	fmt.Fprintf(&b, "\n%s\n", Sentence(r))
+	return []byte(b.String())
+}
+
+// Sentence is the decision in words.
+func Sentence(r *Report) string {
+	n := map[Decision]int{}
+	need := 0
+	for _, row := range r.Rows {
+		n[row.Decision]++
+		need = max(need, row.NeedRounds)
+	}
+	unsure := ""
+	if n[Unsure] > 0 {
+		unsure = fmt.Sprintf("; %d of %d metrics could not be judged, %d rounds of each side would do for all", n[Unsure], len(r.Rows), need)
+	}
+	switch r.Decision {
+	case Regressed:
+		return fmt.Sprintf("REGRESSED: %d of %d metrics are worse by more than what matters%s.", n[Regressed], len(r.Rows), unsure)
+	case Unsure:
+		return fmt.Sprintf("UNSURE: the samples support no judgement on any of %d metrics; %d rounds of each side would do.", len(r.Rows), need)
+	case Improved:
+		return fmt.Sprintf("PASSED: %d of %d metrics are better, none is worse%s.", n[Improved], len(r.Rows), unsure)
+	}
+	return fmt.Sprintf("PASSED: no metric is worse by more than what matters%s.", unsure)
+}
+
+// figures are what a decision rests on.
+func figures(row Row) string {
+	interval := "no interval"
+	if row.Effect.Bounded {
+		interval = fmt.Sprintf("%s to %s", effectWords(row, row.Effect.Lo), effectWords(row, row.Effect.Hi))
+	}
+	return fmt.Sprintf("(%s; p=%.3g after correction; n=%d+%d)", interval, row.AdjustedP, row.Base.Rounds, row.New.Rounds)
+}
+
+func change(row Row) string {
+	if row.Base.Rounds == 0 || row.New.Rounds == 0 {
+		return "-"
+	}
+	return effectWords(row, row.Effect.Estimate)
+}
+
+// effectWords words a relative change in percent, a difference of shares in percentage points.
+func effectWords(row Row, v float64) string {
+	if math.Abs(v) < 5e-5 {
+		v = 0
+	}
+	unit := "%"
+	if row.Unit == "share" {
+		unit = "pp"
+	}
+	return fmt.Sprintf("%+.1f%s", 100*v, unit)
+}
+
+// Markdown words a report for a pull request.
+func Markdown(r *Report) []byte {
+	var b strings.Builder
+	mark := map[Decision]string{Regressed: "❌", Improved: "🎉", Same: "✅", Unsure: "❔"}
+	fmt.Fprintf(&b, "### %s tlsurge bench\n\n%s\n\n", mark[r.Decision], Sentence(r))
+	for _, d := range r.Differences {
+		fmt.Fprintf(&b, "- ⚠️ the sides differ in %s\n", escape(d))
+	}
+	for _, n := range r.Notes {
+		fmt.Fprintf(&b, "- %s\n", escape(n))
+	}
+	b.WriteString("\n| | metric | base | new | change | why |\n|---|---|--:|--:|--:|---|\n")
+	for _, row := range r.Rows {
+		fmt.Fprintf(&b, "| %s | `%s` | %s | %s | %s | %s |\n", mark[row.Decision], strings.NewReplacer("|", "\\|", "`", "'").Replace(row.Name), results.FormatValue(row.Base.Center, row.Unit),
+			results.FormatValue(row.New.Center, row.Unit), change(row), escape(row.Why+" "+figures(row)))
+	}
+	return []byte(b.String())
+}
+
+func escape(s string) string {
+	return strings.NewReplacer("|", "\\|", "<", "&lt;", ">", "&gt;", "*", "\\*", "_", "\\_", "`", "\\`", "\n", " ").Replace(s)
+}
+
+func right(s string, n int) string {
+	return s + strings.Repeat(" ", max(0, n-utf8.RuneCountInString(s)))
+}
+func left(s string, n int) string {
+	return strings.Repeat(" ", max(0, n-utf8.RuneCountInString(s))) + s
+}
