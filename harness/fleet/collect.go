@@ -3,13 +3,15 @@ package fleet
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 
 	"tlsurge/results"
 )
 
 // Collect feeds a collector from the hub: its two results are HubConfig's Stats and Evidence. Statistics
-// that cannot be read are dropped, for later ones follow; evidence that cannot be written (a full disk)
-// stays with its sender.
+// that cannot be read are dropped, for later ones follow. Evidence that cannot be written (a full disk)
+// stays with its sender; evidence that makes no sense (of a phase that never began) would never make any,
+// and is dropped with a word on standard error.
 func Collect(c *results.Collector) (stats func(id string, data []byte), evidence func(id, kind string, seq uint64, data []byte) error) {
 	take := func(kind string, data []byte) error {
 		switch kind {
@@ -47,6 +49,13 @@ func Collect(c *results.Collector) (stats func(id string, data []byte), evidence
 			take(kindEdge, data)
 		}
 	}
-	evidence = func(_, kind string, _ uint64, data []byte) error { return take(kind, data) }
+	evidence = func(id, kind string, seq uint64, data []byte) error {
+		err := take(kind, data)
+		if err != nil && c.Err() == nil {
+			fmt.Fprintf(os.Stderr, "tlsurge: %s: evidence %d (%s) is dropped: %v\n", id, seq, kind, err)
+			return nil
+		}
+		return err
+	}
 	return stats, evidence
 }

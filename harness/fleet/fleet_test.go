@@ -49,7 +49,7 @@ func TestThreeEdgesServeTwoAgents(t *testing.T) {
 		t.Fatal(err)
 	}
 	run := s.finish(t)
-	if run.Attempts.Failed != 0 || run.Requests.OK < 60 || run.Attempts.Started != run.Attempts.Completed+run.Attempts.OpenAtEnd {
+	if run.Attempts.Failed != 0 || run.Requests.OK == 0 || run.Attempts.Started != run.Attempts.Completed+run.Attempts.OpenAtEnd {
 		t.Errorf("attempts %+v, requests %+v: want a load without an error", run.Attempts, run.Requests)
 	}
 	if len(run.Edges) != 3 {
@@ -60,7 +60,7 @@ func TestThreeEdgesServeTwoAgents(t *testing.T) {
 			t.Errorf("edge %+v: want handshakes, its stack, and what it used", e)
 		}
 	}
-	for _, e := range s.exits {
+	for _, e := range s.ended() {
 		if !e.Asked || !strings.Contains(e.Why, "exit status 0") {
 			t.Errorf("exit %+v, want 0 and asked for", e)
 		}
@@ -107,7 +107,7 @@ func TestStartRefuses(t *testing.T) {
 				t.Errorf("%s: %q does not say %q", tc.why, err, word)
 			}
 		}
-		for _, e := range s.exits {
+		for _, e := range s.ended() {
 			if e.Role != RoleEdge && !e.Asked {
 				t.Errorf("%s: %s ended on its own: %s", tc.why, e.Name, e.Why)
 			}
@@ -119,6 +119,7 @@ func TestKillPauseRestart(t *testing.T) {
 	s := newStage(t)
 	cfg := s.fleetConfig("one")
 	cfg.Edges = 2
+	s.begin(t, "one")
 	f, err := Start(within(t), cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -170,6 +171,7 @@ func TestAStoppedEdgeIsStoppedForGood(t *testing.T) {
 	s := newStage(t)
 	cfg := s.fleetConfig("one")
 	cfg.Edges = 1
+	s.begin(t, "one")
 	f, err := Start(within(t), cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -184,8 +186,8 @@ func TestAStoppedEdgeIsStoppedForGood(t *testing.T) {
 	default:
 		t.Error("the edge outlived its fleet")
 	}
-	if !slices.ContainsFunc(s.exits, func(e Exit) bool { return e.Name == "edge-1" && e.Asked }) {
-		t.Errorf("exits %+v", s.exits)
+	if !slices.ContainsFunc(s.ended(), func(e Exit) bool { return e.Name == "edge-1" && e.Asked }) {
+		t.Errorf("exits %+v", s.ended())
 	}
 }
 

@@ -139,10 +139,10 @@ func (p *process) watch(stdout io.Reader) {
 	p.err = err
 	asked, onExit := p.asked, p.onExit
 	p.mu.Unlock()
-	close(p.done)
 	if onExit != nil {
 		onExit(Exit{Name: p.name, Role: p.role, Asked: asked, Why: p.why()})
 	}
+	close(p.done)
 }
 
 // ready waits for the child's ready line and returns what it says.
@@ -201,7 +201,7 @@ func (p *process) kill() {
 	<-p.done
 }
 
-// why is the end of the process in words; read after done.
+// why is the end of the process in words; watch has set err.
 func (p *process) why() string {
 	why := "exit status 0"
 	if p.err != nil {
