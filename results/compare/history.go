@@ -154,7 +154,7 @@ func Changes(entries []Entry, o Options) []Change {
 }
 
 const (
-	leastSegment = 4   // runs on each side of a change: fewer say nothing of a level
+	leastSegment = 4    // runs on each side of a change: fewer say nothing of a level
 	permutations = 1999 // so many that p can fall below 0.05 shared by a hundred metrics
 )
 

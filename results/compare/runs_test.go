@@ -6,9 +6,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -57,12 +59,11 @@ func rounds(t *testing.T, n int, change func(i int, run *results.Run)) string {
 func jitter(seed uint64, cpu float64) func(int, *results.Run) {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	return func(_ int, run *results.Run) {
-		for _, times := range run.Latency {
-			for mode, p := range times {
-				f := 1 + 0.01*rng.NormFloat64()
-				p.P50Ns, p.P99Ns = int64(float64(p.P50Ns)*f), int64(float64(p.P99Ns)*f)
-				times[mode] = p
-			}
+		for _, metric := range slices.Sorted(maps.Keys(run.Latency)) {
+			p := run.Latency[metric]["response_time"]
+			f := 1 + 0.01*rng.NormFloat64()
+			p.P50Ns, p.P99Ns = int64(float64(p.P50Ns)*f), int64(float64(p.P99Ns)*f)
+			run.Latency[metric]["response_time"] = p
 		}
 		for i := range run.Edges {
 			run.Edges[i].CPUNs = int64(float64(run.Edges[i].CPUNs) * cpu * (1 + 0.01*rng.NormFloat64()))
