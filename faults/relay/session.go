@@ -96,7 +96,8 @@ func (s *session) run() {
 func (s *session) pump(p *direction) {
 	var err error
 	if s.rule == nil {
-		_, err = io.Copy(p.dst, p.src)
+		// Not by splice, which would hold a pipe, two more files, for each direction of a silent connection.
+		_, err = io.Copy(struct{ io.Writer }{p.dst}, struct{ io.Reader }{p.src})
 	} else {
 		err = s.pumpArmed(p)
 	}
