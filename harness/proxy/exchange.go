@@ -129,11 +129,11 @@ func (c *conn) exchange() bool {
 		return false
 	}
 	goOn = goOn && c.discard(r.Body)
-	if !goOn && c.secure != nil {
-		c.secure.closeNotify()
-	}
 	if !goOn {
-		c.linger()
+		c.linger(unread(bodyOf(r)))
+		if c.secure != nil {
+			c.secure.closeNotify()
+		}
 	}
 	return goOn
 }
@@ -156,15 +156,35 @@ func (c *conn) discard(body io.Reader) bool {
 	return n < maxDiscard && err == io.EOF
 }
 
-// linger reads for a moment what the client still sends, so that closing does not become a reset that
-// overtakes the answer (nginx's lingering_close, RFC 9112 §9.6, Tear-down).
-func (c *conn) linger() {
-	if c.br == nil || c.br.Buffered() == 0 && !c.unreadInput() {
+// The times of nginx's lingering_close: between two reads, and in all.
+const (
+	lingerPause = 5 * time.Second
+	lingerTime  = 30 * time.Second
+)
+
+// linger reads what the client still sends, so that closing does not become a reset that overtakes the answer
+// (RFC 9112 §9.6, Tear-down). more says that a body is still to come.
+func (c *conn) linger(more bool) {
+	if !more && !c.hasInput() && !c.unreadInput() {
 		return
 	}
-	c.raw.CloseWrite()
-	c.raw.SetReadDeadline(time.Now().Add(time.Second))
-	io.CopyN(io.Discard, c.raw, 4<<20)
+	if !more {
+		c.raw.CloseWrite()
+	}
+	buf := make([]byte, 4<<10)
+	for end := time.Now().Add(lingerTime); time.Now().Before(end) && !c.s.stopping(); {
+		c.raw.SetReadDeadline(time.Now().Add(lingerPause))
+		if _, err := c.raw.Read(buf); err != nil {
+			return
+		}
+	}
+}
+
+func bodyOf(r *http.Request) io.Reader {
+	if b, ok := r.Body.(*continueBody); ok {
+		return b.ReadCloser
+	}
+	return r.Body
 }
 
 // answerBad sends the error page for a request that could not be read, and closes.
@@ -181,7 +201,7 @@ func (c *conn) answerBad(start time.Time, bad *badRequest) {
 	if c.secure != nil {
 		c.secure.closeNotify()
 	}
-	c.linger()
+	c.linger(false)
 }
 
 func whileIn(reason string) string {

@@ -137,7 +137,7 @@ func splitRequestLine(line string) (method, target, proto string, bad *badReques
 			return "", "", "", &badRequest{status: 400, reason: "client sent invalid request while reading client request line"}
 		}
 	}
-	if target == "" || target[0] != '/' && !hasScheme(target) && !(method == "OPTIONS" && target == "*") {
+	if target == "" || target[0] != '/' && !hasScheme(target) {
 		return "", "", "", &badRequest{status: 400, reason: "client sent invalid request while reading client request line"}
 	}
 	if minor != "0" {
@@ -172,10 +172,10 @@ func readHeader(br *bufio.Reader, r *http.Request, lim requestLimits, rawLine st
 			return hosts, nil
 		}
 		name, value, ok := bytes.Cut(line, []byte(":"))
-		if !ok || len(name) == 0 || name[0] <= ' ' || bytes.ContainsAny(name, " \t") || bytes.IndexByte(line, 0) >= 0 || bytes.IndexByte(line, '\r') >= 0 {
+		if len(name) == 0 || name[0] <= ' ' || ok && bytes.ContainsAny(name, " \t") || bytes.IndexByte(line, 0) >= 0 || bytes.IndexByte(line, '\r') >= 0 {
 			return nil, &badRequest{400, fmt.Sprintf("client sent invalid header line: %q", clip(line)), rawLine}
 		}
-		if !validName(name, lim.underscores) {
+		if !ok || !validName(name, lim.underscores) {
 			continue
 		}
 		key := http.CanonicalHeaderKey(string(name))
@@ -246,7 +246,9 @@ func setBody(r *http.Request, br *bufio.Reader) (status int, err error) {
 			return 400, errors.New("client sent HTTP/1.0 request with \"Transfer-Encoding\" header")
 		case len(lengths) > 0:
 			return 400, errors.New("client sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time")
-		case len(codings) > 1 || !strings.EqualFold(codings[0], "chunked"):
+		case len(codings) > 1:
+			return 400, errors.New("client sent duplicate header line: \"Transfer-Encoding\"")
+		case !strings.EqualFold(codings[0], "chunked"):
 			return 501, fmt.Errorf("client sent unknown \"Transfer-Encoding\": %q", strings.Join(codings, ", "))
 		}
 		delete(r.Header, "Transfer-Encoding")
@@ -307,10 +309,13 @@ func (b *chunkedBody) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	n, err := b.r.Read(p)
+	if err == nil {
+		return n, nil
+	}
+	b.done = true // or broken: either way nothing more can be read as this body
 	if err != io.EOF {
 		return n, err
 	}
-	b.done = true
 	for lines := 0; lines < 64; lines++ {
 		line, err := readLine(b.br, 8<<10)
 		if err != nil {

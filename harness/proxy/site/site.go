@@ -208,6 +208,12 @@ func (s *Server) Serve(w http.ResponseWriter, r *Request) {
 		return
 	}
 	x.applyRealIP()
+	switch r.HTTP.Method {
+	case http.MethodTrace, http.MethodConnect:
+		x.w.close = true
+		x.fail(http.StatusMethodNotAllowed)
+		return
+	}
 	x.route()
 }
 
