@@ -275,3 +275,37 @@ func BenchmarkStall(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkHandshakes completes handshakes, full and resumed, and reports our own CPU time for each.
+func BenchmarkHandshakes(b *testing.B) {
+	for _, model := range []Model{HandshakeOnly, ResumeOnly} {
+		b.Run(string(model), func(b *testing.B) {
+			s := nginx(b, 2, "")
+			cfg := config(s, Visitor{Profile: profile(b, "firefox-35-osx"), Weight: 1})
+			cfg.Load = Load{Model: model, Connections: 600, Duration: 4 * time.Second, Requests: pace.Constant(1000)}
+			cfg.Sources = append(cfg.Sources, netip.MustParseAddr("127.1.0.2"), netip.MustParseAddr("127.1.0.3"))
+			for range b.N {
+				rec := results.NewRecorder(results.RecorderConfig{Seed: 1, Phase: "test"})
+				a, err := NewAgent(cfg, rec, func(faults.Firing) {})
+				if err != nil {
+					b.Fatal(err)
+				}
+				if err := a.Warm(context.Background()); err != nil {
+					b.Fatal(err)
+				}
+				start := cpu()
+				if err := a.Run(context.Background(), time.Now()); err != nil {
+					b.Fatal(err)
+				}
+				spent := cpu() - start
+				t := rec.Totals()
+				if t.Failed != 0 {
+					b.Fatalf("%+v", t)
+				}
+				b.ReportMetric(float64(spent.Microseconds())/float64(t.Opened), "cpu-us/handshake")
+				b.ReportMetric(float64(t.Opened)/cfg.Load.Duration.Seconds(), "handshakes/s")
+				a.Close()
+			}
+		})
+	}
+}

@@ -168,17 +168,17 @@ func (p *requestPlan) connect() {
 		b.load(w.born)
 		return
 	}
-	for range len(a.places) {
-		b := a.places[p.cursor].browser
-		p.cursor = (p.cursor + 1) % len(a.places)
-		for i := range b.conns {
-			if c := &b.conns[i]; c.stage == empty {
-				c.want(a.start+p.next, a.newExchange(0))
-				return
-			}
+	b := a.places[p.cursor].browser
+	p.cursor = (p.cursor + 1) % len(a.places)
+	x := a.newExchange(0)
+	x.intended = a.start + p.next
+	for i := range b.conns {
+		if c := &b.conns[i]; c.stage == empty {
+			c.want(x.intended, x)
+			return
 		}
 	}
-	a.rec.Request(results.RequestFailed) // every connection of every browser is still under way
+	b.waiting = append(b.waiting, x) // until one of its connections is through
 }
 
 // startLoad sets everything going.
