@@ -117,7 +117,7 @@ func BenchmarkClient(b *testing.B) {
 }
 
 func benchServer(b testing.TB) *ServerConfig {
-	sc := fixedServer(b)
+	sc := basicServer()
 	sc.Rand = constant{}
 	return sc
 }
@@ -147,7 +147,7 @@ func BenchmarkIdle(b *testing.B) {
 
 func idleBytes(t testing.TB, suite wire.CipherSuite) (client, server float64) {
 	const n = 500
-	sc := fixedServer(t)
+	sc := basicServer()
 	cfg := &ClientConfig{Rand: seeded(2)}
 	heap := func() float64 {
 		runtime.GC()

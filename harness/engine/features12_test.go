@@ -13,7 +13,7 @@ import (
 // Both ends ask for, do and refuse a second handshake.
 func TestRenegotiation(t *testing.T) {
 	build := func(v wire.Version, suite wire.CipherSuite, client, server Renegotiate) *pair {
-		sc := fixedServer(t)
+		sc := basicServer()
 		sc.Versions |= Versions(wire.SSL30)
 		sc.Renegotiate = server
 		p := newPair(t, &ClientConfig{Renegotiate: client}, basicHello(v, suite), sc)
@@ -113,7 +113,7 @@ func TestFalseStart(t *testing.T) {
 		{"CBC", wire.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA, true, false},
 	} {
 		t.Run(row.why, func(t *testing.T) {
-			sc := fixedServer(t)
+			sc := basicServer()
 			sc.ALPN = []string{"http/1.1"}
 			ch := basicHello(wire.TLS12, row.suite)
 			if row.alpn {
@@ -139,7 +139,7 @@ func TestFalseStart(t *testing.T) {
 
 // Stapled responses, SCTs, server name and protocols reach the facts.
 func TestExtensionsReachFacts(t *testing.T) {
-	sc := fixedServer(t)
+	sc := basicServer()
 	sc.ALPN = []string{"h2", "http/1.1"}
 	sc.Certificates[0].OCSP = []byte("response")
 	sc.Certificates[0].SCTs = [][]byte{[]byte("sct one"), []byte("sct two")}
@@ -163,7 +163,7 @@ func TestSSLv2Hello(t *testing.T) {
 			ch := &hello.ClientHello{Format: hello.FormatSSLv2, Version: v, ChallengeLen: 16, Suites: []wire.CipherSuite{aesSHA, 5},
 				SSLv2Suites: []uint32{0x010080, uint32(aesSHA), 5}}
 			seeded(8).Read(ch.Random[16:])
-			sc := fixedServer(t)
+			sc := basicServer()
 			sc.Versions = Versions(v)
 			p := newPair(t, &ClientConfig{}, ch, sc)
 			p.must()
@@ -201,7 +201,7 @@ func TestRecordSplitting(t *testing.T) {
 		{wire.TLS11, aesSHA, SplitOne, []int{10}},
 	} {
 		t.Run(fmt.Sprintf("%v %v %v", row.v, row.suite, row.split), func(t *testing.T) {
-			sc := fixedServer(t)
+			sc := basicServer()
 			sc.Versions = Versions(row.v)
 			p := newPair(t, &ClientConfig{Split: row.split}, basicHello(row.v, row.suite), sc)
 			p.must()
@@ -253,7 +253,7 @@ func TestEMSResumption(t *testing.T) {
 		{true, true, "resumed"}, {false, false, "resumed"}, {false, true, "full"}, {true, false, "refused"},
 	} {
 		t.Run(fmt.Sprintf("session %v, hello %v: %s", row.first, row.second, row.want), func(t *testing.T) {
-			sc := fixedServer(t)
+			sc := basicServer()
 			sc.Sessions = mapStore{}
 			mk := func(ems bool) *hello.ClientHello {
 				ch := basicHello(wire.TLS12, ecdheGCM)
@@ -285,7 +285,7 @@ func TestEMSResumption(t *testing.T) {
 
 // A ticket that is damaged, foreign, of another version or too old means a full handshake, never an alert.
 func TestBadTickets(t *testing.T) {
-	sc := fixedServer(t)
+	sc := basicServer()
 	sc.Tickets = FixedTicketKeys{{Name: [16]byte{1}}}
 	mk := func(ticket []byte) *hello.ClientHello {
 		ch := basicHello(wire.TLS12, ecdheGCM)

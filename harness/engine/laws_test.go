@@ -18,25 +18,17 @@ type shape struct {
 	build func(t testing.TB) (*ClientConfig, *hello.ClientHello, *ServerConfig)
 }
 
-// fixedServer has certificates that never change, so that two runs are equal.
-func fixedServer(t testing.TB) *ServerConfig {
-	sc := basicServer()
-	sc.Certificates = []*Certificate{fileCert(t, "rsa"), fileCert(t, "ecdsa")}
-	sc.Rand = seeded(1)
-	return sc
-}
-
 var shapes = []shape{
 	{"RSA, TLS 1.0", func(t testing.TB) (*ClientConfig, *hello.ClientHello, *ServerConfig) {
-		return &ClientConfig{Rand: seeded(2)}, basicHello(wire.TLS10, wire.TLS_RSA_WITH_AES_128_CBC_SHA), fixedServer(t)
+		return &ClientConfig{Rand: seeded(2)}, basicHello(wire.TLS10, wire.TLS_RSA_WITH_AES_128_CBC_SHA), basicServer()
 	}},
 	{"SSL 3.0, RC4", func(t testing.TB) (*ClientConfig, *hello.ClientHello, *ServerConfig) {
-		sc := fixedServer(t)
+		sc := basicServer()
 		sc.Versions |= Versions(wire.SSL30)
 		return &ClientConfig{Rand: seeded(2)}, basicHello(wire.SSL30, wire.TLS_RSA_WITH_RC4_128_SHA), sc
 	}},
 	{"ECDHE-ECDSA, TLS 1.2, ALPN, EMS, stapled", func(t testing.TB) (*ClientConfig, *hello.ClientHello, *ServerConfig) {
-		sc := fixedServer(t)
+		sc := basicServer()
 		sc.ALPN = []string{"http/1.1"}
 		sc.Certificates[1].OCSP = []byte("an OCSP response")
 		ch := basicHello(wire.TLS12, wire.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256)
@@ -46,7 +38,7 @@ var shapes = []shape{
 		return &ClientConfig{Rand: seeded(2)}, ch, sc
 	}},
 	{"DHE-RSA, TLS 1.1, NPN, ticket", func(t testing.TB) (*ClientConfig, *hello.ClientHello, *ServerConfig) {
-		sc := fixedServer(t)
+		sc := basicServer()
 		sc.NPN = []string{"spdy/3", "http/1.1"}
 		sc.Tickets = FixedTicketKeys{{}}
 		ch := basicHello(wire.TLS11, wire.TLS_DHE_RSA_WITH_AES_256_CBC_SHA)
@@ -55,9 +47,9 @@ var shapes = []shape{
 		return &ClientConfig{Rand: seeded(2)}, ch, sc
 	}},
 	{"client certificate, TLS 1.2", func(t testing.TB) (*ClientConfig, *hello.ClientHello, *ServerConfig) {
-		sc := fixedServer(t)
+		sc := basicServer()
 		sc.ClientAuth = ClientAuthRequire
-		return &ClientConfig{Rand: seeded(2), Certificate: fileCert(t, "ecdsa")}, basicHello(wire.TLS12, wire.TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA384), sc
+		return &ClientConfig{Rand: seeded(2), Certificate: fileCert("ecdsa")}, basicHello(wire.TLS12, wire.TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA384), sc
 	}},
 	{"resumed by session ID, TLS 1.0", func(t testing.TB) (*ClientConfig, *hello.ClientHello, *ServerConfig) {
 		return resumedShape(t, wire.TLS10, wire.TLS_RSA_WITH_AES_128_CBC_SHA, false)
@@ -75,7 +67,7 @@ var shapes = []shape{
 }
 
 func resumedShape(t testing.TB, v wire.Version, suite wire.CipherSuite, ticket bool) (*ClientConfig, *hello.ClientHello, *ServerConfig) {
-	sc := fixedServer(t)
+	sc := basicServer()
 	store := mapStore{}
 	sc.Sessions = store
 	ch := basicHello(v, suite)
@@ -172,7 +164,7 @@ func TestDeterminism(t *testing.T) {
 
 // A failure sticks: its alert can be read out once, and everything after gives the same error.
 func TestFailureIsSticky(t *testing.T) {
-	s := NewServer(fixedServer(t))
+	s := NewServer(basicServer())
 	err := s.Receive(testNow, []byte{22, 3, 1, 0, 4, 2, 0, 0, 0})
 	var la *LocalAlert
 	if !errors.As(err, &la) || la.Description != wire.AlertUnexpectedMessage {

@@ -67,7 +67,7 @@ var badHellos = []struct {
 func TestBadHellos(t *testing.T) {
 	for _, b := range badHellos {
 		t.Run(b.why, func(t *testing.T) {
-			sc := fixedServer(t)
+			sc := basicServer()
 			if b.server != nil {
 				b.server(sc)
 			}
@@ -123,7 +123,7 @@ var rawInputs = []struct {
 func TestRawInputs(t *testing.T) {
 	for _, r := range rawInputs {
 		t.Run(r.why, func(t *testing.T) {
-			s := NewServer(fixedServer(t))
+			s := NewServer(basicServer())
 			err := s.Receive(testNow, r.in(basicHello(wire.TLS12, ecdheGCM).AppendMessage(nil)))
 			refuses(t, s, err, r.want)
 		})
@@ -188,7 +188,7 @@ func TestBadServers(t *testing.T) {
 			withNPN(ch)
 			withEtM(ch)
 			ch.SessionID = bytes.Repeat([]byte{7}, 32)
-			sc := fixedServer(t)
+			sc := basicServer()
 			s := NewServer(sc)
 			c, err := NewClient(&ClientConfig{Rand: seeded(2)}, ch)
 			if err != nil {
@@ -230,11 +230,11 @@ var badClients = []struct {
 func TestBadClients(t *testing.T) {
 	for _, b := range badClients {
 		t.Run(b.why, func(t *testing.T) {
-			sc := fixedServer(t)
+			sc := basicServer()
 			cc := &ClientConfig{Rand: seeded(2)}
 			if b.typ == wire.TypeCertificate || b.typ == wire.TypeCertificateVerify {
 				sc.ClientAuth = ClientAuthRequire
-				cc.Certificate = fileCert(t, "rsa")
+				cc.Certificate = fileCert("rsa")
 			}
 			p := newPair(t, cc, basicHello(wire.TLS12, b.suite), sc)
 			p.feed(p.server, p.client.AppendOutput(nil), &p.serverEvents)

@@ -3,13 +3,7 @@ package engine
 import (
 	"bytes"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"math/big"
+	"crypto/tls"
 	mrand "math/rand/v2"
 	"sync"
 	"testing"
@@ -31,37 +25,24 @@ func seeded(n uint64) *mrand.ChaCha8 {
 	return mrand.NewChaCha8(seed)
 }
 
-// testCert makes a self-signed certificate; keys are drawn once per test binary.
-func testCert(t testing.TB, key crypto.Signer) *Certificate {
-	t.Helper()
-	tmpl := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "www.example.test"}, DNSNames: []string{"www.example.test"},
-		NotBefore: testNow.AddDate(-1, 0, 0), NotAfter: testNow.AddDate(30, 0, 0), IsCA: true, BasicConstraintsValid: true,
-		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment | x509.KeyUsageCertSign,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+// fileCerts loads the two key pairs that were made for the recordings, once per test binary.
+var fileCerts = sync.OnceValue(func() map[string]*Certificate {
+	out := map[string]*Certificate{}
+	for _, kind := range []string{"rsa", "ecdsa"} {
+		c, err := tls.LoadX509KeyPair("testdata/"+kind+".crt", "testdata/"+kind+".key")
+		if err != nil {
+			panic(err)
+		}
+		out[kind] = &Certificate{Chain: c.Certificate, Key: c.PrivateKey.(crypto.Signer)}
 	}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &Certificate{Chain: [][]byte{der}, Key: key}
+	return out
+})
+
+// fileCert gives a copy of one of them, which the test may change.
+func fileCert(kind string) *Certificate {
+	c := *fileCerts()[kind]
+	return &c
 }
-
-var rsaCert = sync.OnceValue(func() *Certificate {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		panic(err)
-	}
-	return testCert(&testing.T{}, key)
-})
-
-var ecdsaCert = sync.OnceValue(func() *Certificate {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		panic(err)
-	}
-	return testCert(&testing.T{}, key)
-})
 
 // mapStore is a SessionStore for tests.
 type mapStore map[string]*Session
@@ -116,7 +97,7 @@ func alpnExt(ps ...string) []byte {
 // basicServer takes every version and suite that the engine speaks.
 func basicServer() *ServerConfig {
 	return &ServerConfig{
-		Certificates: []*Certificate{rsaCert(), ecdsaCert()},
+		Certificates: []*Certificate{fileCert("rsa"), fileCert("ecdsa")},
 		Versions:     Versions(wire.TLS10, wire.TLS11, wire.TLS12),
 		Suites:       allSuites(), Groups: []wire.Group{wire.X25519, wire.Secp256r1, wire.Secp384r1},
 		DHBits: 1024, Rand: seeded(1), SessionLifetime: 5 * time.Minute,

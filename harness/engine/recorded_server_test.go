@@ -47,7 +47,7 @@ func TestRecordedClients(t *testing.T) {
 		t.Run(r.name, func(t *testing.T) {
 			file := filepath.Join("testdata/openssl", "client-"+r.name+".txt")
 			sc := basicServer()
-			sc.Certificates = []*Certificate{fileCert(t, "rsa"), fileCert(t, "ecdsa")}
+			sc.Certificates = []*Certificate{fileCert("rsa"), fileCert("ecdsa")}
 			sc.Sessions = mapStore{}
 			sc.Tickets = FixedTicketKeys{{Name: [16]byte{1}}}
 			sc.ClientAuth = r.auth

@@ -2,8 +2,6 @@ package engine
 
 import (
 	"bytes"
-	"crypto"
-	"crypto/tls"
 	"encoding/hex"
 	"flag"
 	"fmt"
@@ -24,16 +22,6 @@ import (
 // Recorded sessions with OpenSSL: what our end sent and read, replayed byte for byte. -update talks to
 // the installed openssl anew; without it nothing but the files is needed.
 var update = flag.Bool("update", false, "record the sessions of testdata/openssl again with the installed openssl")
-
-// fileCert loads one of the key pairs made for these recordings.
-func fileCert(t testing.TB, kind string) *Certificate {
-	t.Helper()
-	c, err := tls.LoadX509KeyPair("testdata/"+kind+".crt", "testdata/"+kind+".key")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &Certificate{Chain: c.Certificate, Key: c.PrivateKey.(crypto.Signer)}
-}
 
 // turn is one stretch of bytes in one direction.
 type turn struct {
@@ -130,7 +118,7 @@ func newClientEnd(t *testing.T, r recorded, s *Session) *end {
 	if r.tweak != nil {
 		r.tweak(ch)
 	}
-	cfg := &ClientConfig{Rand: seeded(3), Session: s, Certificate: fileCert(t, "rsa")}
+	cfg := &ClientConfig{Rand: seeded(3), Session: s, Certificate: fileCert("rsa")}
 	if s != nil {
 		ch.SessionID = s.ID
 		if len(s.Ticket) > 0 {
