@@ -175,11 +175,12 @@ func proveSynAckDrop(t *testing.T, r faults.Rule) {
 }
 
 // listening makes a server whose listener carries the rule, and whose accepted sockets are polled.
-func listening(t *testing.T, rule *faults.Rule) (*dialogue.Server, *sockfilter.ListenerFilter, func(netip.AddrPort) *poller) {
+func listening(t *testing.T, rule *faults.Rule, address string) (*dialogue.Server, *sockfilter.ListenerFilter, func(netip.AddrPort) *poller) {
 	var filter *sockfilter.ListenerFilter
 	var mu sync.Mutex
 	pollers := map[netip.AddrPort]*poller{}
 	server := dialogue.Serve(t, dialogue.ServerOptions{
+		Address: address,
 		Control: func(l net.Listener) {
 			filter = sockfilter.NewListenerFilter(l.(*net.TCPListener))
 			if err := filter.SetRules([]faults.Rule{*rule}); err != nil {
@@ -208,13 +209,17 @@ func listening(t *testing.T, rule *faults.Rule) (*dialogue.Server, *sockfilter.L
 
 // proveListenerDrop: the edge drops what comes from the rule's own sources, twice, and from nobody else.
 func proveListenerDrop(t *testing.T, r faults.Rule, spec dialogue.Spec) {
+	proveListenerDropAt(t, r, spec, "", faults.SourceAddr(&r, 7))
+}
+
+func proveListenerDropAt(t *testing.T, r faults.Rule, spec dialogue.Spec, address string, source netip.Addr) {
 	r.Times = 2
 	rule := must(t, r)
-	server, _, pollerOf := listening(t, rule)
+	server, _, pollerOf := listening(t, rule, address)
 	spec.Address = server.Addr().String()
 	control := spec.Run() // it also earns the session that a resumed handshake needs
 	hit := spec
-	hit.Source = faults.SourceAddr(rule, 7)
+	hit.Source = source
 	var p *poller
 	hit.Closing = func(c *net.TCPConn) { p = pollerOf(c.LocalAddr().(*net.TCPAddr).AddrPort()) }
 	got := hit.Run()
@@ -238,7 +243,7 @@ func proveListenerDrop(t *testing.T, r faults.Rule, spec dialogue.Spec) {
 func proveSynDrop(t *testing.T, r faults.Rule) {
 	r.Times = 1
 	rule := must(t, r)
-	server, filter, pollerOf := listening(t, rule)
+	server, filter, pollerOf := listening(t, rule, "")
 	spec := dialogue.Spec{Address: server.Addr().String()}
 	control := spec.Run()
 	hit := spec
