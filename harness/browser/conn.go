@@ -172,6 +172,8 @@ func (c *conn) Event(_ *loop.Conn, ev engine.Event) {
 	switch ev.Kind {
 	case engine.EventHandshakeDone:
 		c.established()
+	case engine.EventFalseStart:
+		c.early()
 	case engine.EventSession:
 		t := c.try
 		c.b.sessions.put(held{session: ev.Session, key: t.plan.SessionKey, edge: t.edge}, &c.b.host.manners.Sessions)
@@ -208,6 +210,9 @@ func (c *conn) established() {
 		x = c.inherit()
 	}
 	switch {
+	case x != nil && x.out: // by false start
+		c.x, c.stage = x, busy
+		c.awaitAnswer()
 	case !a.cfg.Load.holds() && b.visit == nil:
 		a.drop(x)
 		b.served(c)

@@ -95,10 +95,10 @@ func TestReconnectStorm(t *testing.T) {
 	t.Parallel()
 	s := serve(t, 1, tls.VersionTLS12, http.HandlerFunc(ok))
 	cfg := config(s, Visitor{Profile: profile(t, "firefox-35-osx"), Weight: 1})
-	cfg.Load = Load{Model: Open, Connections: 30, Duration: time.Second, StormAt: []time.Duration{600 * time.Millisecond}}
+	cfg.Load = Load{Model: Open, Connections: 30, Duration: 2500 * time.Millisecond, StormAt: []time.Duration{1500 * time.Millisecond}}
 	p := play(t, cfg)
 	clean(t, p)
-	if p.totals.Opened != 60 || p.totals.ClosedByClient != 30 || p.totals.OpenAtEnd != 30 {
+	if p.totals.Started != 60 || p.totals.ClosedByClient != 30 || p.totals.OpenAtEnd != 30 {
 		t.Errorf("want every connection opened twice: %+v", p.totals)
 	}
 }

@@ -105,10 +105,34 @@ func (a *Agent) drop(x *exchange) {
 	}
 }
 
+// early sends the request that waits before the server's Finished is there (RFC 7918), as browsers do
+// where the engine finds it safe. A filter that waits for the request's own flight keeps it back.
+func (c *conn) early() {
+	if c.x == nil || c.b.visit != nil || !c.b.agent.cfg.Load.holds() || c.try.weapon != nil {
+		return
+	}
+	c.transmit(c.x)
+}
+
 // send writes the request.
 func (c *conn) send(x *exchange) {
-	b, a := c.b, c.b.agent
 	c.stage, c.x = busy, x
+	c.awaitAnswer()
+	c.transmit(x)
+}
+
+// awaitAnswer sets the browser's patience with the answer, where it has a limit.
+func (c *conn) awaitAnswer() {
+	a := c.b.agent
+	if d := c.b.host.manners.ResponseTimeout; d > 0 {
+		a.loop.Schedule(&c.timer, a.loop.Now()+d)
+	} else {
+		a.loop.Cancel(&c.timer)
+	}
+}
+
+func (c *conn) transmit(x *exchange) {
+	b, a := c.b, c.b.agent
 	x.sent = a.loop.Now()
 	if !x.scheduled && x.intended == 0 {
 		x.intended = x.sent
@@ -120,11 +144,6 @@ func (c *conn) send(x *exchange) {
 		if x.scheduled {
 			a.rec.Lag(x.sent - x.intended)
 		}
-	}
-	if d := b.host.manners.ResponseTimeout; d > 0 {
-		a.loop.Schedule(&c.timer, x.sent+d)
-	} else {
-		a.loop.Cancel(&c.timer)
 	}
 	if err := c.Send(b.host.requests[x.number]); err != nil {
 		c.over(err)
