@@ -220,7 +220,7 @@ func (c *conn) begin() bool {
 	if conf.ProxyProtocol && !c.readProxyHeader() {
 		return false
 	}
-	c.info = &site.ConnInfo{ID: c.id, Local: c.server, Remote: c.client, ServerText: c.ln.text, Scheme: "http"}
+	c.info = &site.ConnInfo{ID: c.id, Local: c.server, Remote: c.client, Peer: c.peer, ServerText: c.ln.text, Scheme: "http"}
 	if !c.ln.tls {
 		return true
 	}

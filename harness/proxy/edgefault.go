@@ -88,10 +88,12 @@ func (s *Server) deadlineRule(c *conn) time.Duration {
 }
 
 // fire reports that a rule has hit a connection.
-func (s *Server) fire(r *faults.Rule, c *conn, offset int64) {
+func (s *Server) fire(r *faults.Rule, c *conn) { s.fireAt(r, c.tuple()) }
+
+func (s *Server) fireAt(r *faults.Rule, tuple faults.Tuple) {
 	if rep := s.cfg.Load().Reporter; rep != nil {
 		rep.Firing(faults.Firing{Rule: r.Name, Engine: string(faults.EngineEdge), Action: string(r.Action), Stage: r.At.String(),
-			Direction: r.Direction.String(), Tuple: c.tuple(), Time: time.Now(), Offset: offset})
+			Direction: r.Direction.String(), Tuple: tuple, Time: time.Now(), Offset: -1})
 	}
 }
 
@@ -99,7 +101,7 @@ func (s *Server) fire(r *faults.Rule, c *conn, offset int64) {
 func (c *conn) fireIf(action faults.Action) {
 	if c.rule != nil && c.rule.Action == action && !c.fired {
 		c.fired = true
-		c.s.fire(c.rule, c, -1)
+		c.s.fire(c.rule, c)
 	}
 }
 

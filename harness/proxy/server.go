@@ -362,7 +362,7 @@ func (s *Server) place(c *conn) bool {
 	const text = "worker_connections are not enough"
 	c.log("alert", "", text, fmt.Sprintf("%d %s", s.cfg.Load().WorkerConnections, text))
 	if rule != nil {
-		s.fire(rule, c, -1)
+		s.fire(rule, c)
 	}
 	return false
 }
@@ -384,18 +384,22 @@ func (s *Server) drained(closed []*conn, rule *faults.Rule) {
 	}
 	for _, c := range closed {
 		if rule != nil {
-			s.fire(rule, c, -1)
+			s.fire(rule, c)
 		}
 		c.closeParked(closeReuse)
 	}
 }
 
-// takeUpstream is the place of an upstream connection: it counts like a client's.
-func (s *Server) takeUpstream() (release func(), ok bool) {
+// takeUpstream is the place of an upstream connection: it counts like a client's, and where a rule leaves none
+// the client whose request it was is hit.
+func (s *Server) takeUpstream(r *site.Request) (release func(), ok bool) {
 	limit, rule := s.tableLimit()
 	closed, ok := s.lot.take(limit, s.reserve())
 	s.drained(closed, rule)
 	if !ok {
+		if rule != nil {
+			s.fireAt(rule, faults.Tuple{Client: r.Conn.Peer, Server: r.Conn.Local})
+		}
 		return nil, false
 	}
 	return s.lot.release, true

@@ -297,7 +297,7 @@ func (s *Server) engineConfig(t *TLSSettings, h2 bool) *engine.ServerConfig {
 	cfg := &engine.ServerConfig{
 		Certificates: t.Certificates, Versions: engine.Versions(t.Versions...), Suites: t.Suites, PreferServer: t.PreferServer,
 		Groups: t.Groups, DHBits: t.DHBits, ALPN: st.ALPN, NPN: st.NPN, SessionLifetime: t.Timeout, TicketCount: 2,
-		Rules: st.Rules, Rand: s.rand, Renegotiate: engine.RenegotiateClose,
+		Rules: st.RulesAt(t.SecurityLevel), Rand: s.rand, Renegotiate: engine.RenegotiateClose,
 	}
 	if h2 && len(st.ALPN) > 0 {
 		cfg.ALPN = append([]string{"h2"}, st.ALPN...)

@@ -186,7 +186,7 @@ func (x *exchange) attempt(p *pass, g *upstream.Group, s *upstream.Server, tried
 
 func (x *exchange) dialer(p *pass) *upstream.Dialer {
 	conf := &x.conf.proxy
-	d := &upstream.Dialer{Timeout: conf.connect, Take: x.s.site.env.Take}
+	d := &upstream.Dialer{Timeout: conf.connect, Take: func() (func(), bool) { return x.s.site.env.Take(x.r) }}
 	if p.scheme == "https" {
 		d.TLS = conf.tls
 	}

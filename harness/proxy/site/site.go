@@ -20,8 +20,9 @@ import (
 type ConnInfo struct {
 	ID         uint64
 	Local      netip.AddrPort
-	Remote     netip.AddrPort
-	ServerText string // the listener as the configuration has it ("0.0.0.0:443")
+	Remote     netip.AddrPort // the client, as the PROXY protocol names it where it is spoken
+	Peer       netip.AddrPort // the other end of the socket
+	ServerText string         // the listener as the configuration has it ("0.0.0.0:443")
 	Scheme     string
 	Requests   int
 	Protocol   string // nginx's name of the TLS version ("TLSv1.2"), empty without TLS
@@ -48,8 +49,8 @@ type Env struct {
 	Access func(path string, line []byte)
 	// Status fills the stub_status page.
 	Status func() Status
-	// Take asks for a place in the connection table for an upstream connection.
-	Take func() (release func(), ok bool)
+	// Take asks for a place in the connection table for an upstream connection of this request.
+	Take func(r *Request) (release func(), ok bool)
 	// Application answers requests for the upstream address "builtin:application".
 	Application http.Handler
 }

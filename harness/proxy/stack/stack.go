@@ -92,22 +92,6 @@ var (
 
 var (
 	modernALPN = []string{"http/1.1", "http/1.0", "http/0.9"}
-
-	// The order of ServerHello extensions, as each line of the library writes them.
-	order098 = []wire.ExtensionType{wire.ExtRenegotiationInfo, wire.ExtSessionTicket, wire.ExtStatusRequest}
-	order10  = []wire.ExtensionType{wire.ExtRenegotiationInfo, wire.ExtECPointFormats, wire.ExtSessionTicket,
-		wire.ExtStatusRequest, wire.ExtHeartbeat, wire.ExtNextProtoNegotiation, wire.ExtALPN}
-	order11 = []wire.ExtensionType{wire.ExtRenegotiationInfo, wire.ExtServerName, wire.ExtECPointFormats, wire.ExtSessionTicket,
-		wire.ExtStatusRequest, wire.ExtALPN, wire.ExtEncryptThenMAC, wire.ExtExtendedMasterSecret,
-		wire.ExtSupportedVersions, wire.ExtKeyShare, wire.ExtPreSharedKey}
-
-	// unknownTo10 came after 1.0.2.
-	unknownTo10 = []wire.ExtensionType{wire.ExtEncryptThenMAC, wire.ExtExtendedMasterSecret, wire.ExtSupportedVersions,
-		wire.ExtKeyShare, wire.ExtPreSharedKey, wire.ExtEarlyData, wire.ExtRecordSizeLimit}
-	// unknownTo098e: 0.9.8e as nginx 1.6.2's build has it reads no hello extension at all.
-	unknownTo098e = []wire.ExtensionType{wire.ExtServerName, wire.ExtStatusRequest, wire.ExtSupportedGroups, wire.ExtECPointFormats,
-		wire.ExtSignatureAlgorithms, wire.ExtHeartbeat, wire.ExtALPN, wire.ExtSCT, wire.ExtEncryptThenMAC, wire.ExtExtendedMasterSecret,
-		wire.ExtSessionTicket, wire.ExtNextProtoNegotiation, wire.ExtRenegotiationInfo, wire.ExtSupportedVersions, wire.ExtKeyShare, wire.ExtPreSharedKey}
 )
 
 // The default ssl_ciphers of nginx 1.0.5 to today.
@@ -121,9 +105,7 @@ var stacks = []*Stack{
 		Versions: []wire.Version{wire.TLS10}, DefaultVersions: []wire.Version{wire.TLS10},
 		DefaultCiphers: nginxCiphers, DefaultCurve: "prime256v1", DHBits: 1024,
 		ResetOnSSLv2: true,
-		Rules: engine.Rules{SCSV: engine.SCSVIgnored, VersionRefusal: engine.RefuseAsSSL23, SessionFirst: true, AnyResumeVersion: true,
-			ExtensionOrder: []wire.ExtensionType{}, IgnoreExtensions: unknownTo098e, NoRenegotiationInfo: true, IgnoreGroups: true,
-			SilentRecordVersion: true},
+		Rules:        engine.RulesOpenSSL098e(),
 	},
 	{
 		Name: "openssl-0.9.8zc", OpenSSL: "0.9.8zc", Nginx: nginx162, Library: true, era: era098,
@@ -131,8 +113,7 @@ var stacks = []*Stack{
 		DefaultCiphers: nginxCiphers, DefaultCurve: "prime256v1", Groups: nist, DHBits: 1024,
 		ServerName: true, Tickets: true,
 		ResetOnSSLv2: true,
-		Rules: engine.Rules{SCSV: engine.SCSVSkipsRest, VersionRefusal: engine.RefuseAsSSL23, SessionFirst: true, AnyResumeVersion: true,
-			ExtensionOrder: order098, IgnoreExtensions: unknownTo10, IgnoreGroups: true, SilentRecordVersion: true},
+		Rules:        engine.RulesOpenSSL098zc(),
 	},
 	{
 		Name: "openssl-1.0.1j", OpenSSL: "1.0.1j", Nginx: nginx162, Library: true, era: era101,
@@ -140,8 +121,7 @@ var stacks = []*Stack{
 		DefaultCiphers: nginxCiphers, DefaultCurve: "prime256v1", Groups: nist, DHBits: 1024,
 		ServerName: true, Tickets: true, NPN: []string{"http/1.1"},
 		ResetOnSSLv2: true,
-		Rules: engine.Rules{SCSV: engine.SCSVSkipsRest, VersionRefusal: engine.RefuseAsSSL23, SessionFirst: true, AnyResumeVersion: true,
-			ExtensionOrder: order10, IgnoreExtensions: unknownTo10, Heartbeat: true, SilentRecordVersion: true},
+		Rules:        engine.RulesOpenSSL101j(),
 	},
 	{
 		Name: "openssl-1.0.2", OpenSSL: "1.0.2", Nginx: nginx162, Library: true, era: era102,
@@ -149,22 +129,21 @@ var stacks = []*Stack{
 		DefaultCiphers: nginxCiphers, DefaultCurve: "prime256v1", Groups: nist, DHBits: 1024,
 		ServerName: true, Tickets: true, ALPN: []string{"http/1.1"}, NPN: []string{"http/1.1"},
 		ResetOnSSLv2: true,
-		Rules: engine.Rules{SCSV: engine.SCSVChecked, VersionRefusal: engine.RefuseAsSSL23, SessionFirst: true,
-			ExtensionOrder: order10, IgnoreExtensions: unknownTo10, Heartbeat: true, SilentRecordVersion: true},
+		Rules:        engine.RulesOpenSSL102(),
 	},
 	{
 		Name: "openssl-1.1.1", OpenSSL: "1.1.1", Nginx: nginx1221, Library: true, era: era111,
 		Versions: tls10to13, DefaultVersions: tls10to12,
 		DefaultCiphers: nginxCiphers, DefaultCurve: "auto", Groups: modern, SecurityLevel: 1,
 		ServerName: true, Tickets: true, ALPN: modernALPN,
-		Rules: engine.Rules{ExtensionOrder: order11, AckServerName: true, SilentRecordVersion: true},
+		Rules: engine.RulesOpenSSL111(),
 	},
 	{
 		Name: "openssl-3.0", OpenSSL: "3.0", Nginx: nginx1221, Library: true, era: era30,
 		Versions: tls10to13, DefaultVersions: tls10to12,
 		DefaultCiphers: nginxCiphers, DefaultCurve: "auto", Groups: modern, SecurityLevel: 2,
 		ServerName: true, Tickets: true, ALPN: modernALPN,
-		Rules: engine.Rules{ExtensionOrder: order11, AckServerName: true, SilentRecordVersion: true},
+		Rules: engine.RulesOpenSSL30(),
 	},
 	{
 		Name: "go", OpenSSL: "crypto/tls", Nginx: nginx1221, era: era30,
@@ -266,6 +245,13 @@ func GroupNamed(name string) (wire.Group, bool) {
 		return wire.X25519, true
 	}
 	return 0, false
+}
+
+// RulesAt gives the rules with what a security level adds: from level 1 on 3.0 signs nothing with SHA-1.
+func (s *Stack) RulesAt(level int) engine.Rules {
+	r := s.Rules
+	r.NoSHA1 = s.era >= era30 && level >= 1
+	return r
 }
 
 // AtLevel leaves out the versions that the security level refuses (SSL_CTX_set_security_level(3)): 3.0 has
