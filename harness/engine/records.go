@@ -106,12 +106,19 @@ func (c *Conn) recordLength(p []byte) (int, error) {
 	return wire.RecordHeaderLen + h.Length, nil
 }
 
+// minSSLv2Hello is the fixed part, one cipher spec and the shortest challenge.
+const minSSLv2Hello = 9 + 3 + 16
+
 // firstBytes looks at a client's first five bytes: an SSLv2-format CLIENT-HELLO has a length of its own
 // kind, and plain HTTP is told apart from garbage because servers answer it differently.
 func firstBytes(p []byte) (int, error) {
 	switch {
 	case p[0]&0x80 != 0 && p[2] == 1 && (p[3] == 3 || p[3] == 0 && p[4] == 2):
-		return 2 + int(p[0]&0x7f)<<8 + int(p[1]), nil
+		n := int(p[0]&0x7f)<<8 + int(p[1])
+		if n < minSSLv2Hello {
+			return 0, fmt.Errorf("%w: an SSLv2-format hello of %d bytes, at least %d needed", ErrDecode, n, minSSLv2Hello)
+		}
+		return 2 + n, nil
 	case p[0] >= byte(wire.RecordChangeCipherSpec) && p[0] <= byte(wire.RecordHeartbeat):
 		return 0, nil
 	}
