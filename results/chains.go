@@ -80,6 +80,9 @@ func (c *Chain) add(j *join, i int, remembered bool) {
 		Version: a.Version, ServerLogs: a.ServerLogs, Remembered: remembered,
 	}
 	for _, e := range j.logged[i] {
+		if a.Class == ClassOK && e.Code == "" {
+			continue // the ordinary end of a good connection
+		}
 		if e.Code != "" || step.LogReason == "" {
 			step.LogLevel, step.LogReason = e.Level, e.Reason
 		}

@@ -166,8 +166,15 @@ func (c *Collector) Snapshot(s *Snapshot) error {
 		return fmt.Errorf("results: agent %s reports phase %q, which was not begun", s.Agent, s.Phase)
 	}
 	k := loopKey{s.Agent, s.Loop}
-	if old := p.snapshots[k]; old != nil && old.Seq >= s.Seq {
-		return nil
+	if old := p.snapshots[k]; old != nil {
+		if old.Seq >= s.Seq {
+			return nil
+		}
+		if old.Final && !s.Final { // a loop that has stopped stays so, whatever is sent after
+			last := *s
+			last.Final = true
+			s = &last
+		}
 	}
 	p.snapshots[k] = s
 	a := c.agents[s.Agent]

@@ -101,7 +101,7 @@ func (c *Collector) build(at time.Time, j *join, cutShort string) *Run {
 	c.totals(run, at)
 	c.latencies(run)
 
-	in := judgement{cutShort: cutShort, missingEvidence: missing, strayFirings: j.strayFirings, claimed: j.claimed}
+	in := judgement{cutShort: cutShort, missingEvidence: missing, stray: j.stray(), claimed: j.claimed}
 	in.overflowAsked, in.lossArmed = c.asked()
 	for _, o := range run.Outcomes {
 		switch {

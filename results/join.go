@@ -2,6 +2,8 @@ package results
 
 import (
 	"cmp"
+	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -28,9 +30,7 @@ type join struct {
 	logged  map[int][]*ServerEvent          // the lines about an attempt, in order of time
 	order   map[string]int                  // phase name -> position in the run
 
-	strayFirings int // firings that no key or tuple leads anywhere
-	strayEvents  int // lines about connections that are not in the evidence: most good ones
-	claimed      int // attempts that name a fault the ledger does not have
+	claimed int // attempts that name a fault the ledger does not have
 }
 
 // seen is a connection that once had a 4-tuple: ports come back within a long run.
@@ -131,7 +131,6 @@ func (j *join) joinFirings() {
 			phase := f.Key.Phase
 			if f.Key, f.HasKey = j.find(f.Tuple, phase, f.Time); !f.HasKey {
 				f.Key.Phase = phase
-				j.strayFirings++
 			}
 		}
 	}
@@ -176,8 +175,7 @@ func (j *join) joinEvents() {
 		key, ok := j.find(e.Tuple, e.Phase, e.Time)
 		at, known := j.byKey[key]
 		if !ok || !known {
-			j.strayEvents++
-			continue
+			continue // a line about a good connection that is not in the evidence
 		}
 		j.logged[at] = append(j.logged[at], e)
 	}
@@ -236,4 +234,19 @@ func (j *join) ruleOf(k faults.Key) string {
 		return j.attempts[i].Fault
 	}
 	return ""
+}
+
+// stray counts the firings that no key or tuple leads to an attempt, rule by rule.
+func (j *join) stray() []string {
+	n := map[string]int{}
+	for i := range j.firings {
+		if !j.firings[i].HasKey {
+			n[j.firings[i].Rule]++
+		}
+	}
+	var list []string
+	for _, rule := range slices.Sorted(maps.Keys(n)) {
+		list = append(list, fmt.Sprintf("%d firings of %s", n[rule], rule))
+	}
+	return list
 }

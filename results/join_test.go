@@ -182,8 +182,8 @@ func TestJoinGivesFiringsTheirKeys(t *testing.T) {
 	for _, f := range j.firings {
 		found[f.Rule] = f.HasKey && f.Key == key(3, 1, 2)
 	}
-	if !found["cut"] || found["stray"] || j.strayFirings != 1 {
-		t.Errorf("firings %+v, %d stray", j.firings, j.strayFirings)
+	if !found["cut"] || found["stray"] || len(j.stray()) != 1 || j.stray()[0] != "1 firings of stray" {
+		t.Errorf("firings %+v, stray %q", j.firings, j.stray())
 	}
 }
 

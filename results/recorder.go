@@ -11,14 +11,15 @@ import (
 type Metric uint8
 
 const (
-	TCPConnect Metric = iota // SYN to connected
-	Handshake                // connected to Finished; response time is from the intended start of the attempt
-	FirstByte                // request written to the first byte of its answer
-	Response                 // request written to the last byte of its answer
+	TCPConnect  Metric = iota // SYN to connected
+	Handshake                 // connected to Finished; response time is from the intended start of the attempt
+	FirstByte                 // request written to the first byte of its answer
+	Response                  // request written to the last byte of its answer
+	ServerHello               // ClientHello written to ServerHello accepted: the first flight of a handshake
 	metrics
 )
 
-var metricNames = [metrics]string{"tcp_connect", "handshake", "first_byte", "response"}
+var metricNames = [metrics]string{"tcp_connect", "handshake", "first_byte", "response", "server_hello"}
 
 func (m Metric) String() string { return metricNames[m] }
 

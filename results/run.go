@@ -28,7 +28,7 @@ type Run struct {
 	Outcomes []OutcomeRow `json:"outcomes"`
 	Chains   []Chain      `json:"chains"`
 
-	// Latency is keyed by metric (tcp_connect, handshake, first_byte, response), then by
+	// Latency is keyed by metric (tcp_connect, server_hello, handshake, first_byte, response), then by
 	// response_time (from the intended start) and service_time (from the actual one).
 	Latency     map[string]map[string]Percentiles `json:"latency"`
 	ScheduleLag Lag                               `json:"schedule_lag"`

@@ -36,7 +36,7 @@ type judgement struct {
 	cutShort        string
 	missingEvidence int64
 	noResource      int64
-	strayFirings    int
+	stray           []string // firings that no attempt of the evidence had, by rule
 	claimed         int
 	overflowAsked   bool // a rule filled a queue or a table on purpose
 	lossArmed       bool // a rule drops packets by chance, so any connection may retransmit
@@ -51,7 +51,7 @@ func (c *Collector) verdict(run *Run, in judgement) Verdict {
 	if c.failure != nil {
 		d.invalid("%v; what was written until then is kept", c.failure)
 	}
-	c.judgeProcesses(d)
+	c.judgeProcesses(d, in.cutShort)
 	c.judgeBalance(d, run, in)
 	c.judgeGenerator(d, run, in)
 	c.judgeNetwork(d, run, in)
@@ -60,8 +60,8 @@ func (c *Collector) verdict(run *Run, in judgement) Verdict {
 	if in.claimed > 0 {
 		d.note("%d attempts name a fault that the ledger has no firing of", in.claimed)
 	}
-	if in.strayFirings > 0 {
-		d.note("%d firings could not be joined to an attempt", in.strayFirings)
+	if len(in.stray) > 0 {
+		d.note("%s struck connections outside the evidence: good ones that had nothing else to tell, such as idle keepalive connections", strings.Join(in.stray, ", "))
 	}
 	if run.Attempts.Unexplained > 0 {
 		d.note("%d failed attempts have no firing in their chain", run.Attempts.Unexplained)
@@ -70,7 +70,7 @@ func (c *Collector) verdict(run *Run, in judgement) Verdict {
 }
 
 // judgeProcesses: load that a dead agent should have made was not made.
-func (c *Collector) judgeProcesses(d *judge) {
+func (c *Collector) judgeProcesses(d *judge, cutShort string) {
 	for _, id := range slices.Sorted(maps.Keys(c.agents)) {
 		if why := c.agents[id].lost; why != "" {
 			d.invalid("%s was lost: %s; what it had sent is counted", id, why)
@@ -78,9 +78,26 @@ func (c *Collector) judgeProcesses(d *judge) {
 			d.invalid("%s never reported", id)
 		}
 	}
+	for _, p := range c.phases {
+		if open := p.unfinished(c.agents); len(open) > 0 && cutShort == "" {
+			d.suspect("the last report of %s on %s never came: its counters end before the evidence", strings.Join(open, ", "), p.Name)
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.lostEdges)) {
 		d.invalid("%s was lost: %s", name, c.lostEdges[name])
 	}
+}
+
+// unfinished lists the agents, not lost ones, whose last snapshot of the phase is not a final one.
+func (p *phaseState) unfinished(agents map[string]*agentState) []string {
+	var list []string
+	for k, s := range p.snapshots {
+		if !s.Final && agents[k.agent].lost == "" && !slices.Contains(list, k.agent) {
+			list = append(list, k.agent)
+		}
+	}
+	slices.Sort(list)
+	return list
 }
 
 func (c *Collector) heardOf(id string) bool {

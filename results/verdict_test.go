@@ -60,6 +60,7 @@ func TestVerdict(t *testing.T) {
 		{why: "an agent that died", after: func(c *Collector) { c.LostAgent("agent-1", "killed by signal 9") }, state: Invalid, reason: "agent-1 was lost: killed by signal 9"},
 		{why: "an edge that died", after: func(c *Collector) { c.LostEdge("edge-2", "exit 3") }, state: Invalid, reason: "edge-2 was lost: exit 3"},
 		{why: "an agent that never spoke", change: func(c *cfg, _ *Snapshot, _ *PhaseInfo) { c.Agents = append(c.Agents, "agent-2") }, state: Invalid, reason: "agent-2 never reported"},
+		{why: "an agent whose last report is not its final one", change: func(_ *cfg, s *Snapshot, _ *PhaseInfo) { s.Final = false }, state: Suspect, reason: "the last report of agent-1 on act never came"},
 		{why: "attempts that vanish", change: func(_ *cfg, s *Snapshot, _ *PhaseInfo) { s.Totals.Started++ }, state: Invalid, reason: "do not balance: 101 started"},
 		{why: "page loads that vanish", change: func(_ *cfg, s *Snapshot, _ *PhaseInfo) { s.Pages[0].Verdict = "perhaps" }, state: Invalid, reason: "page loads of firefox-35-osx"},
 		{why: "failures whose evidence never came", change: func(_ *cfg, s *Snapshot, _ *PhaseInfo) {

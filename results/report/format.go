@@ -1,7 +1,6 @@
 package report
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -135,10 +134,11 @@ func wrap(text string, n int) []string {
 	return lines
 }
 
-func list(items []words, nouns string) string {
+// listed names each word with its count.
+func listed(items []words, between string) string {
 	var parts []string
 	for _, w := range items {
-		parts = append(parts, fmt.Sprintf("%s%s%s", w.text, nouns, count(w.count)))
+		parts = append(parts, w.text+between+count(w.count))
 	}
 	return strings.Join(parts, ", ")
 }

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"fmt"
 	"html/template"
@@ -87,8 +88,9 @@ type wayView struct {
 }
 
 type stepView struct {
-	Offer, End, Logs string
-	Bad              bool
+	Offer, End string
+	Logs       []string
+	Bad        bool
 }
 
 type lineView struct {
@@ -180,16 +182,15 @@ func newEnding(e ending) endingView {
 		for _, p := range sorted(w.causes) {
 			wv.Causes = append(wv.Causes, p.text+" × "+count(p.count))
 		}
-		for i, s := range w.steps {
-			end := endWords(s)
-			if i == 0 && len(w.steps) > 1 && !s.Remembered {
-				end = blowWords(w)
+		for _, s := range w.tell() {
+			sv := stepView{Offer: s.offer, End: s.end, Bad: s.bad}
+			for _, l := range s.logs {
+				if l.count < w.count {
+					l.text += " × " + count(l.count)
+				}
+				sv.Logs = append(sv.Logs, l.text)
 			}
-			logs := ""
-			if s.ServerLogs != "" || s.LogReason != "" {
-				logs = fmt.Sprintf("[%s] %s", s.LogLevel, strings.TrimSpace(s.ServerLogs+" "+s.LogReason))
-			}
-			wv.Steps = append(wv.Steps, stepView{offerWords(s), end, logs, s.Class != results.ClassOK})
+			wv.Steps = append(wv.Steps, sv)
 		}
 		ev.Ways = append(ev.Ways, wv)
 	}
@@ -212,7 +213,9 @@ func logLines(edges []results.EdgeRow) []lineView {
 			list[i].By = append(list[i].By, e.Name+" "+count(n))
 		}
 	}
-	slices.SortStableFunc(list, func(a, b lineView) int { return int(b.Count - a.Count) })
+	slices.SortStableFunc(list, func(a, b lineView) int {
+		return cmp.Or(cmp.Compare(grave(b.Level, b.Code), grave(a.Level, a.Code)), cmp.Compare(b.Count, a.Count))
+	})
 	return list
 }
 

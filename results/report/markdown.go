@@ -75,16 +75,13 @@ func mdChains(b *strings.Builder, run *results.Run) {
 			}
 			fmt.Fprintf(b, "**%s**: %s × %s\n\n", md(a.Name), count(e.count), md(verdictWords(e.verdict, e.userSees)))
 			for _, w := range e.ways {
-				fmt.Fprintf(b, "- %s; fault: %s\n", md(list(sorted(w.profiles), " ")), md(list(sorted(w.causes), " ")))
-				for n, s := range w.steps {
-					end := endWords(s)
-					if n == 0 && len(w.steps) > 1 && !s.Remembered {
-						end = blowWords(w)
+				fmt.Fprintf(b, "- %s; fault: %s\n", md(listed(sorted(w.profiles), " ")), md(listed(sorted(w.causes), " ")))
+				for n, s := range w.tell() {
+					end := md(s.end)
+					for _, l := range s.logs {
+						end += "; edge logs `" + mdCode(l.text) + "`"
 					}
-					if l := logWords(s); l != "" {
-						end += "; " + l
-					}
-					fmt.Fprintf(b, "  %d. %s: %s\n", n+1, md(offerWords(s)), md(end))
+					fmt.Fprintf(b, "  %d. %s: %s\n", n+1, md(s.offer), end)
 				}
 			}
 			b.WriteByte('\n')

@@ -30,7 +30,13 @@ func (t *text) overview() {
 		t.line("%s", line)
 	}
 	row := func(name string, i ink, cell func(act) int64) {
-		line := padRight(cut(name, label-1), label)
+		indent := name[:len(name)-len(strings.TrimLeft(name, " "))]
+		lines := wrap(name, label-1-len(indent))
+		for n, l := range lines[:len(lines)-1] {
+			t.line("%s%s", indent+strings.Repeat("  ", min(n, 1)), l)
+		}
+		last := indent + strings.Repeat("  ", min(len(lines)-1, 1)) + lines[len(lines)-1]
+		line := padRight(cut(last, label-1), label)
 		for _, a := range list {
 			n := cell(a)
 			c := padLeft(count(n), overviewColumn)

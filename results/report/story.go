@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -85,7 +86,9 @@ type way struct {
 	count    int64
 	profiles map[string]int64
 	causes   map[string]int64 // by the fault's name
-	blows    map[string]int64 // how the first attempt ended: "TCP reset at server_hello"
+	kinds    map[string]int64 // of the struck attempt: first, resumed
+	blows    map[string]int64 // how it ended: "TCP reset at server_hello"
+	logs     map[string]int64 // what the edge logged about it
 }
 
 // ending is all ways that end in the same thing for the user.
@@ -133,27 +136,74 @@ func ways(chains []results.Chain) []way {
 			i = len(list)
 			index[key] = i
 			list = append(list, way{steps: c.Steps, verdict: c.Verdict, userSees: c.UserSees,
-				profiles: map[string]int64{}, causes: map[string]int64{}, blows: map[string]int64{}})
+				profiles: map[string]int64{}, causes: map[string]int64{},
+				kinds: map[string]int64{}, blows: map[string]int64{}, logs: map[string]int64{}})
 		}
 		w := &list[i]
 		w.count += c.Count
 		w.profiles[c.Profile] += c.Count
 		w.causes[c.Fault] += c.Count
+		w.kinds[c.Steps[0].Kind] += c.Count
 		w.blows[endWords(c.Steps[0])] += c.Count
+		if l := logLine(c.Steps[0]); l != "" {
+			w.logs[l] += c.Count
+		}
 	}
 	slices.SortStableFunc(list, func(a, b way) int { return cmp.Compare(b.count, a.count) })
 	return list
 }
 
-// wayKey leaves out how the struck attempt ended, where others follow it: a reset and a close that
-// lead to the same retry are one way.
+// struck tells whether a step is the attempt that was hit, with others following it: how it ended, and
+// whether it offered a session, is then counted apart, so that a reset and a close that lead to the
+// same retry are one way.
+func struck(i int, steps []results.ChainStep) bool {
+	return i == 0 && len(steps) > 1 && !steps[0].Remembered
+}
+
 func wayKey(c results.Chain) string {
 	parts := []string{string(c.Verdict), c.UserSees}
 	for i, s := range c.Steps {
-		parts = append(parts, offerWords(s))
-		if i > 0 || len(c.Steps) == 1 || s.Remembered {
-			parts = append(parts, endWords(s), s.ServerLogs)
+		if struck(i, c.Steps) {
+			parts = append(parts, s.Offered, fmt.Sprint(s.SCSV))
+		} else {
+			parts = append(parts, offerWords(s), endWords(s), s.ServerLogs)
 		}
 	}
 	return strings.Join(parts, "\n")
+}
+
+// told is one step of a way, in words.
+type told struct {
+	offer, end string
+	logs       []words // what the edge logged, with counts where there were several
+	code       string  // the packed code of that line, if it has one
+	bad        bool
+}
+
+// tell words the steps of a way.
+func (w way) tell() []told {
+	var list []told
+	for i, s := range w.steps {
+		step := told{offer: offerWords(s), end: endWords(s), code: s.ServerLogs, bad: s.Class != results.ClassOK}
+		if struck(i, w.steps) {
+			kinds := sorted(w.kinds)
+			s.Kind = kinds[0].text
+			for _, k := range kinds[1:] {
+				s.Kind += "/" + k.text
+			}
+			step.offer, step.end, step.logs, step.code = offerWords(s), counted(sorted(w.blows)), sorted(w.logs), ""
+		} else if l := logLine(s); l != "" {
+			step.logs = []words{{l, w.count}}
+		}
+		list = append(list, step)
+	}
+	return list
+}
+
+// counted lists words with their counts, or the only one without.
+func counted(list []words) string {
+	if len(list) == 1 {
+		return list[0].text
+	}
+	return listed(list, " × ")
 }

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -202,30 +203,16 @@ func (t *text) ways(a act) {
 }
 
 // offerColumn is where the end of a step begins.
-const offerColumn = 24
+const offerColumn = 25
 
 func (t *text) way(w way) {
-	t.wrapped(dim, "    ", "      ", list(sorted(w.profiles), " ")+"; fault: "+list(sorted(w.causes), " "))
-	for n, s := range w.steps {
-		end := endWords(s)
-		if n == 0 && len(w.steps) > 1 && !s.Remembered {
-			end = blowWords(w)
+	t.wrapped(dim, "    ", "      ", listed(sorted(w.profiles), " ")+"; fault: "+listed(sorted(w.causes), " "))
+	for _, s := range w.tell() {
+		if s.code != "" {
+			s.end += "; logs " + s.code
 		}
-		if l := logWords(s); l != "" {
-			end += "; " + l
-		}
-		first := "      " + padRight(offerWords(s), offerColumn) + " "
-		t.wrapped("", first, strings.Repeat(" ", 6+offerColumn+1), end)
+		t.wrapped("", "      "+padRight(s.offer, offerColumn)+" ", strings.Repeat(" ", 6+offerColumn+1), s.end)
 	}
-}
-
-// blowWords says how the struck attempt ended, in all the forms it took.
-func blowWords(w way) string {
-	blows := sorted(w.blows)
-	if len(blows) == 1 {
-		return blows[0].text
-	}
-	return list(blows, " × ")
 }
 
 // shownLines is how many kinds of log line per act a reader gets unasked.
@@ -257,14 +244,11 @@ func (t *text) logs(a act) {
 		kinds = append(kinds, k)
 	}
 	slices.SortFunc(kinds, func(a, b kind) int {
-		if total[a] != total[b] {
-			return int(total[b] - total[a])
-		}
-		return strings.Compare(a.code+a.level+a.reason, b.code+b.level+b.reason)
+		return cmp.Or(cmp.Compare(grave(b.level, b.code), grave(a.level, a.code)), cmp.Compare(total[b], total[a]), strings.Compare(a.code+a.level+a.reason, b.code+b.level+b.reason))
 	})
 	for n, k := range kinds {
 		if n >= shownLines && !t.All {
-			t.line("  %s", t.in(dim, fmt.Sprintf("and %d more kinds of line", len(kinds)-shownLines)))
+			t.line("  %s", t.in(dim, "and "+plural(int64(len(kinds)-shownLines), "more kind of line", "more kinds of line")))
 			break
 		}
 		i := ink("")
@@ -276,6 +260,16 @@ func (t *text) logs(a act) {
 	}
 }
 
+// grave orders lines for a reader: what nginx logs above info first, then what has a code, then the
+// ordinary ends of connections.
+func grave(level, code string) int {
+	n := slices.Index([]string{"debug", "info", "notice", "warn", "error", "crit", "alert", "emerg"}, level) * 2
+	if code != "" {
+		n++
+	}
+	return n
+}
+
 // faults lists the rules of an act: what they were, whom they could have hit, whom they hit.
 func (t *text) faults(a act) {
 	t.b.WriteByte('\n')
@@ -283,15 +277,15 @@ func (t *text) faults(a act) {
 		t.line("%s  none armed", t.in(bold, "Faults"))
 		return
 	}
-	t.line("%s%s", t.in(bold, padRight("Faults", 28)), t.in(dim, padRight("what they do", 34)+" struck"))
+	t.line("%s%s", t.in(bold, padRight("Faults", 28)), t.in(dim, padRight("what they do", 31)+" struck"))
 	for _, f := range a.faults {
-		what := fmt.Sprintf("%s (%s)", blow(f.Action, f.At), f.Engine)
+		what := f.Engine + " " + blow(f.Action, f.At)
 		struck := count(f.Fired)
 		if f.Eligible > 0 {
 			struck += " of " + count(f.Eligible)
 		}
 		if f.PacketsDropped > 0 {
-			struck += ", " + plural(f.PacketsDropped, "packet", "packets")
+			struck += ", " + count(f.PacketsDropped) + " pkts"
 		}
 		i := ink("")
 		if f.Fired == 0 {

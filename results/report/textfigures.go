@@ -8,7 +8,7 @@ import (
 )
 
 var latencyNames = []struct{ metric, label string }{
-	{"tcp_connect", "TCP connect"}, {"handshake", "handshake"}, {"first_byte", "first byte"}, {"response", "response"},
+	{"tcp_connect", "TCP connect"}, {"server_hello", "ServerHello"}, {"handshake", "handshake"}, {"first_byte", "first byte"}, {"response", "response"},
 }
 
 // figures are the numbers of the whole run: connections, handshakes, requests, latencies, the kernel.
@@ -20,8 +20,12 @@ func (t *text) figures() {
 	if c.Target > 0 {
 		target = fmt.Sprintf(" of %s wanted", count(c.Target))
 	}
-	t.fact("connections", fmt.Sprintf("%s at the peak%s; %s opened, closed by the client %s, by the server %s, by a failure %s, open at the end %s",
-		count(c.PeakEstablished), target, count(c.Opened), count(c.ClosedByClient), count(c.ClosedByServer), count(c.Failed), count(c.OpenAtEnd)))
+	over := ""
+	if n := len(r.Phases); n > 1 {
+		over = fmt.Sprintf(" over %d acts", n)
+	}
+	t.fact("connections", fmt.Sprintf("%s at the peak%s; %s opened%s, closed by the client %s, by the server %s, by a failure %s, open at the end %s",
+		count(c.PeakEstablished), target, count(c.Opened), over, count(c.ClosedByClient), count(c.ClosedByServer), count(c.Failed), count(c.OpenAtEnd)))
 	unexplained := "all failures explained by a fault"
 	if a.Failed == 0 {
 		unexplained = "none failed"
@@ -32,7 +36,7 @@ func (t *text) figures() {
 		count(a.Started), count(a.Completed), count(a.Failed), count(a.OpenAtEnd), unexplained))
 	resumed := h.ResumedSessionID + h.ResumedTicket + h.ResumedPSK
 	t.fact("handshakes", fmt.Sprintf("%s full, %s resumed (session ID %s, ticket %s, PSK %s) of %s asked; peak %.0f/s; %s",
-		count(h.Full), count(resumed), count(h.ResumedSessionID), count(h.ResumedTicket), count(h.ResumedPSK), count(h.ResumptionAsked), h.PeakPerS, list(sorted(h.ByVersion), " ")))
+		count(h.Full), count(resumed), count(h.ResumedSessionID), count(h.ResumedTicket), count(h.ResumedPSK), count(h.ResumptionAsked), h.PeakPerS, listed(sorted(h.ByVersion), " ")))
 	t.fact("requests", fmt.Sprintf("%s sent (%.0f/s), %s ok, %s failed, %s sent again", count(q.Sent), q.PerS, count(q.OK), count(q.Failed), count(q.Retried)))
 
 	t.latencies()
@@ -51,7 +55,9 @@ func (t *text) latencies() {
 	for _, m := range latencyNames {
 		rt, st := t.run.Latency[m.metric]["response_time"], t.run.Latency[m.metric]["service_time"]
 		if rt.Count == 0 {
-			t.line("%s", padRight(m.label, 13)+t.in(dim, padLeft("none", 9)))
+			if m.metric != "server_hello" { // not every client can see it
+				t.line("%s", padRight(m.label, 13)+t.in(dim, padLeft("none", 9)))
+			}
 			continue
 		}
 		t.line("%s", padRight(m.label, 13)+padLeft(count(rt.Count), 9)+padLeft(ms(rt.P50Ns), 8)+padLeft(ms(rt.P90Ns), 8)+padLeft(ms(rt.P99Ns), 8)+

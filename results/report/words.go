@@ -12,7 +12,7 @@ import (
 func offerWords(s results.ChainStep) string {
 	offer := s.Kind
 	if s.Remembered {
-		offer = "later, from memory"
+		offer = "remembered"
 	}
 	if s.Offered != "" {
 		offer += ", " + s.Offered
@@ -56,15 +56,12 @@ func alertWords(n int) string {
 	return fmt.Sprintf("alert %d %s", n, wire.AlertDescription(n))
 }
 
-// logWords says what the edge logged about an attempt; empty where it logged nothing.
-func logWords(s results.ChainStep) string {
-	switch {
-	case s.ServerLogs != "":
-		return "logs " + s.ServerLogs
-	case s.LogReason != "":
-		return "logs \"" + s.LogReason + "\""
+// logLine is the line that the edge logged about an attempt; empty where it logged nothing.
+func logLine(s results.ChainStep) string {
+	if s.ServerLogs == "" && s.LogReason == "" {
+		return ""
 	}
-	return ""
+	return fmt.Sprintf("[%s] %s", s.LogLevel, strings.TrimSpace(s.ServerLogs+" "+s.LogReason))
 }
 
 // blow words an action and its place: "reset at server_hello".
@@ -91,7 +88,7 @@ func verdictWords(v results.PageVerdict, sees string) string {
 	case results.Fine:
 		return "the page loads, unharmed"
 	}
-	return "nobody was waiting for it"
+	return "a connection that no page waited for"
 }
 
 // stateWords says what a verdict means for the reader.
