@@ -54,6 +54,9 @@ type visitorState struct {
 	manners   *profiles.Manners
 	reference []wire.Version // per edge: what an unfaulted first visit negotiated
 	requests  [][]byte       // per URL: the whole request
+	split     engine.Split
+	// settled is what its established connections share of a client's configuration.
+	settled engine.ClientConfig
 }
 
 // NewAgent prepares the agent: nothing connects yet. rec and ledger are called on the goroutine that
@@ -107,11 +110,25 @@ func (a *Agent) random(id uint64) *rand.ChaCha8 {
 }
 
 func (a *Agent) newVisitor(v *Visitor) *visitorState {
-	s := &visitorState{profile: v.Profile, manners: v.Profile.Manners(), reference: make([]wire.Version, len(a.cfg.Edges))}
+	s := &visitorState{profile: v.Profile, manners: v.Profile.Manners(), reference: make([]wire.Version, len(a.cfg.Edges)),
+		split: splitOf(v.Profile.Browser)}
+	s.settled = engine.ClientConfig{Rand: a.rand, KeyLog: a.cfg.KeyLog, ServerName: a.cfg.ServerName, Split: s.split}
 	for i := range a.cfg.Load.urls() {
 		s.requests = append(s.requests, a.cfg.Load.urls()[i].request(a.cfg.ServerName, v.Profile.Name))
 	}
 	return s
+}
+
+// splitOf is how a client cuts its data under CBC in TLS 1.0 since the attacks of 2011: browsers send one
+// byte first, OpenSSL an empty record.
+func splitOf(browser string) engine.Split {
+	switch browser {
+	case "OpenSSL", "curl":
+		return engine.SplitEmpty
+	case "GnuTLS", "Go crypto/tls":
+		return engine.SplitNone
+	}
+	return engine.SplitOne
 }
 
 // startRelays starts one relay per edge where a rule asks for one.

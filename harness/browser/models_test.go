@@ -316,8 +316,8 @@ func TestRequestsOnDyingConnectionsAreResent(t *testing.T) {
 	}))
 	s.http.IdleTimeout = 50 * time.Millisecond
 	cfg := config(s, Visitor{Profile: profile(t, "chrome-40-osx"), Weight: 1})
-	// 6 connections used every 50 ms each, exactly when the server is about to close them.
-	cfg.Load = Load{Model: Open, Connections: 6, Duration: 2 * time.Second, Requests: pace.Constant(120)}
+	// 6 connections used every 55 ms each, just when the server is closing them.
+	cfg.Load = Load{Model: Open, Connections: 6, Duration: 2 * time.Second, Requests: pace.Constant(109)}
 	p := play(t, cfg)
 	if p.totals.ClosedByServer == 0 {
 		t.Error("the server closed nothing")

@@ -2,7 +2,6 @@ package browser
 
 import (
 	"errors"
-	"io"
 	"net/netip"
 	"time"
 
@@ -44,7 +43,6 @@ type try struct {
 // setup is what an attempt needs until its handshake is over.
 type setup struct {
 	client  engine.ClientConfig
-	random  stream
 	session *engine.Session // offered
 	shares  []*keys.Share
 }
@@ -68,9 +66,6 @@ func (t *try) session() *engine.Session {
 	return t.setup.session
 }
 
-// stream is the randomness of one attempt; when its handshake is over the agent's own takes its place.
-type stream struct{ io.Reader }
-
 // kind is run.json's attempt_kind.
 func (t *try) kind() string {
 	if t.plan.Kind == profiles.KindFirst && t.asked != engine.NotResumed {
@@ -84,11 +79,10 @@ func (t *try) startTLS() error {
 	b := t.conn.b
 	a := b.agent
 	k, s := t.key(), t.setup
-	s.random.Reader = a.random(uint64(k.Browser)<<32 ^ uint64(k.Connection)<<16 ^ uint64(k.Attempt))
-	random := &s.random
+	random := a.random(uint64(k.Browser)<<32 ^ uint64(k.Connection)<<16 ^ uint64(k.Attempt))
 	s.client = engine.ClientConfig{
 		ServerName: a.cfg.ServerName, Verifier: a.cfg.Verifier, Session: s.session, Rand: random,
-		KeyPool: a.keys, FalseStart: b.host.manners.FalseStart, KeyLog: a.cfg.KeyLog,
+		KeyPool: a.keys, Split: b.host.split, FalseStart: b.host.manners.FalseStart, KeyLog: a.cfg.KeyLog,
 	}
 	p := profiles.HelloParams{ServerName: a.cfg.ServerName, Random: random, Now: a.loop.Wall(t.connected)}
 	t.plan.Params(&p)
@@ -169,10 +163,9 @@ func (t *try) overrideALPN(ch *hello.ClientHello) {
 
 // settle gives up what only the handshake needed: the connection may live long and should weigh little.
 func (t *try) settle() {
-	a, s := t.conn.b.agent, t.setup
+	a := t.conn.b.agent
 	t.setup = nil
-	s.random.Reader = a.rand
-	s.client = engine.ClientConfig{Rand: &s.random, KeyLog: s.client.KeyLog, ServerName: s.client.ServerName}
+	t.tls.Rebase(&t.conn.b.host.settled)
 	t.plan = a.shared(*t.plan)
 }
 
