@@ -167,6 +167,18 @@ func (c *Conn) takeServerExtension(e wire.Extension) error {
 		return c.takeALPN(e.Data)
 	case wire.ExtHeartbeat:
 		c.facts.Heartbeat = true
+	case wire.ExtRecordSizeLimit:
+		r := wire.NewReader(e.Data)
+		limit := r.U16()
+		if !r.Done() {
+			return fmt.Errorf("%w: record_size_limit of %d bytes", ErrDecode, len(e.Data))
+		}
+		if limit < 64 {
+			// "Endpoints MUST NOT send a 'record_size_limit' extension with a value smaller than 64. An
+			// endpoint MUST treat receipt of a smaller value as a fatal error" (RFC 8449 §4)
+			return fmt.Errorf("%w: record_size_limit %d, at least 64 allowed", ErrForbiddenExtension, limit)
+		}
+		c.peerLimit = limit
 	case wire.ExtECPointFormats:
 		r := wire.NewReader(e.Data)
 		if f := r.Vec8(); !r.Done() || bytes.IndexByte(f, 0) < 0 {

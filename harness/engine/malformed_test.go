@@ -155,6 +155,7 @@ var badServers = []struct {
 	{"ALPN naming two protocols", aesSHA, 2, addExt(wire.ExtALPN, alpnExt("http/1.1", "h2")), wire.AlertDecodeError},
 	{"ALPN naming what was not offered", aesSHA, 2, addExt(wire.ExtALPN, alpnExt("h2")), wire.AlertIllegalParameter},
 	{"next_protocol_negotiation with an empty name", aesSHA, 2, addExt(wire.ExtNextProtoNegotiation, []byte{0}), wire.AlertDecodeError},
+	{"record_size_limit below 64", aesSHA, 2, addExt(wire.ExtRecordSizeLimit, []byte{0, 63}), wire.AlertIllegalParameter},
 	{"encrypt_then_mac with an AEAD", ecdheGCM, 2, addExt(wire.ExtEncryptThenMAC, nil), wire.AlertUnsupportedExtension},
 	{"the hello's session_id back without a session", aesSHA, 2, echoID, wire.AlertIllegalParameter},
 	{"a chain whose length is wrong", aesSHA, 11, func(m []byte) []byte { m[6]++; return m }, wire.AlertDecodeError},
@@ -187,6 +188,7 @@ func TestBadServers(t *testing.T) {
 			withALPN(ch)
 			withNPN(ch)
 			withEtM(ch)
+			setExt(ch, wire.ExtRecordSizeLimit, []byte{0x40, 0})
 			ch.SessionID = bytes.Repeat([]byte{7}, 32)
 			sc := basicServer()
 			s := NewServer(sc)

@@ -35,23 +35,22 @@ const seedCiphers = "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES128-GCM-SHA256:E
 // The five servers, as the reference's README describes their configuration.
 var referenceServers = []struct {
 	name, stack, ciphers string
-	rules                engine.Rules
 	versions             engine.VersionSet
 	clientOrder          bool
 	npn                  []string
 	groups               []wire.Group
 	dhBits               int
 }{
-	{name: "nginx-1.6.2-openssl-0.9.8e-tls10", stack: "openssl-0.9.8e", rules: engine.RulesOpenSSL098e(),
+	{name: "nginx-1.6.2-openssl-0.9.8e-tls10", stack: "openssl-0.9.8e",
 		ciphers:  "AES128-SHA:AES256-SHA:DES-CBC3-SHA:RC4-SHA:!aNULL:!eNULL:!EXPORT",
 		versions: engine.Versions(wire.TLS10), npn: []string{"http/1.1"}, dhBits: 1024},
-	{name: "nginx-1.6.2-openssl-0.9.8zc-tls10", stack: "openssl-0.9.8zc", rules: engine.RulesOpenSSL098zc(), ciphers: seedCiphers,
+	{name: "nginx-1.6.2-openssl-0.9.8zc-tls10", stack: "openssl-0.9.8zc", ciphers: seedCiphers,
 		versions: engine.Versions(wire.TLS10), npn: []string{"http/1.1"}, groups: []wire.Group{wire.Secp256r1}, dhBits: 1024},
-	{name: "nginx-1.6.2-openssl-1.0.2-seedconf", stack: "openssl-1.0.2", rules: engine.RulesOpenSSL102(), ciphers: seedCiphers,
+	{name: "nginx-1.6.2-openssl-1.0.2-seedconf", stack: "openssl-1.0.2", ciphers: seedCiphers,
 		versions: engine.Versions(wire.TLS10, wire.TLS11, wire.TLS12), npn: []string{"http/1.1"}, groups: []wire.Group{wire.Secp256r1}, dhBits: 1024},
-	{name: "nginx-1.22.1-openssl-3.0-seedconf-seclevel0", stack: "openssl-3.0", rules: engine.RulesOpenSSL30(), ciphers: seedCiphers + ":@SECLEVEL=0",
+	{name: "nginx-1.22.1-openssl-3.0-seedconf-seclevel0", stack: "openssl-3.0", ciphers: seedCiphers + ":@SECLEVEL=0",
 		versions: engine.Versions(wire.TLS10, wire.TLS11, wire.TLS12), groups: []wire.Group{wire.X25519, wire.Secp256r1, wire.Secp521r1, wire.Secp384r1}},
-	{name: "nginx-1.22.1-openssl-3.0-default-tls12-13", stack: "openssl-3.0", rules: engine.RulesOpenSSL30(), ciphers: "HIGH:!aNULL:!MD5",
+	{name: "nginx-1.22.1-openssl-3.0-default-tls12-13", stack: "openssl-3.0", ciphers: "HIGH:!aNULL:!MD5",
 		versions: engine.Versions(wire.TLS12, wire.TLS13), clientOrder: true, groups: []wire.Group{wire.X25519, wire.Secp256r1, wire.Secp521r1, wire.Secp384r1}},
 }
 
@@ -74,7 +73,7 @@ func TestReference(t *testing.T) {
 		cfg := &engine.ServerConfig{
 			Certificates: []*engine.Certificate{cert}, Versions: srv.versions, Suites: list.Suites, PreferServer: !srv.clientOrder,
 			Groups: srv.groups, DHBits: srv.dhBits, ALPN: []string{"http/1.1"}, NPN: srv.npn, Sessions: noSessions{},
-			Tickets: engine.FixedTicketKeys{{}}, SessionLifetime: 5 * time.Minute, Rules: srv.rules, Rand: zeros{}, TicketCount: 2,
+			Tickets: engine.FixedTicketKeys{{}}, SessionLifetime: 5 * time.Minute, Rules: st.Rules, Rand: zeros{}, TicketCount: 2,
 		}
 		for _, form := range []string{"first", "fallback-scsv-first", "fallback-scsv-last"} {
 			t.Run(srv.name+"/"+form, func(t *testing.T) {
