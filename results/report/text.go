@@ -291,7 +291,7 @@ func (t *text) faults(a act) {
 		if f.Fired == 0 {
 			i = dim
 		}
-		first := "  " + padRight(cut(f.Name, 25), 25) + " " + padRight(what, 34) + " "
-		t.wrapped(i, first, strings.Repeat(" ", 63), struck)
+		first := "  " + padRight(cut(f.Name, 25), 25) + " " + padRight(cut(what, 31), 31) + " "
+		t.wrapped(i, first, strings.Repeat(" ", 60), struck)
 	}
 }
