@@ -18,7 +18,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(envServe) != "" {
+		os.Exit(serveNATS())
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // within bounds every wait of these tests; it is not a measure of anything.
 func within(t *testing.T) context.Context {

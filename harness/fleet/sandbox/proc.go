@@ -34,31 +34,36 @@ func children(parent int) []int {
 		if err != nil {
 			continue // it ended meanwhile
 		}
-		if pid, ppid, err := parseStat(string(text)); err == nil && ppid == parent {
-			pids = append(pids, pid)
+		if st, err := ParseStat(string(text)); err == nil && st.Parent == parent {
+			pids = append(pids, st.PID)
 		}
 	}
 	return pids
 }
 
-// parseStat reads the process and its parent from /proc/PID/stat: "pid (name) state ppid …", where the
-// name may hold spaces and parentheses (proc_pid_stat(5)).
-func parseStat(text string) (pid, ppid int, err error) {
+// Stat is what is needed of /proc/PID/stat.
+type Stat struct {
+	PID, Parent int
+	Ticks       int64 // processor time, user and system, in clock ticks
+}
+
+// ParseStat reads a line of /proc/PID/stat: fields 1, 4, 14 and 15. Field 2, the name, may hold spaces and
+// parentheses (proc_pid_stat(5)).
+func ParseStat(text string) (Stat, error) {
 	open, shut := strings.IndexByte(text, '('), strings.LastIndexByte(text, ')')
 	if open < 0 || shut < open {
-		return 0, 0, fmt.Errorf("stat line %.40q: no name in parentheses", text)
+		return Stat{}, fmt.Errorf("stat line %.40q: no name in parentheses", text)
 	}
-	pid, err = strconv.Atoi(strings.TrimSpace(text[:open]))
-	if err != nil {
-		return 0, 0, fmt.Errorf("stat line %.40q: process number: %w", text, err)
+	fields := append([]string{strings.TrimSpace(text[:open]), "name"}, strings.Fields(text[shut+1:])...)
+	if len(fields) < 15 {
+		return Stat{}, fmt.Errorf("stat line %.40q: %d fields, want at least 15", text, len(fields))
 	}
-	rest := strings.Fields(text[shut+1:])
-	if len(rest) < 2 {
-		return 0, 0, fmt.Errorf("stat line %.40q: ends before the parent's number", text)
+	var numbers [4]int64
+	for i, at := range []int{1, 4, 14, 15} {
+		var err error
+		if numbers[i], err = strconv.ParseInt(fields[at-1], 10, 64); err != nil {
+			return Stat{}, fmt.Errorf("stat line %.40q: field %d: %w", text, at, err)
+		}
 	}
-	ppid, err = strconv.Atoi(rest[1])
-	if err != nil {
-		return 0, 0, fmt.Errorf("stat line %.40q: parent's number: %w", text, err)
-	}
-	return pid, ppid, nil
+	return Stat{PID: int(numbers[0]), Parent: int(numbers[1]), Ticks: numbers[2] + numbers[3]}, nil
 }

@@ -51,20 +51,20 @@ func TestWaysFor(t *testing.T) {
 }
 
 func TestParseStat(t *testing.T) {
+	const rest = " 41 41 0 -1 4194304 100 0 0 0 30 12 0 0 20 0 1"
 	for _, tc := range []struct {
 		why, text string
-		pid, ppid int
-		ok        bool
+		want      Stat // zero: refused
 	}{
-		{"an ordinary line", "41 (sleep) S 7 41 41 0", 41, 7, true},
-		{"a name with spaces and parentheses", "41 (a) R 1 (b)) T 9 0", 41, 9, true},
-		{"no name", "41 S 7", 0, 0, false},
-		{"nothing after the name", "41 (x) S", 0, 0, false},
-		{"no number", "x (x) S 1", 0, 0, false},
+		{"an ordinary line", "41 (sleep) S 7" + rest, Stat{41, 7, 42}},
+		{"a name with spaces and parentheses", "41 (a) R 1 (b)) T 9" + rest, Stat{41, 9, 42}},
+		{"no name", "41 S 7" + rest, Stat{}},
+		{"a line that ends early", "41 (x) S 7", Stat{}},
+		{"no number", "x (x) S 1" + rest, Stat{}},
 	} {
-		pid, ppid, err := parseStat(tc.text)
-		if (err == nil) != tc.ok || tc.ok && (pid != tc.pid || ppid != tc.ppid) {
-			t.Errorf("%s: %d, %d, %v", tc.why, pid, ppid, err)
+		got, err := ParseStat(tc.text)
+		if got != tc.want || (err == nil) != (tc.want != Stat{}) {
+			t.Errorf("%s: %+v (%v), want %+v", tc.why, got, err, tc.want)
 		}
 	}
 }
@@ -75,10 +75,10 @@ func FuzzParseStat(f *testing.F) {
 	f.Add("a) R 1 (b")
 	f.Add("")
 	f.Fuzz(func(t *testing.T, text string) {
-		parseStat(text) // arbitrary text: no panic
-		pid, ppid, err := parseStat("12 (" + text + ") S 34 5 6\n")
-		if err != nil || pid != 12 || ppid != 34 {
-			t.Errorf("name %q: %d, %d, %v", text, pid, ppid, err)
+		ParseStat(text) // arbitrary text: no panic
+		got, err := ParseStat("12 (" + text + ") S 34 5 6 7 8 9 10 11 12 13 14 15 16 17\n")
+		if want := (Stat{12, 34, 14 + 15}); err != nil || got != want {
+			t.Errorf("name %q: %+v, %v", text, got, err)
 		}
 	})
 }
