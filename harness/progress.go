@@ -46,7 +46,7 @@ func (d *drive) show(now time.Time) {
 	t := &live.Totals
 	d.progress.Tick(Status{
 		Phase: live.Phase, Now: now, Elapsed: max(0, now.Sub(playing.at)), Duration: time.Duration(playing.p.Duration),
-		Established: t.Established, Handshakes: t.Completed, Requests: t.RequestsOK, Failed: t.Failed,
+		Established: t.Established, Handshakes: t.Opened, Requests: t.RequestsOK, Failed: t.Failed,
 		SawError: live.Pages[results.SawError],
 	})
 }

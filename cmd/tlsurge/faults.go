@@ -2,24 +2,26 @@ package main
 
 import (
 	"fmt"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"tlsurge/faults"
-	"tlsurge/faults/stage"
+	"tlsurge/faults/explain"
+	"tlsurge/faults/sockfilter"
+	"tlsurge/harness/scenario"
 )
 
 func (a *app) faultsCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "faults",
-		Short: "The faults: what can be done, where, and by which engine",
+		Short: "The faults: what can be done, where, by which engine; what a rule will do",
 		Example: `  tlsurge faults list
-  tlsurge faults list --json`,
+  tlsurge faults explain reset-first-handshake
+  tlsurge faults explain hello-lost-until-deadline --scenario january-2015`,
 		Args: noSuchCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.faultsListCmd())
+	cmd.AddCommand(a.faultsListCmd(), a.faultsExplainCmd())
 	return cmd
 }
 
@@ -27,33 +29,57 @@ func (a *app) faultsListCmd() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "list", Short: "List every action, where it can strike and which engine does it",
-		Example: "  tlsurge faults list", Args: exactly(0, "no arguments"),
+		Example: "  tlsurge faults list\n  tlsurge faults list --json", Args: exactly(0, "no arguments"),
 		RunE: func(*cobra.Command, []string) error {
 			if asJSON {
-				return writeJSON(a.out, faults.Cells())
+				return writeJSON(a.out, explain.List())
 			}
-			w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "ACTION\tENGINE\tWHAT IT DOES\tAT")
-			for _, c := range faults.Cells() {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", c.Action, c.Engine, c.Meaning, stageList(c.Stages))
-			}
-			return w.Flush()
+			_, err := fmt.Fprint(a.out, explain.Text(explain.List()))
+			return err
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
 
-func stageList(at []stage.Stage) string {
-	if len(at) == 0 {
-		return "the edge or the link as a whole"
+func (a *app) faultsExplainCmd() *cobra.Command {
+	var from string
+	var set []string
+	cmd := &cobra.Command{
+		Use:   "explain RULE",
+		Short: "Say what a scenario's rule will do: engine, who is hit, the packet filter; nothing is started",
+		Example: `  tlsurge faults explain reset-first-handshake
+  tlsurge faults explain cut --scenario my.toml --set faults.cut.at=server_hello`,
+		Args: exactly(1, "the name of a rule of the scenario"),
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			s, err := scenario.Load(from, scenario.Overrides{})
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveError
+			}
+			var names []string
+			for _, f := range s.Faults {
+				names = append(names, f.Name)
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			s, err := scenario.Load(from, scenario.Overrides{Set: set, OnlyFault: args[0]})
+			if err != nil {
+				return err
+			}
+			var missing []faults.Capability
+			if sockfilter.Probe() != nil && s.Run.Netns == "caller" {
+				missing = append(missing, faults.NetAdmin)
+			}
+			text, err := explain.Rule(s.Faults[0].Rule, missing...)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprint(a.out, text)
+			return err
+		},
 	}
-	text := ""
-	for i, s := range at {
-		if i > 0 {
-			text += " "
-		}
-		text += s.String()
-	}
-	return text
+	cmd.Flags().StringVar(&from, "scenario", "january-2015", "the scenario that holds the rule: a built-in name or a file")
+	cmd.Flags().StringArrayVar(&set, "set", nil, "override a key of the scenario: `key.path=value`")
+	return cmd
 }

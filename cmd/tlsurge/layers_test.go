@@ -17,6 +17,7 @@ var layers = []struct{ pkgs, why string }{
 	{"faults/stage", "stages are read off the wire"},
 	{"faults", "rules speak of stages"},
 	{"faults/relay faults/sockfilter faults/link", "engines carry rules out; they do not know each other"},
+	{"faults/explain", "tells what a rule will do, filter program included"},
 	{"results/hist", "histograms know nothing of TLS"},
 	{"results", "outcomes speak of faults and alerts"},
 	{"results/compare results/report", "judging and telling are made from results"},

@@ -10,17 +10,27 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
 	"tlsurge/harness/fleet"
 )
 
-func main() {
+func main() { os.Exit(program()) }
+
+// program is a process of this binary: a child of a run under its hidden verb, or what the user typed.
+func program() (code int) {
 	if verb, ok := fleet.ChildVerb(os.Args); ok {
-		os.Exit(fleet.ChildMain(verb, os.Args[2:]))
+		return fleet.ChildMain(verb, os.Args[2:])
 	}
-	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	defer func() {
+		if p := recover(); p != nil {
+			fmt.Fprintf(os.Stderr, "tlsurge: internal fault: %v\n%s", p, debug.Stack())
+			code = exitInternal
+		}
+	}()
+	return run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 }
 
 // app is what every subcommand may use of the world outside.
@@ -75,6 +85,7 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	text := fmt.Sprintf("unknown command %q", args[0])
+	cmd.SuggestionsMinimumDistance = 2
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		text += fmt.Sprintf("; did you mean %q?", near[0])
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -111,10 +112,14 @@ func (a *app) runScenario(ctx context.Context, name string, o scenario.Overrides
 	if dir == "" {
 		dir = fmt.Sprintf("runs/%s-%s", started.Format("20060102T150405Z"), sc.Name)
 	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := interruptible(ctx)
 	defer cancel()
 	progress := newProgress(a.err, f.quiet || f.json)
-	run, err := harness.Run(ctx, sc, harness.Options{Dir: dir, Started: started, Place: place, Progress: progress, ToolVersion: version()})
+	run, err := harness.Run(ctx, sc, harness.Options{Dir: abs, Started: started, Place: place, Progress: progress, ToolVersion: version()})
 	progress.Done()
 	if run != nil {
 		if err := a.tell(run, dir, f); err != nil {
@@ -129,7 +134,7 @@ func (a *app) runScenario(ctx context.Context, name string, o scenario.Overrides
 
 // need is what the scenario asks of its surroundings.
 func need(sc *scenario.Scenario) sandbox.Need {
-	n := sandbox.Need{OwnNet: sc.Run.Netns == "own", Outside: sc.Target != nil}
+	n := sandbox.Need{OwnNet: sc.Run.Netns == "own", Outside: sc.Target != nil || sc.Run.Netns == "caller"}
 	for _, p := range sc.Phases {
 		for i := range p.Rules {
 			for _, c := range faults.Requires(&p.Rules[i]) {
