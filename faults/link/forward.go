@@ -18,6 +18,7 @@ type port interface {
 	Read(p []byte) (int, error)
 	Write(p []byte) (int, error)
 	SetReadDeadline(t time.Time) error
+	overruns() int64 // packets that came and were dropped before we read them, as far as the device counts them here
 	Close() error
 }
 

@@ -155,6 +155,9 @@ func (l *Link) configure() error {
 	return l.Servers.Do(func() error { return configureEnd(servers) })
 }
 
+// queueLength is how many packets wait for us in a device while this machine is busy elsewhere.
+const queueLength = 10000
+
 // configureEnd makes the addresses of own local to this namespace, all of them at once (a route of type
 // local is enough to bind any address of a prefix), and sends the rest of the link's addresses to the device.
 func configureEnd(own []netip.Prefix) error {
@@ -168,6 +171,9 @@ func configureEnd(own []netip.Prefix) error {
 	}
 	if err := netlink.LinkSetMTU(dev, mtu); err != nil {
 		return fmt.Errorf("link: mtu: %w", err)
+	}
+	if err := netlink.LinkSetTxQLen(dev, queueLength); err != nil {
+		return fmt.Errorf("link: queue: %w", err)
 	}
 	if err := netlink.LinkSetUp(dev); err != nil {
 		return fmt.Errorf("link: up: %w", err)
@@ -207,6 +213,22 @@ func (l *Link) SetRules(rules []faults.Rule) error {
 
 // Counters tells what happened so far, client to server and server to client.
 func (l *Link) Counters() (up, down Counters) { return l.up.read(), l.down.read() }
+
+// Overruns is how many packets the devices dropped because we did not take them in time: loss that no rule
+// asked for, which makes a run doubtful.
+func (l *Link) Overruns() int64 {
+	n := l.up.in.overruns() + l.down.in.overruns()
+	for _, end := range []*Namespace{l.Clients, l.Servers} {
+		end.Do(func() error {
+			dev, err := netlink.LinkByName(device)
+			if err == nil && dev.Attrs().Statistics != nil {
+				n += int64(dev.Attrs().Statistics.TxDropped)
+			}
+			return err
+		})
+	}
+	return n
+}
 
 // Close stops forwarding and gives the namespaces up; processes inside keep theirs until they end, cut off.
 func (l *Link) Close() error {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -17,6 +18,8 @@ type veth struct {
 	*os.File
 	raw syscall.RawConn
 	to  [2]unix.SockaddrLinklayer // IPv4, IPv6: the near end's hardware address
+
+	missed atomic.Int64
 }
 
 // openVeth makes a pair: the near end in the namespace near, the far end with its socket in the namespace
@@ -66,7 +69,9 @@ func openPacket(index int, hw net.HardwareAddr) (port, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("AF_PACKET: bind: %w", err)
 	}
-	unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 8<<20)
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 32<<20) != nil {
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 32<<20) // as much as net.core.rmem_max allows
+	}
 	unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1)
 	v := &veth{File: os.NewFile(uintptr(fd), "AF_PACKET")}
 	if v.raw, err = v.File.SyscallConn(); err != nil {
@@ -78,6 +83,16 @@ func openPacket(index int, hw net.HardwareAddr) (port, error) {
 		copy(v.to[i].Addr[:], hw)
 	}
 	return v, nil
+}
+
+// overruns counts what the socket's buffer had no room for. The kernel's count starts anew at each look.
+func (v *veth) overruns() int64 {
+	v.raw.Control(func(fd uintptr) {
+		if s, err := unix.GetsockoptTpacketStats(int(fd), unix.SOL_PACKET, unix.PACKET_STATISTICS); err == nil {
+			v.missed.Add(int64(s.Drops))
+		}
+	})
+	return v.missed.Load()
 }
 
 // Write sends one IP packet to the near end.
