@@ -187,6 +187,7 @@ func (c *conn) serve() bool {
 			return false
 		}
 		c.phase = phaseWaiting
+		c.raw.SetWriteDeadline(time.Time{})
 		if c.info.ALPN == "h2" {
 			c.serveHTTP2()
 			return false

@@ -154,13 +154,14 @@ func (s *Server) applyFilters(rules []faults.Rule) error {
 	return nil
 }
 
-// SetFaults puts another phase's rules in force, from now on.
+// SetFaults begins another phase: its rules are in force and its counts begin, from now on.
 func (s *Server) SetFaults(phase string, rules []faults.Rule) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	cfg := *s.cfg.Load()
 	cfg.Phase, cfg.Faults = phase, rules
 	s.cfg.Store(&cfg)
+	s.count.newPhase()
 	return s.applyFilters(rules)
 }
 

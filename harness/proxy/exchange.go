@@ -88,7 +88,6 @@ func (c *conn) exchange() bool {
 	vs := c.server0()
 	start := time.Now()
 	c.raw.SetReadDeadline(start.Add(vs.HeaderTimeout))
-	c.raw.SetWriteDeadline(time.Time{})
 	r, rawLine, err := readRequest(c.br, vs.limits())
 	c.requests++
 	c.info.Requests = c.requests
@@ -108,7 +107,9 @@ func (c *conn) exchange() bool {
 	}
 	c.vs = c.ln.pick(r.Host, c.vs)
 	vs = c.vs
-	c.raw.SetReadDeadline(time.Now().Add(vs.BodyTimeout))
+	if r.Body != http.NoBody {
+		c.raw.SetReadDeadline(time.Now().Add(vs.BodyTimeout))
+	}
 	c.s.count.requests.Add(1)
 	keep := !r.Close && vs.KeepaliveTimeout > 0 && c.requests < vs.KeepaliveRequests && !c.s.stopping()
 	w := newResponse(c, r, keep)

@@ -34,10 +34,17 @@ func TestMain(m *testing.M) {
 	if text := os.Getenv(edgeChild); text != "" {
 		os.Exit(runChild(text))
 	}
+	if text := os.Getenv(plainChild); text != "" {
+		fmt.Fprintln(os.Stderr, runPlainProxy(text))
+		os.Exit(2)
+	}
 	goleak.VerifyTestMain(m)
 }
 
-const edgeChild = "TLSURGE_TEST_EDGE"
+const (
+	edgeChild  = "TLSURGE_TEST_EDGE"
+	plainChild = "TLSURGE_TEST_PLAIN_PROXY"
+)
 
 func runChild(text string) int {
 	var o Options

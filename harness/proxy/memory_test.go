@@ -29,8 +29,14 @@ func startChild(t testing.TB, o Options) *childEdge {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return startProcess(t, edgeChild+"="+string(text))
+}
+
+// startProcess starts the test binary again as what env says, and waits for its ready line.
+func startProcess(t testing.TB, env string) *childEdge {
+	t.Helper()
 	c := &childEdge{cmd: exec.Command(os.Args[0])}
-	c.cmd.Env = append(os.Environ(), edgeChild+"="+string(text))
+	c.cmd.Env = append(os.Environ(), env)
 	c.cmd.Stderr = os.Stderr
 	out, err := c.cmd.StdoutPipe()
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -52,7 +53,7 @@ func (w *response) WriteHeader(code int) {
 		return
 	}
 	if code >= 100 && code < 200 && code != http.StatusSwitchingProtocols {
-		w.total += int64(w.printf("HTTP/1.1 %d %s\r\n\r\n", code, http.StatusText(code)))
+		w.text(fmt.Sprintf("HTTP/1.1 %d %s\r\n\r\n", code, http.StatusText(code)))
 		w.err = errors.Join(w.err, w.w.Flush())
 		return
 	}
@@ -81,27 +82,34 @@ func (w *response) WriteHeader(code int) {
 // writeHead writes status line and header: Server and Date first, then in nginx's order what it has an
 // order for, then the rest by name.
 func (w *response) writeHead() {
-	n := w.printf("HTTP/1.1 %d %s\r\n", w.code, statusText(w.code))
-	if w.hdr.Get("Server") == "" {
-		w.hdr.Set("Server", serverToken)
+	w.text("HTTP/1.1 ")
+	w.text(strconv.Itoa(w.code))
+	w.text(" ")
+	w.text(statusText(w.code))
+	w.text("\r\n")
+	if w.hdr["Server"] == nil {
+		w.line("Server", serverToken)
 	}
-	if w.hdr.Get("Date") == "" {
-		w.hdr.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	if w.hdr["Date"] == nil {
+		w.line("Date", httpDate())
 	}
 	if w.chunked {
-		w.hdr.Set("Transfer-Encoding", "chunked")
+		w.hdr["Transfer-Encoding"] = chunkedValue
 	}
 	switch {
 	case w.code == http.StatusSwitchingProtocols:
 	case w.keep:
-		w.hdr.Set("Connection", "keep-alive")
+		w.hdr["Connection"] = keepAliveValue
 	default:
-		w.hdr.Set("Connection", "close")
+		w.hdr["Connection"] = closeValue
 	}
 	for _, k := range headerOrder {
-		n += w.line(k, w.hdr[k])
+		for _, v := range w.hdr[k] {
+			w.line(k, v)
+		}
 	}
-	rest := make([]string, 0, len(w.hdr))
+	var store [16]string
+	rest := store[:0]
 	for k := range w.hdr {
 		if !slices.Contains(headerOrder, k) {
 			rest = append(rest, k)
@@ -109,28 +117,55 @@ func (w *response) writeHead() {
 	}
 	slices.Sort(rest)
 	for _, k := range rest {
-		n += w.line(k, w.hdr[k])
+		for _, v := range w.hdr[k] {
+			w.line(k, v)
+		}
 	}
-	n += w.printf("\r\n")
-	w.total += int64(n)
+	w.text("\r\n")
+}
+
+var (
+	chunkedValue   = []string{"chunked"}
+	keepAliveValue = []string{"keep-alive"}
+	closeValue     = []string{"close"}
+)
+
+// dateNow is the Date header of the current second.
+var dateNow atomic.Pointer[struct {
+	second int64
+	text   string
+}]
+
+func httpDate() string {
+	now := time.Now()
+	if d := dateNow.Load(); d != nil && d.second == now.Unix() {
+		return d.text
+	}
+	d := &struct {
+		second int64
+		text   string
+	}{now.Unix(), now.UTC().Format(http.TimeFormat)}
+	dateNow.Store(d)
+	return d.text
 }
 
 var headerOrder = []string{"Server", "Date", "Content-Type", "Content-Length", "Last-Modified", "Location",
 	"Transfer-Encoding", "Connection"}
 
-func (w *response) line(key string, values []string) (n int) {
-	for _, v := range values {
-		n += w.printf("%s: %s\r\n", key, v)
-	}
-	return n
+func (w *response) line(key, value string) {
+	w.text(key)
+	w.text(": ")
+	w.text(value)
+	w.text("\r\n")
 }
 
-func (w *response) printf(format string, a ...any) int {
-	n, err := fmt.Fprintf(w.w, format, a...)
+// text writes a piece of the head, or of the framing.
+func (w *response) text(s string) {
+	n, err := w.w.WriteString(s)
+	w.total += int64(n)
 	if err != nil && w.err == nil {
 		w.err = err
 	}
-	return n
 }
 
 func (w *response) Write(p []byte) (int, error) {
@@ -150,7 +185,9 @@ func (w *response) Write(p []byte) (int, error) {
 		return 0, w.err
 	}
 	if w.chunked {
-		w.total += int64(w.printf("%x\r\n", len(p))) + 2
+		w.text(strconv.FormatInt(int64(len(p)), 16))
+		w.text("\r\n")
+		w.total += 2
 	}
 	n, err := w.w.Write(p)
 	if w.chunked && err == nil {
@@ -205,7 +242,7 @@ func (w *response) finish() bool {
 			w.WriteHeader(http.StatusOK)
 		}
 		if w.chunked && !w.noBody {
-			w.total += int64(w.printf("0\r\n\r\n"))
+			w.text("0\r\n\r\n")
 		}
 		if err := w.w.Flush(); err != nil && w.err == nil {
 			w.err = err

@@ -50,8 +50,7 @@ type Server struct {
 // New makes an edge of a configuration. It opens the logs, so that a path that cannot be written is an error
 // now, and listens nowhere yet.
 func New(cfg *Config) (*Server, error) {
-	capacity := cfg.Workers * cfg.WorkerConnections
-	l, err := newLot(capacity)
+	l, err := newLot(cfg.places())
 	if err != nil {
 		return nil, err
 	}
@@ -63,6 +62,12 @@ func New(cfg *Config) (*Server, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// places is the size of the connection table: of its worker_connections each of nginx's workers spends one on
+// every listening socket and one on its channel to the master.
+func (c *Config) places() int {
+	return c.Workers * max(1, c.WorkerConnections-len(c.Listeners)-1)
 }
 
 // adopt opens what a configuration needs and puts it in force for what comes.
@@ -527,7 +532,7 @@ func (s *Server) Reload(cfg *Config) error {
 		s.running.Add(1)
 		go s.accept(l)
 	}
-	s.lot.resize(cfg.Workers * cfg.WorkerConnections)
+	s.lot.resize(cfg.places())
 	for _, g := range old.site.Groups() {
 		g.CloseIdle()
 	}

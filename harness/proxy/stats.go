@@ -26,6 +26,32 @@ type counters struct {
 	mu       sync.Mutex
 	lines    map[results.LogLine]int64
 	eligible map[string]int64
+	before   phaseBase
+}
+
+// phaseBase is where the counters stood when the phase began.
+type phaseBase struct {
+	accepted, handshakes int64
+	cpu                  time.Duration
+}
+
+// newPhase begins the counts of a phase.
+func (c *counters) newPhase() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lines, c.eligible = nil, nil
+	c.before = phaseBase{c.accepted.Load(), c.handshakes.Load(), cpuTime()}
+	c.peak.Store(c.established.Load())
+	c.seq.Store(0)
+}
+
+// cpuTime is the processor time of this process so far.
+func cpuTime() time.Duration {
+	var ru syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &ru) != nil {
+		return 0
+	}
+	return time.Duration(ru.Utime.Nano() + ru.Stime.Nano())
 }
 
 func (c *counters) line(level, code, reason string) {
@@ -57,7 +83,7 @@ func (c *counters) opened() {
 	}
 }
 
-// Stats is what the edge has counted since it began, and what it uses now.
+// Stats is what the edge has counted since its phase began, and what it uses now.
 func (s *Server) Stats() results.EdgeStats {
 	c := &s.count
 	out := results.EdgeStats{
@@ -66,6 +92,9 @@ func (s *Server) Stats() results.EdgeStats {
 		Accepted: c.accepted.Load(), Handshakes: c.handshakes.Load(),
 	}
 	c.mu.Lock()
+	out.Accepted -= c.before.accepted
+	out.Handshakes -= c.before.handshakes
+	out.CPU = cpuTime() - c.before.cpu
 	for l, n := range c.lines {
 		l.Count = n
 		out.LogLines = append(out.LogLines, l)
@@ -82,7 +111,6 @@ func (s *Server) Stats() results.EdgeStats {
 	})
 	var ru syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &ru) == nil {
-		out.CPU = time.Duration(ru.Utime.Nano() + ru.Stime.Nano())
 		out.RSSPeakBytes = ru.Maxrss * 1024
 	}
 	out.RSSBytes = residentBytes()

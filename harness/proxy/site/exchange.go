@@ -18,6 +18,7 @@ type exchange struct {
 	loc  *location
 
 	uri, args  string
+	first      [2]string  // uri and args as they were sent
 	remote     netip.Addr // the client, or whom real_ip_header names
 	captures   []string
 	vars       map[string]string

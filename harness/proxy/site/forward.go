@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -130,8 +131,7 @@ func (x *exchange) withArgs(path string) string {
 
 // uriUntouched: no rewrite has changed the URI, so the client's own spelling goes on.
 func (x *exchange) uriUntouched() bool {
-	y := exchange{r: x.r, s: x.s}
-	return !x.redirected && y.normalise() && y.uri == x.uri && y.args == x.args
+	return !x.redirected && x.first == [2]string{x.uri, x.args}
 }
 
 // attempt makes one try. true: the exchange is over, answered or failed for good.
@@ -359,11 +359,17 @@ func (x *exchange) respond(p *pass, g *upstream.Group, s *upstream.Server, c *up
 // readError marks a failure of the upstream's side of a copy.
 type readError struct{ error }
 
+var relayBuffers = sync.Pool{New: func() any { b := make([]byte, 16<<10); return &b }}
+
 // relay copies a body; what has come is sent on when nothing more is there yet.
 func (x *exchange) relay(body io.Reader, c *upstream.Conn) (n int64, err error) {
-	buf := make([]byte, 16<<10)
+	held := relayBuffers.Get().(*[]byte)
+	defer relayBuffers.Put(held)
+	buf := *held
 	for {
-		c.SetReadDeadline(time.Now().Add(x.conf.proxy.read))
+		if c.Buffered().Buffered() == 0 {
+			c.SetReadDeadline(time.Now().Add(x.conf.proxy.read))
+		}
 		m, rerr := body.Read(buf)
 		if m > 0 {
 			if _, err := x.w.Write(buf[:m]); err != nil {

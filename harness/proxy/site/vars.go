@@ -362,6 +362,11 @@ func (x *exchange) normalise() bool {
 	if !ok {
 		return false
 	}
+	if !strings.Contains(decoded, "//") && !strings.Contains(decoded, "/.") { // nothing to resolve
+		x.uri = decoded
+		x.first = [2]string{x.uri, x.args}
+		return true
+	}
 	var out []string
 	parts := strings.Split(decoded[1:], "/")
 	for i, p := range parts {
@@ -385,6 +390,7 @@ func (x *exchange) normalise() bool {
 		}
 	}
 	x.uri = "/" + strings.Join(out, "/")
+	x.first = [2]string{x.uri, x.args}
 	return true
 }
 

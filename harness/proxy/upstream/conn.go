@@ -145,18 +145,23 @@ type Request struct {
 	Chunked        bool
 }
 
+var writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, 4<<10) }}
+
 // Send writes the request; the body is copied as it comes.
 func (c *Conn) Send(r *Request) error {
-	w := bufio.NewWriterSize(c.Conn, 4<<10)
-	version := "HTTP/1.0"
-	if r.HTTP11 {
-		version = "HTTP/1.1"
+	w := writers.Get().(*bufio.Writer)
+	w.Reset(c.Conn)
+	defer func() { w.Reset(nil); writers.Put(w) }()
+	for _, s := range [...]string{r.Method, " ", r.Target, " HTTP/1.0\r\n"} {
+		if r.HTTP11 && s == " HTTP/1.0\r\n" {
+			s = " HTTP/1.1\r\n"
+		}
+		w.WriteString(s)
 	}
-	fmt.Fprintf(w, "%s %s %s\r\n", r.Method, r.Target, version)
 	for _, h := range r.Header {
 		w.WriteString(h[0])
 		w.WriteString(": ")
-		w.WriteString(strings.NewReplacer("\r", "", "\n", "").Replace(h[1]))
+		w.WriteString(oneLine(h[1]))
 		w.WriteString("\r\n")
 	}
 	w.WriteString("\r\n")
@@ -173,6 +178,19 @@ func (c *Conn) Send(r *Request) error {
 		}
 	}
 	return w.Flush()
+}
+
+// oneLine keeps a value from becoming two header lines.
+func oneLine(s string) string {
+	if !strings.ContainsAny(s, "\r\n") {
+		return s
+	}
+	return strings.Map(func(r rune) rune {
+		if r == '\r' || r == '\n' {
+			return -1
+		}
+		return r
+	}, s)
 }
 
 func copyChunks(w *bufio.Writer, body io.Reader) error {
