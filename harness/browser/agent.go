@@ -125,7 +125,7 @@ func splitOf(browser string) engine.Split {
 	switch browser {
 	case "OpenSSL", "curl":
 		return engine.SplitEmpty
-	case "GnuTLS", "Go crypto/tls":
+	case "GnuTLS":
 		return engine.SplitNone
 	}
 	return engine.SplitOne

@@ -354,7 +354,7 @@ func (c *conn) refill() {
 	}
 	x := b.waiting[0]
 	b.waiting = b.waiting[1:]
-	c.want(x.intended, x)
+	c.want(b.agent.loop.Now(), x)
 }
 
 // over ends the present attempt with an error, and does what the browser does about it.

@@ -125,6 +125,9 @@ func (p *requestPlan) request() {
 			continue // a place with fewer connections than others
 		}
 		if b := s.browser; b != nil && !b.gone {
+			// The lag is ours alone: what a request then waits for a free connection is its browser's, and
+			// is in the response time.
+			a.rec.Lag(a.now() - p.next)
 			x := a.newExchange(a.url(p.number))
 			x.intended, x.scheduled = a.start+p.next, true
 			b.request(x, slot)

@@ -141,9 +141,6 @@ func (c *conn) transmit(x *exchange) {
 	x.parser.Reset(x.url.method() == "HEAD")
 	if b.visit == nil {
 		a.rec.Request(results.RequestSent)
-		if x.scheduled {
-			a.rec.Lag(x.sent - x.intended)
-		}
 	}
 	if err := c.Send(b.host.requests[x.number]); err != nil {
 		c.over(err)
