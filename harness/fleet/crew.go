@@ -59,20 +59,26 @@ func StartAgents(ctx context.Context, cfg AgentsConfig) (*Crew, error) {
 	return c, nil
 }
 
-// Join waits until n agents from elsewhere are there, and takes them in.
+// Join waits until n agents from elsewhere are there. More may come later: each takes part from the next
+// phase on, and so does one that was lost and came back.
 func (c *Crew) Join(ctx context.Context, n int) error {
-	infos, err := c.hub.WaitRole(ctx, RoleAgent, len(c.processes)+n)
-	if err != nil {
+	if _, err := c.hub.WaitRole(ctx, RoleAgent, len(c.processes)+n); err != nil {
 		return err
 	}
+	c.adopt()
+	return nil
+}
+
+// adopt takes in all agents that are there.
+func (c *Crew) adopt() {
+	members := c.hub.Members()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, in := range infos {
-		if !slices.Contains(c.ids, in.ID) {
+	for _, in := range members {
+		if in.Role == RoleAgent && !slices.Contains(c.ids, in.ID) {
 			c.ids = append(c.ids, in.ID)
 		}
 	}
-	return nil
 }
 
 // IDs are the agents that take part.
@@ -84,6 +90,7 @@ func (c *Crew) IDs() []string {
 
 // Prepare gives every agent its share of a phase. Where agents are lost meanwhile, the rest shares anew.
 func (c *Crew) Prepare(ctx context.Context, p AgentPhase) error {
+	c.adopt()
 	ids := c.IDs()
 	if len(ids) == 0 {
 		return errors.New("no agents are left")

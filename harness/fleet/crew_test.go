@@ -224,6 +224,40 @@ func TestAKilledAgentIsLostAndTheRestGoesOn(t *testing.T) {
 	}
 }
 
+func TestAnAgentFromElsewhereJoinsLate(t *testing.T) {
+	s := newStage(t, "agent-1", "laptop")
+	server := strangersServer(t, s.pki)
+	crew, err := StartAgents(within(t), AgentsConfig{Hub: s.hub, N: 1, Notice: s.exit})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer crew.Stop(within(t))
+	edges := []browser.Edge{{Name: "server", Addr: server}}
+	s.play(t, crew, s.phase(t, "one", edges))
+
+	ctx, leave := context.WithCancel(within(t))
+	left := make(chan error, 1)
+	go func() { left <- RunAgent(ctx, s.hub.Endpoint(), "laptop") }()
+	if err := crew.Join(within(t), 1); err != nil {
+		t.Fatal(err)
+	}
+	s.play(t, crew, s.phase(t, "two", edges))
+	leave()
+	if err := <-left; err != nil {
+		t.Errorf("the agent left with %v", err)
+	}
+	s.play(t, crew, s.phase(t, "three", edges))
+	run := s.finish(t)
+	for _, a := range run.Agents {
+		if a.Connections == 0 {
+			t.Errorf("%s held no connection in any phase", a.ID)
+		}
+	}
+	if run.Attempts.Failed != 0 {
+		t.Errorf("attempts %+v", run.Attempts)
+	}
+}
+
 func TestAPhaseThatCannotBePreparedSaysWhy(t *testing.T) {
 	s := newStage(t, "agent-1")
 	crew, err := StartAgents(within(t), AgentsConfig{Hub: s.hub, N: 1, Notice: s.exit})

@@ -214,3 +214,37 @@ func TestPlanAgents(t *testing.T) {
 		}
 	}
 }
+
+// TestAFleetLeavesNoFilesOpen: whatever the coordinator opened for its children is closed with them.
+func TestAFleetLeavesNoFilesOpen(t *testing.T) {
+	s := newStage(t)
+	s.begin(t, "one")
+	open := func() int {
+		t.Helper()
+		names, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(names)
+	}
+	var before int
+	for round := range 3 {
+		f, err := Start(within(t), s.fleetConfig("one"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Stop(within(t)); err != nil {
+			t.Fatal(err)
+		}
+		if round == 0 {
+			before = open() // the runtime's own are open now
+		}
+	}
+	// The hub closes a member's connection a moment after the member itself has.
+	for deadline := time.Now().Add(5 * time.Second); open() > before && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	if after := open(); after > before {
+		t.Errorf("%d files open after three fleets, %d after one", after, before)
+	}
+}

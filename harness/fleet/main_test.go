@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"fmt"
 	"os"
 	"testing"
 
@@ -11,6 +12,12 @@ import (
 func TestMain(m *testing.M) {
 	if verb, ok := ChildVerb(os.Args); ok {
 		os.Exit(ChildMain(verb, os.Args[2:]))
+	}
+	if dir := os.Getenv(envRun); dir != "" {
+		if err := smallRun(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		os.Exit(1)
 	}
 	goleak.VerifyTestMain(m)
 }
