@@ -39,14 +39,8 @@ func Builtins() []string {
 // Load reads a configuration, lays the options over it and checks all of it: certificates are read, regular
 // expressions compiled, addresses resolved. Nothing is opened or started.
 func Load(o Options) (*Config, error) {
-	tree, warnings, stackName, err := readTree(&o)
+	tree, warnings, stackName, err := effective(&o)
 	if err != nil {
-		return nil, err
-	}
-	if tree, err = o.overlay(tree); err != nil {
-		return nil, err
-	}
-	if _, err := nginxconf.Check(tree); err != nil {
 		return nil, err
 	}
 	if o.Stack != "" {
@@ -64,6 +58,62 @@ func Load(o Options) (*Config, error) {
 		return nil, err
 	}
 	return cfg, nil
+}
+
+// Effective gives the configuration as Load sees it, for another server than ours: includes in their places,
+// what a built-in one leaves open filled in, the options laid over it, their addresses among the listen
+// directives of servers with TLS. nginxconf.Format prints it.
+func Effective(o Options) ([]*nginxconf.Directive, error) {
+	tree, _, _, err := effective(&o)
+	if err != nil {
+		return nil, err
+	}
+	c := &compiler{cfg: &Config{}, o: &o, tree: tree}
+	https := nginxconf.Find(tree, "http")
+	if len(https) != 1 {
+		return nil, fmt.Errorf("%s: %d http blocks, exactly one is needed", o.Source, len(https))
+	}
+	c.http = https[0]
+	c.paths(tree)
+	if len(o.Listen) > 0 {
+		c.relisten()
+	}
+	return tree, nil
+}
+
+// relisten writes the options' addresses into the listen directives.
+func (c *compiler) relisten() {
+	any := c.anyTLS()
+	for _, s := range nginxconf.Find(c.http.Block, "server") {
+		old := nginxconf.Find(s.Block, "listen")
+		on, _ := c.flag(s, "ssl", false)
+		var args []string
+		for _, l := range old {
+			if args == nil || slices.Contains(l.Args[1:], "ssl") {
+				args = l.Args[1:]
+			}
+		}
+		if any && !on && !slices.Contains(args, "ssl") {
+			continue
+		}
+		var fresh []*nginxconf.Directive
+		for _, a := range c.o.Listen {
+			fresh = append(fresh, &nginxconf.Directive{Name: "listen", Args: append([]string{a}, args...), File: s.File, Line: s.Line})
+		}
+		s.Block = append(fresh, slices.DeleteFunc(s.Block, func(d *nginxconf.Directive) bool { return d.Name == "listen" })...)
+	}
+}
+
+// effective reads the source and lays the options over it.
+func effective(o *Options) (tree []*nginxconf.Directive, warnings []nginxconf.Warning, stackName string, err error) {
+	if tree, warnings, stackName, err = readTree(o); err != nil {
+		return nil, nil, "", err
+	}
+	if tree, err = o.overlay(tree); err != nil {
+		return nil, nil, "", err
+	}
+	_, err = nginxconf.Check(tree)
+	return tree, warnings, stackName, err
 }
 
 // readTree reads the source, whichever of the three it is.

@@ -2,6 +2,7 @@ package site
 
 import (
 	"embed"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -10,6 +11,7 @@ import (
 	"net/textproto"
 	"os"
 	"path"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -19,6 +21,28 @@ const BuiltinRoot = "builtin:public"
 
 //go:embed public
 var embedded embed.FS
+
+// WriteBuiltin writes the built-in files into a folder, for a server that needs them on the disk.
+func WriteBuiltin(dir string) error {
+	public, err := fs.Sub(embedded, "public")
+	if err != nil {
+		return err
+	}
+	return fs.WalkDir(public, ".", func(name string, d fs.DirEntry, err error) error {
+		to := filepath.Join(dir, filepath.FromSlash(name))
+		if err != nil || d.IsDir() {
+			return errors.Join(err, os.MkdirAll(to, 0o755))
+		}
+		text, err := fs.ReadFile(public, name)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(to, text, 0o644); err != nil {
+			return err
+		}
+		return os.Chtimes(to, builtinTime, builtinTime)
+	})
+}
 
 // open opens a file of the disk or of the built-in root.
 func open(name string) (fs.File, error) {
