@@ -118,7 +118,7 @@ func (a *authority) leaf(caKey crypto.Signer, kind string, serial int64, key cry
 		usage = x509.ExtKeyUsageClientAuth
 	}
 	tmpl := &x509.Certificate{
-		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: serverName}, DNSNames: []string{serverName, "localhost"},
+		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: kind + "." + serverName}, DNSNames: []string{serverName, "localhost"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(48 * time.Hour),
 		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment, ExtKeyUsage: []x509.ExtKeyUsage{usage},
 	}

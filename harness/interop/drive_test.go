@@ -84,9 +84,11 @@ func (l *link) handshake() error {
 	return l.flush()
 }
 
+const request = "GET / HTTP/1.0\r\nHost: " + serverName + "\r\n\r\n"
+
 // get sends an HTTP/1.0 request and reads until the server closes.
 func (l *link) get() (string, error) {
-	if err := l.c.Send([]byte("GET / HTTP/1.0\r\nHost: " + serverName + "\r\n\r\n")); err != nil {
+	if err := l.c.Send([]byte(request)); err != nil {
 		return "", err
 	}
 	return l.readAll()
@@ -116,8 +118,8 @@ type dialled struct {
 	err      error
 }
 
-// dial makes one connection with our client: handshake, request, answer.
-func dial(addr string, cfg *engine.ClientConfig, ch *hello.ClientHello) dialled {
+// dial makes one connection with our client: handshake, KeyUpdate if asked for, request, answer.
+func dial(addr string, cfg *engine.ClientConfig, ch *hello.ClientHello, o offer) dialled {
 	var d dialled
 	nc, err := net.DialTimeout("tcp", addr, patience)
 	if err != nil {
@@ -129,7 +131,15 @@ func dial(addr string, cfg *engine.ClientConfig, ch *hello.ClientHello) dialled 
 		return dialled{err: err}
 	}
 	l := newLink(nc, c)
-	if d.err = l.handshake(); d.err == nil {
+	d.err = l.handshake()
+	if d.err == nil && o.update {
+		d.err = c.UpdateKeys(true)
+	}
+	switch {
+	case d.err != nil:
+	case c.Facts().EarlyOK && !o.again: // the request went out as 0-RTT data
+		d.answer, d.err = l.readAll()
+	default:
 		d.answer, d.err = l.get()
 	}
 	d.facts, d.sessions, d.rejected = *c.Facts(), l.sessions, l.rejected
@@ -147,17 +157,17 @@ type served struct {
 type server struct {
 	addr    string
 	ln      net.Listener
-	results chan served
+	results chan chan served // one per connection, in the order of accepting
 	wg      sync.WaitGroup
 }
 
-// serve starts our server on a loopback port; it ends with stop.
-func serve(cfg *engine.ServerConfig) (*server, error) {
+// serve starts our server on a loopback port; it ends with stop. A hasty server answers before it is asked.
+func serve(cfg *engine.ServerConfig, hasty bool) (*server, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	s := &server{addr: ln.Addr().String(), ln: ln, results: make(chan served, 256)}
+	s := &server{addr: ln.Addr().String(), ln: ln, results: make(chan chan served, 256)}
 	s.wg.Add(1)
 	go func() {
 		defer s.wg.Done()
@@ -167,9 +177,11 @@ func serve(cfg *engine.ServerConfig) (*server, error) {
 				return
 			}
 			s.wg.Add(1)
+			r := make(chan served, 1)
+			s.results <- r
 			go func() {
 				defer s.wg.Done()
-				s.results <- answer(nc, cfg)
+				r <- answer(nc, cfg, hasty)
 			}()
 		}
 	}()
@@ -181,18 +193,24 @@ func (s *server) stop() {
 	s.wg.Wait()
 }
 
-// next waits for the next connection to end.
+// next waits for the next connection, in the order in which they came, to end.
 func (s *server) next() (served, error) {
+	late := time.After(patience)
 	select {
 	case r := <-s.results:
-		return r, nil
-	case <-time.After(patience):
+		select {
+		case done := <-r:
+			return done, nil
+		case <-late:
+			return served{}, errors.New("a connection to our server did not end")
+		}
+	case <-late:
 		return served{}, errors.New("no connection came to our server")
 	}
 }
 
 // answer serves one connection: keep-alive HTTP/1.1 as far as a browser needs it.
-func answer(nc net.Conn, cfg *engine.ServerConfig) (r served) {
+func answer(nc net.Conn, cfg *engine.ServerConfig, hasty bool) (r served) {
 	defer nc.Close()
 	c := engine.NewServer(cfg)
 	l := newLink(nc, c)
@@ -201,7 +219,7 @@ func answer(nc net.Conn, cfg *engine.ServerConfig) (r served) {
 		return r
 	}
 	for {
-		for !bytes.Contains(l.data, []byte("\r\n\r\n")) {
+		for !hasty && !bytes.Contains(l.data, []byte("\r\n\r\n")) {
 			if l.closed {
 				return r
 			}
@@ -228,7 +246,8 @@ func answer(nc net.Conn, cfg *engine.ServerConfig) (r served) {
 		}
 		if r.err = l.flush(); r.err != nil || !keep {
 			if r.err == nil {
-				l.awaitClose()
+				nc.(*net.TCPConn).CloseWrite() // tstclnt waits for the FIN, not for close_notify
+				r.request += l.awaitClose()
 			}
 			return r
 		}
@@ -236,10 +255,15 @@ func answer(nc net.Conn, cfg *engine.ServerConfig) (r served) {
 }
 
 // awaitClose reads until the peer closes too, so that closing with unread bytes resets nothing.
-func (l *link) awaitClose() {
+func (l *link) awaitClose() string {
+	for l.c.Err() == nil {
+		if l.pump() != nil || l.closed {
+			break
+		}
+	}
 	for {
 		if _, err := l.nc.Read(l.buf); err != nil {
-			return
+			return string(l.data)
 		}
 	}
 }
@@ -256,4 +280,40 @@ func seeded(seed uint64) *rand.ChaCha8 {
 		b[i] = byte(seed >> (8 * i))
 	}
 	return rand.NewChaCha8(b)
+}
+
+// lockedRand lets the connections of one server share a seeded source.
+type lockedRand struct {
+	mu sync.Mutex
+	r  io.Reader
+}
+
+func (l *lockedRand) Read(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.r.Read(p)
+}
+
+// store is a session store for the connections of one test server.
+type store struct {
+	mu sync.Mutex
+	m  map[string]*engine.Session
+}
+
+func (s *store) Get(_ time.Time, id []byte) *engine.Session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.m[string(id)]
+}
+
+func (s *store) Put(_ time.Time, id []byte, sess *engine.Session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.m[string(id)] = sess
+}
+
+func (s *store) Delete(id []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.m, string(id))
 }

@@ -24,6 +24,9 @@ type offer struct {
 	session *engine.Session // what to resume
 	early   []byte          // 0-RTT data
 	certs   []wire.CertCompression
+	client  *engine.Certificate // a client certificate
+	update  bool                // a KeyUpdate before the request
+	again   bool                // the request is sent after accepted 0-RTT data too
 }
 
 var schemes = []wire.SignatureScheme{
@@ -41,7 +44,7 @@ func u16list[T ~uint16](vs []T) []byte {
 
 // build makes the hello and the configuration that goes with it.
 func (o offer) build(random io.Reader, roots *engine.Verifier) (*engine.ClientConfig, *hello.ClientHello, error) {
-	cfg := &engine.ClientConfig{ServerName: serverName, Verifier: roots, Rand: random, Session: o.session, EarlyData: o.early}
+	cfg := &engine.ClientConfig{ServerName: serverName, Verifier: roots, Rand: random, Session: o.session, EarlyData: o.early, Certificate: o.client}
 	ch := &hello.ClientHello{
 		RecordVersion: min(o.max, wire.TLS10), Version: min(o.max, wire.TLS12), Suites: o.suites,
 		Compression: []uint8{0}, HasExtensions: o.max > wire.SSL30,

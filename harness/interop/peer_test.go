@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
@@ -21,7 +22,7 @@ import (
 var rewrite = flag.Bool("rewrite", false, "write docs/INTEROP.md from what the matrix did")
 
 // patience bounds every wait of this package. It gates nothing: a test that reaches it has hung.
-const patience = 20 * time.Second
+const patience = 10 * time.Second
 
 // binaries are the programs that each peer needs.
 var binaries = map[string][]string{
@@ -54,11 +55,13 @@ func need(t testing.TB, peers ...string) {
 
 // process is one program of a peer, ended with the test that started it.
 type process struct {
-	cmd  *exec.Cmd
-	done chan struct{} // closed when all output was read and the process is reaped
-	mu   sync.Mutex
-	out  strings.Builder
-	err  error
+	cmd *exec.Cmd
+	// gentle ends the process with SIGTERM, for those that must end their own children.
+	gentle bool
+	done   chan struct{} // closed when all output was read and the process is reaped
+	mu     sync.Mutex
+	out    strings.Builder
+	err    error
 }
 
 // spawner starts every process from one operating system thread that lives as long as the test binary,
@@ -83,7 +86,7 @@ func start(t testing.TB, cmd *exec.Cmd, watch func(line string)) *process {
 		t.Fatal(err)
 	}
 	cmd.Stdout, cmd.Stderr = w, w
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	started := make(chan error)
 	spawner() <- func() { started <- cmd.Start() }
 	err = <-started
@@ -116,6 +119,14 @@ func start(t testing.TB, cmd *exec.Cmd, watch func(line string)) *process {
 
 // stop kills the process by its handle and waits for it.
 func (p *process) stop() {
+	if p.gentle {
+		p.cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-p.done:
+			return
+		case <-time.After(patience):
+		}
+	}
 	p.cmd.Process.Kill()
 	<-p.done
 }
@@ -191,28 +202,42 @@ func freePort(t testing.TB) string {
 	return port
 }
 
-// runTool runs a client program with input on its standard input, and gives what it printed. The input
-// stays open until the program ends or hold says that it has seen enough of the output.
+// runTool runs a client program with input on its standard input, and gives what it printed. Without
+// hold the input is a file (tstclnt spins on a closed pipe); with it, a pipe that stays open until a line
+// of output matches hold.
 func runTool(t testing.TB, input string, hold *regexp.Regexp, name string, args ...string) (string, error) {
 	t.Helper()
 	cmd := exec.Command(name, args...)
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var once sync.Once
-	closeIn := func() { once.Do(func() { in.Close() }) }
-	p := start(t, cmd, func(line string) {
-		if hold != nil && hold.MatchString(line) {
-			closeIn()
-		}
-	})
-	io.WriteString(in, input)
+	var watch func(string)
+	var pipe io.WriteCloser
 	if hold == nil {
-		closeIn()
+		file := filepath.Join(t.TempDir(), "stdin")
+		if err := os.WriteFile(file, []byte(input), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		cmd.Stdin = f
+	} else {
+		var err error
+		if pipe, err = cmd.StdinPipe(); err != nil {
+			t.Fatal(err)
+		}
+		var once sync.Once
+		watch = func(line string) {
+			if hold.MatchString(line) {
+				once.Do(func() { pipe.Close() })
+			}
+		}
+	}
+	p := start(t, cmd, watch)
+	if pipe != nil {
+		io.WriteString(pipe, input)
 	}
 	out := p.wait(t)
-	closeIn()
 	if p.err != nil {
 		return out, fmt.Errorf("%s: %w", name, p.err)
 	}
