@@ -52,7 +52,7 @@ type Collector struct {
 	attempts []Attempt
 	firings  []faults.Firing
 	events   []ServerEvent
-	// firingCount counts firings by the phase that their key names.
+	// firingCount counts firings by the phase that their key names, or else that ran at their time.
 	firingCount map[string]int64
 
 	kernel    map[string]int64
@@ -233,7 +233,12 @@ func (c *Collector) Evidence(e Evidence) (fresh bool, err error) {
 	c.firings = append(c.firings, e.Firings...)
 	c.events = append(c.events, e.ServerEvents...)
 	for i := range e.Firings {
-		c.firingCount[e.Firings[i].Key.Phase]++
+		f := &e.Firings[i]
+		phase := f.Key.Phase
+		if phase == "" {
+			phase = c.phaseAt(f.Time.Sub(c.cfg.Started).Nanoseconds())
+		}
+		c.firingCount[phase]++
 	}
 	if c.files != nil {
 		c.note(c.files.appendEvidence(e))
