@@ -117,6 +117,9 @@ func draft(group []hello.Captured, source string) (*Draft, error) {
 	if best.BareMessage {
 		d.Notes = append(d.Notes, "the source held the message without its record: record_version is assumed")
 	}
+	if ch.HasSuite(wire.FallbackSCSV) {
+		d.Notes = append(d.Notes, "the hello is that of a fallback: the profile always sends TLS_FALLBACK_SCSV, and its real maximum version is not known")
+	}
 	if len(ch.Fragments) > 1 {
 		d.Notes = append(d.Notes, fmt.Sprintf("the hello came in %d records of %v bytes; the profile sends one", len(ch.Fragments), ch.Fragments))
 	}
