@@ -212,3 +212,26 @@ func TestRetryStorm(t *testing.T) {
 		}
 	}
 }
+
+// TestBeyondMinimum: Chrome 46 gets through with a lowered offer, and shows an error all the same.
+func TestBeyondMinimum(t *testing.T) {
+	for _, c := range []struct {
+		profile string
+		refused string
+	}{{"chrome-46-osx", "ERR_SSL_FALLBACK_BEYOND_MINIMUM_VERSION"}, {"chrome-42-osx", ""}} {
+		p, err := Lookup(c.profile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := p.NewMemory()
+		first := m.First()
+		if w, ok := m.Refuses(first); ok {
+			t.Errorf("%s refuses its own first offer: %v", c.profile, w)
+		}
+		lowered := m.Failed(first, cutFIN).Next
+		m.Succeeded(lowered, wire.TLS11)
+		if w, ok := m.Refuses(lowered); w.Shown != c.refused || ok != (c.refused != "") {
+			t.Errorf("%s after a fallback to %v: %q, expected %q", c.profile, lowered.MaxVersion, w.Shown, c.refused)
+		}
+	}
+}

@@ -52,6 +52,28 @@ func TestPolicyTraces(t *testing.T) {
 			fmt.Fprintf(&out, "%s:\n%s\n", c.name, trace(t, p, c.failures))
 		}
 	}
+	// Behaviours of browsers whose hello is not among the profiles: on the hello of the nearest kin.
+	for _, c := range []struct{ behaviour, hello string }{{"firefox-36", "firefox-37-osx"}, {"okhttp-2", "android-5.0.0"}} {
+		p, err := Lookup(c.hello)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := *p.File()
+		f.Behaviour = c.behaviour
+		if p, err = Parse(c.hello, f.TOML()); err != nil {
+			t.Fatal(err)
+		}
+		seen[c.behaviour] = true
+		fmt.Fprintf(&out, "# %s, on the hello of %s\n\n", c.behaviour, c.hello)
+		for _, x := range cases {
+			fmt.Fprintf(&out, "%s:\n%s\n", x.name, trace(t, p, x.failures))
+		}
+	}
+	for _, n := range names("data/behaviour") {
+		if !seen[n] {
+			t.Errorf("behaviour %s is in no trace", n)
+		}
+	}
 	const file = "testdata/policies.golden"
 	if *rewrite {
 		if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {
