@@ -2,7 +2,9 @@ package report
 
 import (
 	"flag"
+	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"tlsurge/results"
@@ -37,8 +39,19 @@ func golden(t *testing.T, name string, got []byte) {
 		t.Fatal(err)
 	}
 	if string(got) != string(want) {
-		t.Errorf("%s differs; if that is meant: go test ./results/report -rewrite\n%s", name, got)
+		t.Errorf("%s differs; if that is meant: go test ./results/report -rewrite\n%s", name, firstDifference(string(got), string(want)))
 	}
+}
+
+// firstDifference shows where two texts part ways.
+func firstDifference(got, want string) string {
+	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
+	for i := range min(len(g), len(w)) {
+		if g[i] != w[i] {
+			return fmt.Sprintf("line %d\n got: %.200s\nwant: %.200s", i+1, g[i], w[i])
+		}
+	}
+	return fmt.Sprintf("%d lines, want %d", len(g), len(w))
 }
 
 func TestTextGolden(t *testing.T) {
