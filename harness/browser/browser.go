@@ -116,6 +116,7 @@ func (b *browser) served(c *conn) {
 	if b.visit != nil {
 		return
 	}
+	c.try.page = verdict
 	b.agent.rec.PageLoad(b.host.profile.Name, verdict)
 	b.openOthers()
 }

@@ -170,6 +170,11 @@ func (c *conn) Flight(*loop.Conn) { c.try.beforeFlight() }
 // Event handles what the engine found.
 func (c *conn) Event(_ *loop.Conn, ev engine.Event) {
 	switch ev.Kind {
+	case engine.EventServerHello:
+		if t := c.try; c.b.visit == nil {
+			now := c.b.agent.loop.Now()
+			c.b.agent.rec.Latency(results.ServerHello, now-t.intended, now-t.connected)
+		}
 	case engine.EventHandshakeDone:
 		c.established()
 	case engine.EventFalseStart:
@@ -390,10 +395,14 @@ func (c *conn) over(err error) {
 		b.sessions.drop(t.session())
 	}
 	shown := ""
-	if !d.Retry && c.x != nil && c.x.page && b.page == pagePending {
-		shown = d.UserSees
+	if !d.Retry && c.x != nil && c.x.page && b.page == pagePending && !classify.OwnFault(v.Class) {
+		shown, t.page = d.UserSees, results.SawError
 	}
 	c.countFailed(t, v, shown)
+	if c.answered > 0 {
+		k := t.key()
+		c.origin = &k // whatever led to this connection ended well; what follows begins here
+	}
 	c.Conn.Close() // what the alert, the FIN or the timer has left open
 	if d.NextAddress {
 		b.moved++

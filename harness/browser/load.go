@@ -136,27 +136,23 @@ func (p *requestPlan) request() {
 	}
 }
 
-// request uses the connection whose turn it is if it is free, else another, else a new one; else it waits.
+// request uses the connection whose turn it is, and opens it again where it was closed: connections are
+// to be held. Where it is under way with something else, any other that is idle will do; else it waits.
 func (b *browser) request(x *exchange, slot int) {
-	if c := &b.conns[slot]; c.stage == idle {
+	c := &b.conns[slot]
+	switch {
+	case c.stage == idle:
 		c.send(x)
 		return
-	}
-	free := -1
-	for i := range b.conns {
-		switch b.conns[i].stage {
-		case idle:
-			b.conns[i].send(x)
-			return
-		case empty:
-			if free < 0 {
-				free = i
-			}
-		}
-	}
-	if free >= 0 && b.page == pageServed && !b.leaving {
-		b.conns[free].want(x.intended, x)
+	case c.stage == empty && b.page == pageServed && !b.leaving:
+		c.want(x.intended, x)
 		return
+	}
+	for i := range b.conns {
+		if c := &b.conns[i]; c.stage == idle {
+			c.send(x)
+			return
+		}
 	}
 	b.waiting = append(b.waiting, x)
 }

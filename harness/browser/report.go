@@ -77,7 +77,7 @@ func (t *try) record(v classify.Verdict, shown string) *results.Attempt {
 	r := &a.line
 	*r = results.Attempt{
 		Key: t.key(), Tuple: t.tuple(), Profile: c.b.host.profile.Name, Edge: a.cfg.Edges[t.edge].Name, Kind: t.kind(),
-		Class: v.Class, UserSees: shown, Alert: v.Alert, Sender: v.Sender, Stage: t.stage().String(),
+		Class: v.Class, Page: t.page, UserSees: shown, Alert: v.Alert, Sender: v.Sender, Stage: t.stage().String(),
 		Errno: v.Errno, Detail: v.Detail,
 		Intended: a.loop.Wall(t.intended), StartNs: int64(t.start - t.intended), ConnectedNs: since(t.intended, t.connected),
 		HandshakeNs: since(t.intended, t.handshake), EndNs: int64(a.loop.Now() - t.intended),

@@ -214,6 +214,7 @@ func (c *conn) complete() {
 	a.loop.Cancel(&c.timer)
 	now := a.loop.Now()
 	c.answered++
+	c.try.answered()
 	c.x = nil
 	err := x.check()
 	if b.visit == nil {
@@ -254,6 +255,7 @@ func (c *conn) unwanted(err error, status int, page bool) {
 	shown := ""
 	if page && c.b.page == pagePending {
 		shown = fmt.Sprintf("HTTP %d", status)
+		c.try.page = results.SawError
 	}
 	if c.try.mark == nil {
 		c.try.mark = &mark{v, shown}

@@ -11,6 +11,7 @@ import (
 	"tlsurge/profiles"
 	"tlsurge/profiles/hello"
 	"tlsurge/profiles/wire"
+	"tlsurge/results"
 )
 
 // try is one connection attempt, from its intended start until its connection ends.
@@ -26,10 +27,11 @@ type try struct {
 	connected, handshake time.Duration // -1: not reached
 	idleSince            time.Duration
 
-	target *netip.AddrPort // the edge, or a relay to it
-	rule   *faults.Rule    // that hit this attempt; nil for none
-	weapon *weapon         // nil once it has struck, or where it acts elsewhere
-	mark   *mark           // what a request came to, although its connection went on
+	target *netip.AddrPort     // the edge, or a relay to it
+	rule   *faults.Rule        // that hit this attempt; nil for none
+	weapon *weapon             // nil once it has struck, or where it acts elsewhere
+	mark   *mark               // what a request came to, although its connection went on
+	page   results.PageVerdict // of the page load that ended on this connection
 
 	source  [16]byte // the connection's own address and port
 	port    uint16
@@ -167,6 +169,17 @@ func (t *try) settle() {
 	t.setup = nil
 	t.tls.Rebase(&t.conn.b.host.settled)
 	t.plan = a.shared(*t.plan)
+}
+
+// answered ends the chain that led to this connection: a request that fails on it later is not one more
+// attempt of the one that was served.
+func (t *try) answered() {
+	if t.plan.Attempt == 1 {
+		return
+	}
+	p := *t.plan
+	p.Attempt = 1
+	t.plan = t.conn.b.agent.shared(p)
 }
 
 // shared gives one plan for all connections that were made by an equal one: there are a handful.
