@@ -26,7 +26,7 @@ FUZZTIME ?= 60s
 fuzz: ## every fuzz target for FUZZTIME (60s) each
 	@set -e; for pkg in $$($(GO) list ./...); do \
 	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg; done; done
+	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$pkg; done; done
 
 interop: ## handshakes with OpenSSL, GnuTLS, NSS, nginx, HAProxy, curl (Debian packages)
 	TLSURGE_REQUIRE=$${TLSURGE_REQUIRE:-openssl,nginx,haproxy,gnutls,nss,curl} $(GO) test ./harness/interop/...

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// layers is the order of the rooms: a package may import only packages of strictly lower lines, or of
+// rooms is their order: a package may import only packages of strictly lower lines, or of
 // its own folder's line. Each line says why it stands where it does.
-var layers = []struct{ pkgs, why string }{
+var rooms = []struct{ pkgs, why string }{
 	{"profiles/wire", "the numbers: everybody speaks them, they know nobody"},
 	{"profiles/hello", "ClientHellos are made of numbers"},
 	{"profiles", "browsers are made of hellos"},
@@ -72,7 +72,7 @@ func room(path string) string { return strings.TrimPrefix(path, "tlsurge/") }
 
 func TestImportsGoDownOnly(t *testing.T) {
 	height := map[string]int{}
-	for i, l := range layers {
+	for i, l := range rooms {
 		for _, p := range strings.Fields(l.pkgs) {
 			height[p] = i + 1
 		}
@@ -83,7 +83,7 @@ func TestImportsGoDownOnly(t *testing.T) {
 		}
 		from, ok := height[room(p.ImportPath)]
 		if !ok {
-			t.Errorf("%s stands in no layer: give it a line in layers, with its reason", room(p.ImportPath))
+			t.Errorf("%s stands in no layer: give it a line in rooms, with its reason", room(p.ImportPath))
 			continue
 		}
 		for _, imp := range p.Imports {
