@@ -32,6 +32,8 @@ var childBodies = map[string]func(*child) error{
 	"edge":        runEdge,
 	"application": runApplication,
 	"balancer":    runBalancer,
+	"nginx":       runNginx,
+	"haproxy":     runHAProxy,
 	"agent":       runAgent,
 }
 

@@ -37,7 +37,7 @@ func (f *Fleet) Pause(ctx context.Context, name string, d time.Duration) error {
 func (f *Fleet) Restart(ctx context.Context, name string) error {
 	return f.disturb(name, func(e *edgeSlot) error {
 		e.process.kill()
-		p, err := f.start(e.Name, RoleEdge, e.order)
+		p, err := f.startEdge(e)
 		if err != nil {
 			return err
 		}

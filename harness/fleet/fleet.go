@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sync"
 	"syscall"
@@ -34,12 +35,16 @@ type Config struct {
 	Seed  uint64
 	Rules []faults.Rule // all of the phase; each child takes its own
 
+	// Edge is what the edges are: "bundled" (also if empty) or "nginx", the one that is installed, with the
+	// same configuration.
+	Edge   string
 	Edges  int               // 1 to MaxEdges; edge-1 listens on 127.0.0.11, and so on
 	Port   int               // one for all edges; 0: a free one
 	Stack  string            // TLS personality
 	Source string            // proxy.Options.Source: builtin:NAME or a file in nginx's syntax
 	Set    map[string]string // directives laid over it
-	// Balancer: "bundled", or "none": the edges go to the application.
+	// Balancer: "bundled" (also if empty); "haproxy", the one that is installed; or "none": the edges go to
+	// the application.
 	Balancer string
 	// Notice is told when a child ends, asked or not.
 	Notice func(Exit)
@@ -72,6 +77,7 @@ type edgeSlot struct {
 	Edge
 	order   edgeOrder
 	process *process
+	server  string // path of a real server; empty: the bundled edge
 }
 
 // Start starts the fleet, back to front, and returns when every edge listens. On an error nothing is left
@@ -93,7 +99,7 @@ func Start(ctx context.Context, cfg Config) (_ *Fleet, err error) {
 	for try := 0; ; try++ {
 		port := cfg.Port
 		if port == 0 {
-			if port, err = freePort(cfg.Edges); err != nil {
+			if port, err = freePort(edgeAddrs(cfg.Edges)...); err != nil {
 				return nil, err
 			}
 		}
@@ -118,14 +124,48 @@ func (f *Fleet) startBehind(ctx context.Context) (upstream string, err error) {
 	if upstream, err = f.application.ready(ctx); err != nil || f.cfg.Balancer == "none" {
 		return upstream, err
 	}
-	order = behindOrder{Listen: "127.0.0.20:0", Upstreams: []string{upstream}, Phase: f.cfg.Phase, Seed: f.cfg.Seed}
-	if f.balancer, err = f.start("balancer", RoleBalancer, order); err != nil {
+	switch f.cfg.Balancer {
+	case "", "bundled":
+		order = behindOrder{Listen: "127.0.0.20:0", Upstreams: []string{upstream}, Phase: f.cfg.Phase, Seed: f.cfg.Seed}
+		f.balancer, err = f.start("balancer", RoleBalancer, order)
+	case "haproxy":
+		f.balancer, err = f.startHAProxy(upstream)
+	default:
+		err = badKind("balancer", f.cfg.Balancer, "bundled, haproxy or none")
+	}
+	if err != nil {
 		return "", err
 	}
 	return f.balancer.ready(ctx)
 }
 
+func (f *Fleet) startHAProxy(upstream string) (*process, error) {
+	binary, err := realServer("balancer", "haproxy")
+	if err != nil {
+		return nil, err
+	}
+	host := netip.AddrFrom4([4]byte{127, 0, 0, 20})
+	port, err := freePort(host)
+	if err != nil {
+		return nil, err
+	}
+	return f.startSpec(spec{name: "balancer", role: RoleBalancer, verb: "haproxy", group: true, order: haproxyOrder{Binary: binary,
+		Dir: filepath.Join(f.cfg.Dir, "balancer"), Addr: netip.AddrPortFrom(host, uint16(port)), Upstreams: []string{upstream}}})
+}
+
 func (f *Fleet) startEdges(ctx context.Context, port int, upstream string) error {
+	server, shown := "", f.cfg.Stack
+	switch f.cfg.Edge {
+	case "", "bundled":
+	case "nginx":
+		var err error
+		if server, err = realServer("edge", "nginx"); err != nil {
+			return err
+		}
+		shown = "nginx"
+	default:
+		return badKind("edge", f.cfg.Edge, "bundled or nginx")
+	}
 	for i := range f.cfg.Edges {
 		name := fmt.Sprintf("edge-%d", i+1)
 		dir := filepath.Join(f.cfg.Dir, "edges", name)
@@ -133,7 +173,7 @@ func (f *Fleet) startEdges(ctx context.Context, port int, upstream string) error
 			return err
 		}
 		addr := netip.AddrPortFrom(edgeAddr(i), uint16(port))
-		f.edges = append(f.edges, &edgeSlot{Edge: Edge{Name: name, Addr: addr, Stack: f.cfg.Stack}, order: edgeOrder{
+		f.edges = append(f.edges, &edgeSlot{server: server, Edge: Edge{Name: name, Addr: addr, Stack: shown}, order: edgeOrder{
 			Phase: f.cfg.Phase, Seed: f.cfg.Seed, Rules: f.cfg.Rules,
 			Options: proxy.Options{Name: name, Source: f.cfg.Source, Listen: []string{addr.String()}, Stack: f.cfg.Stack,
 				Certificate: f.cfg.PKI.CertFile, Key: f.cfg.PKI.KeyFile, Set: f.cfg.Set, Upstream: upstream,
@@ -142,7 +182,7 @@ func (f *Fleet) startEdges(ctx context.Context, port int, upstream string) error
 	}
 	for _, e := range f.edges {
 		var err error
-		if e.process, err = f.start(e.Name, RoleEdge, e.order); err != nil {
+		if e.process, err = f.startEdge(e); err != nil {
 			return err
 		}
 	}
@@ -154,16 +194,49 @@ func (f *Fleet) startEdges(ctx context.Context, port int, upstream string) error
 	return nil
 }
 
+// startEdge starts what stands in an edge's place.
+func (f *Fleet) startEdge(e *edgeSlot) (*process, error) {
+	if e.server == "" {
+		return f.start(e.Name, RoleEdge, e.order)
+	}
+	return f.startSpec(spec{name: e.Name, role: RoleEdge, verb: "nginx", group: true,
+		order: nginxOrder{Phase: e.order.Phase, Binary: e.server, Addr: e.Addr, Options: e.order.Options}})
+}
+
+// realServer finds the program that stands in for a bundled one.
+func realServer(key, kind string) (path string, err error) {
+	if path, err = exec.LookPath(kind); err != nil {
+		path, err = exec.LookPath("/usr/sbin/" + kind) // where Debian keeps it, and ordinary users do not look
+	}
+	if err != nil {
+		return "", &faults.UnsupportedError{Engine: "fleet", What: fmt.Sprintf("%s = %q", key, kind), Reason: kind + " is not installed",
+			Instead: key + ` = "bundled"`}
+	}
+	return path, nil
+}
+
+func badKind(key, kind, want string) error {
+	return &StartError{Name: "fleet", Code: exitConfig, Err: fmt.Errorf("%s = %q: want %s", key, kind, want)}
+}
+
+func edgeAddrs(n int) []netip.Addr {
+	var all []netip.Addr
+	for i := range n {
+		all = append(all, edgeAddr(i))
+	}
+	return all
+}
+
 func edgeAddr(i int) netip.Addr { return netip.AddrFrom4([4]byte{127, 0, 0, byte(11 + i)}) }
 
-// freePort finds a port that is free on every edge's address.
-func freePort(edges int) (port int, err error) {
+// freePort finds a port that is free on every one of the addresses.
+func freePort(hosts ...netip.Addr) (port int, err error) {
 	for range 20 {
 		var held []net.Listener
 		port = 0
-		for i := range edges {
+		for _, host := range hosts {
 			var l net.Listener
-			if l, err = net.Listen("tcp", netip.AddrPortFrom(edgeAddr(i), uint16(port)).String()); err != nil {
+			if l, err = net.Listen("tcp", netip.AddrPortFrom(host, uint16(port)).String()); err != nil {
 				break
 			}
 			held = append(held, l)
@@ -176,16 +249,22 @@ func freePort(edges int) (port int, err error) {
 			return port, nil
 		}
 	}
-	return 0, fmt.Errorf("no port is free on all of %d edges: %w", edges, err)
+	return 0, fmt.Errorf("no port is free on all of %v: %w", hosts, err)
 }
 
 func (f *Fleet) start(name, role string, order any) (*process, error) {
-	return start(spec{name: name, role: role, verb: role, env: environment(f.cfg.Hub), order: order, onExit: func(e Exit) {
+	return f.startSpec(spec{name: name, role: role, verb: role, order: order})
+}
+
+func (f *Fleet) startSpec(s spec) (*process, error) {
+	s.env = environment(f.cfg.Hub)
+	s.onExit = func(e Exit) {
 		e.tell(f.cfg.Hub)
 		if f.cfg.Notice != nil {
 			f.cfg.Notice(e)
 		}
-	}})
+	}
+	return start(s)
 }
 
 // Edges lists the edges in the order of the resolver's answer.

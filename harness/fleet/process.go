@@ -72,6 +72,7 @@ func (e *StartError) Config() bool { return e.Code == exitConfig }
 // process is one child, from start to exit.
 type process struct {
 	name, role string
+	group      bool
 	cmd        *exec.Cmd
 	tail       *tail
 	lines      chan string // what follows "ready", one per line of standard output
@@ -90,7 +91,8 @@ type spec struct {
 	path       string // of the external program
 	args       []string
 	env        []string
-	order      any // written to standard input as JSON; nil: nothing
+	order      any  // written to standard input as JSON; nil: nothing
+	group      bool // the child has children of its own: signals go to all of them
 	onExit     func(Exit)
 }
 
@@ -107,11 +109,11 @@ func start(s spec) (*process, error) {
 		}
 		cmd.Stdin = bytes.NewReader(text)
 	}
-	p := &process{name: s.name, role: s.role, cmd: cmd, tail: &tail{}, lines: make(chan string, 16), done: make(chan struct{}), onExit: s.onExit}
+	p := &process{name: s.name, role: s.role, group: s.group, cmd: cmd, tail: &tail{}, lines: make(chan string, 16), done: make(chan struct{}), onExit: s.onExit}
 	cmd.Env = append(os.Environ(), s.env...)
 	cmd.Stderr = p.tail
 	// Without a sandbox (a test, `tlsurge edge`) this alone ends children whose parent was killed.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: s.group}
 	// A grandchild that keeps the pipes open must not keep Wait from returning.
 	cmd.WaitDelay = time.Second
 	stdout, err := cmd.StdoutPipe()
@@ -166,7 +168,20 @@ func (p *process) ready(ctx context.Context) (string, error) {
 var errNotReady = errors.New("ended before it was ready")
 
 // signal sends to the very process: the handle does not fall to a later process of the same number.
+// A group's number is not given away while one of the group lives, and the child itself is not reaped yet.
 func (p *process) signal(sig os.Signal) error {
+	select {
+	case <-p.done:
+		return nil
+	default:
+	}
+	if p.group && sig != syscall.SIGTERM { // the child ends its own children in order
+		err := syscall.Kill(-p.cmd.Process.Pid, sig.(syscall.Signal))
+		if !errors.Is(err, syscall.ESRCH) {
+			return err
+		}
+		return nil
+	}
 	err := p.cmd.Process.Signal(sig)
 	if errors.Is(err, os.ErrProcessDone) {
 		return nil
