@@ -67,9 +67,17 @@ func (j *join) chainsOf(start, end int) (chains []*Chain) {
 			c.add(j, start, !sameConnection(root, j.attempts[start].Key))
 			start++
 		}
-		chains = append(chains, c)
+		if !c.unharmed() {
+			chains = append(chains, c)
+		}
 	}
 	return chains
+}
+
+// unharmed: a fault struck the attempt, and nobody noticed: an idle connection that was closed, a
+// packet that was sent again. The faults table counts it; a way to the user it is not.
+func (c *Chain) unharmed() bool {
+	return len(c.Steps) == 1 && c.Steps[0].Class == ClassOK && !c.Steps[0].Remembered && (c.Verdict == "" || c.Verdict == Fine)
 }
 
 // add appends an attempt. The last one added decides what the user saw.

@@ -204,6 +204,9 @@ func TestChains(t *testing.T) {
 		attempts = append(attempts, shift(attemptAt(key(1, 0, 1), 1, 0)), shift(fall), shift(memory))
 		firings = append(firings, firingAt("cut", faults.Reset, uint16(100*(b+1))+1, 0))
 	}
+	idle := attemptAt(key(9, 0, 1), 999, 3) // closed while idle: struck, but nobody's way to an error
+	idle.Class = ClassOK
+	attempts, firings = append(attempts, idle), append(firings, firingAt("table-pressure", faults.TableFull, 999, 3))
 	event := eventAt(102, 1, "140A1175")
 	event.Level, event.Reason = "crit", "inappropriate fallback"
 	chains := newJoin([]string{"act"}, attempts, firings, []ServerEvent{event}).chainsTable()

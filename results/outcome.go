@@ -82,6 +82,8 @@ type Attempt struct {
 	// the join walks it to the firing.
 	Origin    faults.Key `json:"origin"`
 	HasOrigin bool       `json:"has_origin"`
+	// Keep makes the recorder keep this attempt as evidence, however good it was.
+	Keep bool `json:"-"`
 	// ServerLogs is the packed code the edge logged for this connection; filled in by the join.
 	ServerLogs string `json:"server_logs,omitempty"`
 }

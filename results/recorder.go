@@ -193,7 +193,7 @@ func (r *Recorder) StillOpen(a *Attempt) {
 func (r *Recorder) count(a *Attempt) {
 	r.t.Retransmits += int64(a.Retransmits)
 	r.counts[OutcomeKey{a.Profile, a.Kind, a.Class, a.UserSees, a.Alert, a.Sender, a.Stage}]++
-	if a.Class != ClassOK || a.HasOrigin || a.Fault != "" || a.Retransmits > 0 || sampled(r.cfg.Seed, a.Key, r.cfg.SampleEvery) {
+	if a.Class != ClassOK || a.HasOrigin || a.Fault != "" || a.Retransmits > 0 || a.Keep || sampled(r.cfg.Seed, a.Key, r.cfg.SampleEvery) {
 		r.evidence = append(r.evidence, *a)
 	}
 }

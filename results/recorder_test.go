@@ -50,6 +50,7 @@ func TestEvidence(t *testing.T) {
 		{"a failed attempt is evidence", func(a *results.Attempt) { a.Class = results.ClassReset }, true},
 		{"a good attempt that continues a chain is evidence", func(a *results.Attempt) { a.HasOrigin = true }, true},
 		{"a good attempt that a fault hit is evidence", func(a *results.Attempt) { a.Fault = "delay" }, true},
+		{"a good attempt is evidence if its caller says so", func(a *results.Attempt) { a.Keep = true }, true},
 		{"a good attempt with retransmissions is evidence", func(a *results.Attempt) { a.Retransmits = 1 }, true},
 	} {
 		r := results.NewRecorder(results.RecorderConfig{Seed: 1, Phase: "p", SampleEvery: 1 << 62})
