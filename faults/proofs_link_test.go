@@ -22,7 +22,7 @@ func linkProofs() []proof {
 	return []proof{
 		at(on(faults.Drop, "the first SYN was lost and sent again by the client's kernel, the connect took a SYN timeout longer", proveLinkDrop), stage.Syn),
 		at(on(faults.Drop, "the first SYN-ACK was lost and sent again by the server's kernel, the connect took a SYN timeout longer", proveLinkDrop), stage.SynAck),
-		packets(on(faults.Drop, "with probability 0.2 all went well and segments were retransmitted; the client beside it lost none", proveLinkLoss)),
+		packets(on(faults.Drop, "with probability 0.2 all went well and segments were retransmitted; the forwarder's count of lost packets is the ledger's, which names that client alone", proveLinkLoss)),
 		on(faults.Blackhole, "the connect timed out; the client beside it was served", proveLinkHole),
 		packets(on(faults.Delay, "the connect took `duration` − `jitter` longer in each direction", proveLinkDelay)),
 		packets(on(faults.Duplicate, "the client's kernel counted every segment of the answer twice, the answer arrived once", proveLinkTwice)),
@@ -70,11 +70,16 @@ func (d *linked) both(t *testing.T, hit dialogue.Spec) (armed, beside dialogue.R
 	if err := d.link.Clients.Do(func() error { beside = free.Run(); armed = hit.Run(); return nil }); err != nil {
 		t.Fatal(err)
 	}
-	wantGood(t, "the client beside it", beside, d.server)
+	// Its retransmissions are no measure here: a forwarder that waits for a busy processor makes kernels
+	// send a segment twice. What the link took from whom, hits knows exactly.
+	if beside.Err != nil || beside.Answers != 1 {
+		t.Errorf("the client beside it: %v, %d answers", beside.Err, beside.Answers)
+	}
 	return armed, beside
 }
 
-// hits closes the link and adds up the ledger, which may name the armed client alone.
+// hits closes the link and adds up the ledger, which may name the armed client alone, and must account for
+// all that the forwarders did.
 func (d *linked) hits(t *testing.T, armed dialogue.Result) (packets int) {
 	t.Helper()
 	d.link.Close()
@@ -86,6 +91,11 @@ func (d *linked) hits(t *testing.T, armed dialogue.Result) (packets int) {
 			t.Errorf("ledger has %+v for the client %s", f, armed.Client)
 		}
 		packets += f.Packets
+	}
+	up, down := d.link.Counters()
+	done := up.Lost + down.Lost + up.Duplicated + down.Duplicated + up.Reordered + down.Reordered + up.Corrupted + down.Corrupted
+	if timed := d.rule.Action == faults.Delay || d.rule.Action == faults.Throttle; !timed && done != int64(packets) || timed && done != 0 {
+		t.Errorf("the ledger has %d packets, the forwarders hit %d: %+v %+v", packets, done, up, down)
 	}
 	return packets
 }
@@ -161,7 +171,7 @@ func proveLinkReorder(t *testing.T, r faults.Rule) {
 	r.Direction, r.Probability, r.Duration = stage.ServerToClient, 0.2, 3*time.Millisecond
 	d := behind(t, r)
 	got, beside := d.both(t, d.spec)
-	if got.Err != nil || got.Answers != 1 || got.OutOfOrder == 0 || beside.OutOfOrder != 0 {
+	if got.Err != nil || got.Answers != 1 || got.OutOfOrder == 0 {
 		t.Errorf("%v, %d segments out of order, beside it %d", got.Err, got.OutOfOrder, beside.OutOfOrder)
 	}
 	if n := d.hits(t, got); n < 1 {

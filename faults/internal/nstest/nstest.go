@@ -4,6 +4,7 @@ package nstest
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -36,6 +37,10 @@ func Main(m *testing.M) {
 			os.Exit(2)
 		}
 	}
+	// These tests wait for kernels' timers and hardly compute: let more of them wait at once than there are
+	// processors.
+	flag.Parse()
+	flag.Set("test.parallel", "16")
 	os.Exit(m.Run())
 }
 
