@@ -25,7 +25,9 @@ func (c *Conn) onServerFinished13(m *wire.Finished13) (state, error) {
 		}
 	}
 	c.sendFinished13(&h.clientHS)
-	c.k13.resumption = h.schedule.Derive(keys.LabelResumption, c.hs.transcript.sum(nil))
+	if len(c.hs.hello.PSKModes()) > 0 {
+		c.k13.resumption = h.schedule.Derive(keys.LabelResumption, c.hs.transcript.sum(nil))
+	}
 	c.setWrite(h.half(h.clientApp))
 	return c.finishHandshake(), nil
 }

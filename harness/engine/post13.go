@@ -21,7 +21,9 @@ func (c *Conn) onNewSessionTicket13(m *wire.NewSessionTicket13) (state, error) {
 	if !ok {
 		return 0, &wire.DecodeError{What: "NewSessionTicket", Reason: "early_data is not four bytes"}
 	}
-	if m.Lifetime == 0 { // "a value of zero indicates that the ticket should be discarded immediately"
+	// "a value of zero indicates that the ticket should be discarded immediately"; and a client that sent
+	// no psk_key_exchange_modes has no use for it, though OpenSSL gives it one.
+	if m.Lifetime == 0 || c.k13.resumption.IsZero() {
 		return stateConnected, nil
 	}
 	c.emit(Event{Kind: EventSession, Session: &Session{

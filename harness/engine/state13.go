@@ -53,7 +53,7 @@ const (
 // post13 is what an established connection of TLS 1.3 keeps beside its two record halves.
 type post13 struct {
 	suite      *keys.Suite13
-	resumption keys.Secret // client: turns tickets into PSKs
+	resumption keys.Secret // client: turns tickets into PSKs; none if the hello could not resume anything
 	exporter   keys.Secret
 	updates    uint8 // KeyUpdates since the last data, a bound on busy work
 }

@@ -1,0 +1,294 @@
+package main
+
+import (
+	"crypto/rand"
+	"io"
+	"strings"
+
+	"tlsurge/harness/engine"
+	"tlsurge/harness/keys"
+	"tlsurge/harness/proxy/stack"
+	"tlsurge/profiles/hello"
+	"tlsurge/profiles/wire"
+)
+
+// What BoringSSL does by default, which is what the tests take for granted.
+var (
+	suites13      = []wire.CipherSuite{0x1301, 0x1302, 0x1303}
+	defaultSuites = []wire.CipherSuite{0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8, 0xc009, 0xc013, 0xc00a, 0xc014, 0x009c, 0x009d, 0x002f, 0x0035}
+	defaultGroups = []wire.Group{wire.X25519, wire.Secp256r1, wire.Secp384r1}
+	verifySchemes = []wire.SignatureScheme{
+		wire.ECDSASecp256r1SHA256, wire.RSAPSSRSAESHA256, wire.RSAPKCS1SHA256, wire.ECDSASecp384r1SHA384, wire.RSAPSSRSAESHA384,
+		wire.RSAPKCS1SHA384, wire.RSAPSSRSAESHA512, wire.RSAPKCS1SHA512, wire.RSAPKCS1SHA1,
+	}
+)
+
+// suites expands -cipher; the words that only BoringSSL has are not for us.
+func (o *options) suites() ([]wire.CipherSuite, error) {
+	switch {
+	case o.ciphers == "":
+		return defaultSuites, nil
+	case o.ciphers == "3DES":
+		return []wire.CipherSuite{0x000a}, nil
+	case o.ciphers == "DEFAULT:3DES":
+		return append(append([]wire.CipherSuite(nil), defaultSuites...), 0x000a), nil
+	case strings.ContainsAny(o.ciphers, "[]|"):
+		return nil, unimplemented("equal-preference groups of suites")
+	}
+	st, err := stack.Lookup("openssl-3.0")
+	if err != nil {
+		return nil, err
+	}
+	list, err := st.Expand(o.ciphers + ":@SECLEVEL=0")
+	if err != nil {
+		return nil, unimplemented(err.Error())
+	}
+	return list.Suites, nil
+}
+
+func (o *options) groups() []wire.Group {
+	if o.curves != nil {
+		return o.curves
+	}
+	return defaultGroups
+}
+
+func (o *options) versions() engine.VersionSet {
+	var vs []wire.Version
+	for v := max(o.minVersion, wire.TLS10); v <= o.maxVersion; v++ {
+		if !o.off[v] {
+			vs = append(vs, v)
+		}
+	}
+	return engine.Versions(vs...)
+}
+
+func names(list string) (out []string) {
+	for r := wire.NewReader([]byte(list)); r.Len() > 0; {
+		out = append(out, string(r.Vec8()))
+	}
+	return out
+}
+
+// serve sets a server up.
+func (p *play) serve() error {
+	suites, err := p.suites()
+	if err != nil {
+		return err
+	}
+	for _, s := range p.verifyPrefs {
+		return unimplemented("a server's verify-prefs " + s.String())
+	}
+	cert, err := p.certificate()
+	if err != nil {
+		return err
+	}
+	cfg := &engine.ServerConfig{
+		Versions: p.versions(), Suites: suites, Suites13: suites13, PreferServer: p.serverPreference, Groups: p.groups(),
+		Sessions: p.shim.store, Tickets: p.shim.tickets, SessionLifetime: 2 * 3600e9, TicketCount: 2, Rand: rand.Reader,
+		NPN: names(p.advertiseNPN), ALPNStrict: p.rejectALPN, MaxFragment: p.maxSend,
+		Rules: engine.Rules{OnlyUncompressed: true, AckServerName: true},
+	}
+	if cert != nil {
+		cfg.Certificates = []*engine.Certificate{cert}
+	}
+	if p.noTicket {
+		cfg.Tickets = nil
+	}
+	if p.split {
+		cfg.Split = engine.SplitOne
+	}
+	if p.selectALPN != nil {
+		cfg.ALPN = []string{*p.selectALPN}
+	}
+	if p.rejectALPN {
+		cfg.ALPN = []string{"\x00nothing that anybody offers"}
+	}
+	switch {
+	case p.requireCert:
+		cfg.ClientAuth = engine.ClientAuthRequire
+	case p.requestCert:
+		cfg.ClientAuth = engine.ClientAuthRequest
+	}
+	cfg.Select = func(ch *hello.ClientHello) (*engine.ServerConfig, error) {
+		p.offered = ""
+		for _, name := range ch.ALPN() {
+			p.offered += string(rune(len(name))) + name
+		}
+		return nil, nil
+	}
+	p.c = engine.NewServer(cfg)
+	return nil
+}
+
+// dial sets a client up with the hello that BoringSSL would send.
+func (p *play) dial(resume bool) error {
+	suites, err := p.suites()
+	if err != nil {
+		return err
+	}
+	cert, err := p.certificate()
+	if err != nil {
+		return err
+	}
+	cfg := &engine.ClientConfig{ServerName: p.hostName, Rand: rand.Reader, Versions: p.versions(), FalseStart: p.falseStart,
+		Certificate: cert, MaxFragment: p.maxSend}
+	if resume {
+		cfg.Session = p.shim.session
+	}
+	if p.split {
+		cfg.Split = engine.SplitOne
+	}
+	if p.selectNPN != nil {
+		cfg.NPN = []string{*p.selectNPN}
+	}
+	if p.renegotiateFreely {
+		cfg.Renegotiate = engine.RenegotiateSecure
+	}
+	ch, err := p.hello(cfg, suites)
+	if err != nil {
+		return err
+	}
+	p.c, err = engine.NewClient(cfg, ch)
+	return err
+}
+
+// hello builds the ClientHello.
+func (p *play) hello(cfg *engine.ClientConfig, suites []wire.CipherSuite) (*hello.ClientHello, error) {
+	top := cfg.Versions.Max()
+	s := cfg.Session
+	if s != nil && s.Version < wire.TLS13 && top == wire.TLS13 && !cfg.Versions.Has(s.Version) {
+		cfg.Session, s = nil, nil
+	}
+	ch := &hello.ClientHello{RecordVersion: wire.TLS10, Version: min(top, wire.TLS12), Compression: []byte{0}, HasExtensions: true}
+	if top == wire.TLS13 {
+		ch.Suites = append(ch.Suites, suites13...)
+	}
+	if top != wire.TLS13 || cfg.Versions != engine.Versions(wire.TLS13) {
+		for _, id := range suites {
+			if k := keys.Lookup12(id); k != nil && (!k.Only12 || cfg.Versions.Has(wire.TLS12)) {
+				ch.Suites = append(ch.Suites, id)
+			}
+		}
+	}
+	if p.scsv {
+		ch.Suites = append(ch.Suites, wire.FallbackSCSV)
+	}
+	if _, err := io.ReadFull(cfg.Rand, ch.Random[:]); err != nil {
+		return nil, err
+	}
+	if s != nil && s.Version < wire.TLS13 {
+		ch.SessionID = s.ID
+	}
+	if len(ch.SessionID) == 0 && (top == wire.TLS13 || s != nil && len(s.Ticket) > 0) {
+		ch.SessionID = make([]byte, 32)
+		if _, err := io.ReadFull(cfg.Rand, ch.SessionID); err != nil {
+			return nil, err
+		}
+	}
+	p.extensions(ch, cfg)
+	if top == wire.TLS13 {
+		return ch, p.extensions13(ch, cfg)
+	}
+	return ch, nil
+}
+
+func u16s[T ~uint16](vs []T) (b []byte) {
+	for _, v := range vs {
+		b = wire.AppendU16(b, uint16(v))
+	}
+	return wire.AppendVec16(nil, b)
+}
+
+func (p *play) extensions(ch *hello.ClientHello, cfg *engine.ClientConfig) {
+	add := func(t wire.ExtensionType, data []byte) {
+		ch.Extensions = append(ch.Extensions, hello.Extension{Type: t, Data: data})
+	}
+	below13 := cfg.Versions&^engine.Versions(wire.TLS13) != 0
+	if p.hostName != "" {
+		add(wire.ExtServerName, wire.AppendVec16(nil, wire.AppendVec16([]byte{0}, []byte(p.hostName))))
+	}
+	if below13 {
+		add(wire.ExtExtendedMasterSecret, nil)
+		add(wire.ExtRenegotiationInfo, []byte{0})
+	}
+	add(wire.ExtSupportedGroups, u16s(p.groups()))
+	if below13 {
+		add(wire.ExtECPointFormats, []byte{1, 0})
+	}
+	if below13 && !p.noTicket {
+		var ticket []byte
+		if s := cfg.Session; s != nil && s.Version < wire.TLS13 {
+			ticket = s.Ticket
+		}
+		add(wire.ExtSessionTicket, ticket)
+	}
+	if p.selectNPN != nil && below13 {
+		add(wire.ExtNextProtoNegotiation, nil)
+	}
+	if p.alpn != "" {
+		add(wire.ExtALPN, wire.AppendVec16(nil, []byte(p.alpn)))
+	}
+	if p.ocspStapling {
+		add(wire.ExtStatusRequest, []byte{1, 0, 0, 0, 0})
+	}
+	if cfg.Versions.Max() >= wire.TLS12 {
+		schemes := p.verifyPrefs
+		if schemes == nil {
+			schemes = verifySchemes
+		}
+		add(wire.ExtSignatureAlgorithms, u16s(schemes))
+	}
+	if p.scts {
+		add(wire.ExtSCT, nil)
+	}
+}
+
+func (p *play) extensions13(ch *hello.ClientHello, cfg *engine.ClientConfig) error {
+	add := func(t wire.ExtensionType, data []byte) {
+		ch.Extensions = append(ch.Extensions, hello.Extension{Type: t, Data: data})
+	}
+	var versions []wire.Version
+	for v := wire.TLS13; v >= wire.TLS10; v-- {
+		if cfg.Versions.Has(v) {
+			versions = append(versions, v)
+		}
+	}
+	add(wire.ExtSupportedVersions, wire.AppendVec8(nil, u16s(versions)[2:]))
+	add(wire.ExtPSKKeyExchangeModes, []byte{1, byte(wire.PSKDHE)})
+	var shares []byte
+	for _, g := range p.shareGroups() {
+		share, err := keys.GenerateShare(g, cfg.Rand)
+		if err != nil {
+			return unimplemented(err.Error())
+		}
+		cfg.Shares = append(cfg.Shares, share)
+		shares = append(shares, wire.AppendVec16(wire.AppendU16(nil, uint16(g)), share.Public())...)
+	}
+	add(wire.ExtKeyShare, wire.AppendVec16(nil, shares))
+	s := cfg.Session
+	if s == nil || s.Version != wire.TLS13 {
+		return nil
+	}
+	age := uint32(p.shim.now.Sub(s.Created).Milliseconds()) + s.AgeAdd
+	binder := make([]byte, keys.Lookup13(s.Suite).Hash.Size())
+	psk := wire.AppendVec16(nil, wire.AppendU32(wire.AppendVec16(nil, s.Ticket), age))
+	add(wire.ExtPreSharedKey, wire.AppendVec16(psk, wire.AppendVec8(nil, binder)))
+	return nil
+}
+
+// shareGroups: the first group, and where that is post-quantum the first classical one too.
+func (p *play) shareGroups() []wire.Group {
+	switch {
+	case p.noKeyShares:
+		return nil
+	case p.keyShares != nil:
+		return p.keyShares
+	}
+	gs := p.groups()
+	out := gs[:1]
+	if gs[0] == wire.X25519MLKEM768 && len(gs) > 1 {
+		out = gs[:2]
+	}
+	return out
+}

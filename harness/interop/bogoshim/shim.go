@@ -1,0 +1,310 @@
+package main
+
+import (
+	"bytes"
+	"crypto"
+	crand "crypto/rand"
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"tlsurge/harness/engine"
+	"tlsurge/profiles/wire"
+)
+
+// shim is what outlives a connection: the client's session, the server's cache and ticket key.
+type shim struct {
+	now     time.Time
+	session *engine.Session
+	store   store
+	tickets engine.FixedTicketKeys
+}
+
+type store map[string]*engine.Session
+
+func (m store) Get(_ time.Time, id []byte) *engine.Session    { return m[string(id)] }
+func (m store) Put(_ time.Time, id []byte, s *engine.Session) { m[string(id)] = s }
+func (m store) Delete(id []byte)                              { delete(m, string(id)) }
+
+func newShim(*options) *shim {
+	var k engine.TicketKey
+	crand.Read(k.Name[:])
+	crand.Read(k.AES[:])
+	crand.Read(k.HMAC[:])
+	return &shim{now: time.Now(), store: store{}, tickets: engine.FixedTicketKeys{k}}
+}
+
+// play is one connection.
+type play struct {
+	*options
+	shim     *shim
+	nc       net.Conn
+	c        *engine.Conn
+	buf      []byte
+	data     []byte // application data not yet answered
+	closed   bool   // close_notify or FIN
+	sessions int
+	offered  string // server: the hello's ALPN list
+	peerCert bool
+}
+
+const patience = 20 * time.Second
+
+// connect opens one connection, says who we are, and plays it.
+func (s *shim) connect(o *options, resume bool) error {
+	host := "127.0.0.1"
+	if o.ipv6 {
+		host = "::1"
+	}
+	nc, err := net.DialTimeout("tcp", net.JoinHostPort(host, o.port), patience)
+	if err != nil {
+		return err
+	}
+	defer drain(nc)
+	nc.SetDeadline(time.Now().Add(patience))
+	if _, err := nc.Write(binary.LittleEndian.AppendUint64(nil, o.shimID)); err != nil {
+		return err
+	}
+	p := &play{options: o, shim: s, nc: nc, buf: make([]byte, 1<<15)}
+	if o.async {
+		p.buf = p.buf[:1] // every byte alone: the engine must not care
+	}
+	if o.server {
+		err = p.serve()
+	} else {
+		err = p.dial(resume)
+	}
+	if err != nil {
+		return err
+	}
+	err = p.run(resume)
+	if e := p.flush(); err == nil {
+		err = e
+	}
+	return err
+}
+
+// drain closes our half and reads the rest, so that the peer sees a FIN and no RST.
+func drain(nc net.Conn) {
+	nc.(*net.TCPConn).CloseWrite()
+	nc.SetReadDeadline(time.Now().Add(2 * time.Second))
+	io.Copy(io.Discard, nc)
+	nc.Close()
+}
+
+func (p *play) flush() error {
+	out := p.c.AppendOutput(nil)
+	if len(out) == 0 {
+		return nil
+	}
+	_, err := p.nc.Write(out)
+	return err
+}
+
+// step writes what is due, then reads once.
+func (p *play) step() error {
+	if err := p.flush(); err != nil {
+		return err
+	}
+	n, err := p.nc.Read(p.buf)
+	if n > 0 {
+		err = p.c.Receive(p.shim.now, p.buf[:n])
+		p.events()
+		if err != nil {
+			return err
+		}
+		return p.flush()
+	}
+	p.closed = true
+	if errors.Is(err, io.EOF) {
+		return p.c.ReceiveEOF(p.shim.now)
+	}
+	return err
+}
+
+func (p *play) events() {
+	for e := p.c.Next(); e.Kind != engine.EventNone; e = p.c.Next() {
+		switch e.Kind {
+		case engine.EventData:
+			p.data = append(p.data, e.Data...)
+		case engine.EventSession:
+			p.shim.session = e.Session
+			p.sessions++
+		case engine.EventCloseNotify:
+			p.closed = true
+		}
+	}
+}
+
+// run shakes hands, checks, and echoes every byte inverted until the peer closes.
+func (p *play) run(resume bool) error {
+	for !p.c.HandshakeDone() && !(p.falseStart && p.c.Established()) {
+		if p.closed {
+			return errors.New("closed in the handshake")
+		}
+		if err := p.step(); err != nil {
+			return err
+		}
+	}
+	if err := p.flush(); err != nil {
+		return err
+	}
+	if err := p.check(resume); err != nil {
+		return err
+	}
+	if err := p.begin(); err != nil {
+		return err
+	}
+	if !p.shutsDown {
+		if err := p.echo(); err != nil {
+			return err
+		}
+	}
+	if err := p.checkAfter(); err != nil {
+		return err
+	}
+	if p.shutsDown || p.checkClose {
+		p.c.CloseNotify()
+		if err := p.flush(); err != nil {
+			return err
+		}
+	}
+	if p.checkClose {
+		for !p.closed {
+			if err := p.step(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// begin says what comes before anything is read.
+func (p *play) begin() error {
+	if p.exportLen > 0 {
+		secret := p.c.Export(p.exportLabel, []byte(p.exportContext), p.exportLen)
+		if secret == nil {
+			return unimplemented("exporters below TLS 1.3")
+		}
+		if err := p.c.Send(secret); err != nil {
+			return err
+		}
+	}
+	if p.keyUpdate {
+		if err := p.c.UpdateKeys(false); err != nil {
+			return err
+		}
+	}
+	if p.writesFirst {
+		return p.c.Send([]byte("hello"))
+	}
+	return nil
+}
+
+func (p *play) echo() error {
+	for {
+		if len(p.data) > 0 {
+			for i := range p.data {
+				p.data[i] ^= 0xff
+			}
+			if err := p.c.Send(p.data); err != nil {
+				return err
+			}
+			p.data = p.data[:0]
+		}
+		if p.closed {
+			return p.flush()
+		}
+		err := p.step()
+		if err != nil && errors.Is(err, engine.ErrTruncated) && !p.checkClose {
+			return nil // the runner often just closes; only -check-close-notify makes it matter
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// check holds what was negotiated against the flags.
+func (p *play) check(resume bool) error {
+	f := p.c.Facts()
+	resumed := f.Resumed != engine.NotResumed
+	switch {
+	case p.expectVersion != 0 && f.Version != p.expectVersion:
+		return fmt.Errorf("version %v, expected %v", f.Version, p.expectVersion)
+	case resume && resumed == p.expectMiss:
+		return fmt.Errorf("resumed %v, expected %v", resumed, !p.expectMiss)
+	case p.expectALPN != nil && f.ALPN != *p.expectALPN:
+		return fmt.Errorf("ALPN %q, expected %q", f.ALPN, *p.expectALPN)
+	case p.expectNPN != nil && f.NPN != *p.expectNPN:
+		return fmt.Errorf("NPN %q, expected %q", f.NPN, *p.expectNPN)
+	case p.expectNoNPN && f.NPN != "":
+		return fmt.Errorf("NPN %q, expected none", f.NPN)
+	case p.expectAdvertised != nil && p.offered != *p.expectAdvertised:
+		return fmt.Errorf("hello offers ALPN %q, expected %q", p.offered, *p.expectAdvertised)
+	case p.expectServerName != nil && f.ServerName != *p.expectServerName:
+		return fmt.Errorf("server name %q, expected %q", f.ServerName, *p.expectServerName)
+	case p.expectNoName && f.ServerName != "":
+		return fmt.Errorf("server name %q, expected none", f.ServerName)
+	case p.expectOCSP != nil && !resumed && !bytes.Equal(f.Stapled, p.expectOCSP):
+		return fmt.Errorf("OCSP response %q, expected %q", f.Stapled, p.expectOCSP)
+	case p.expectEMS && !f.EMS && f.Version < wire.TLS13:
+		return errors.New("no extended_master_secret")
+	case p.expectCurve != 0 && f.Group != p.expectCurve:
+		return fmt.Errorf("group %v, expected %v", f.Group, p.expectCurve)
+	case p.expectScheme != 0 && !resumed && f.Scheme != p.expectScheme:
+		return fmt.Errorf("signature scheme %v, expected %v", f.Scheme, p.expectScheme)
+	case p.expectCipher != 0 && f.Suite != p.expectCipher:
+		return fmt.Errorf("suite %v, expected %v", f.Suite, p.expectCipher)
+	case p.expectReneg != nil && f.Version < wire.TLS13 && f.RenegotiationInfo != *p.expectReneg:
+		return fmt.Errorf("renegotiation_info %v, expected %v", f.RenegotiationInfo, *p.expectReneg)
+	case p.expectNoPeerCert && f.ClientCert:
+		return errors.New("a client certificate, expected none")
+	}
+	return nil
+}
+
+// checkAfter holds what came after the handshake, tickets, against the flags.
+func (p *play) checkAfter() error {
+	if p.server {
+		return nil
+	}
+	s := p.shim.session
+	switch {
+	case p.expectRenewal && p.sessions == 0:
+		return errors.New("no new ticket")
+	case p.expectNoSession && p.sessions > 0:
+		return errors.New("a session, expected none")
+	case p.expectID && (s == nil || len(s.ID) == 0):
+		return errors.New("no session ID")
+	case p.expectNoID && s != nil && len(s.ID) > 0:
+		return errors.New("a session ID, expected none")
+	}
+	return nil
+}
+
+// certificate loads what -cert-file and -key-file name; nil without them.
+func (o *options) certificate() (*engine.Certificate, error) {
+	if o.certFile == "" {
+		return nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(o.certFile, o.keyFile)
+	if err != nil {
+		return nil, unimplemented(err.Error())
+	}
+	return &engine.Certificate{Chain: pair.Certificate, Key: pair.PrivateKey.(crypto.Signer), OCSP: o.ocsp, SCTs: o.timestamps()}, nil
+}
+
+// timestamps splits a SignedCertificateTimestampList.
+func (o *options) timestamps() (list [][]byte) {
+	r := wire.NewReader(o.sctList)
+	inner := wire.NewReader(r.Vec16())
+	for inner.Len() > 0 {
+		list = append(list, inner.Vec16())
+	}
+	return list
+}
