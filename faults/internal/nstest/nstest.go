@@ -31,6 +31,8 @@ func Main(m *testing.M) {
 	switch os.Getenv(step) {
 	case "nobody":
 		os.Exit(enter())
+	case "plain":
+		// nobody, and no namespaces
 	case "inside":
 		if err := loopbackUp(); err != nil {
 			fmt.Fprintln(os.Stderr, "nstest:", err)
@@ -42,6 +44,15 @@ func Main(m *testing.M) {
 	flag.Parse()
 	flag.Set("test.parallel", "16")
 	os.Exit(m.Run())
+}
+
+// Plain runs f as nobody, without namespaces, and nowhere else.
+func Plain(t *testing.T, f func(t *testing.T)) {
+	if os.Getenv(step) == "plain" {
+		f(t)
+		return
+	}
+	run(t, "plain", t.Name())
 }
 
 // Inside says whether this process is the one in the namespaces.
@@ -72,10 +83,16 @@ func Only(t *testing.T, f func(t *testing.T)) {
 	again(t, t.Name())
 }
 
-// again runs this test binary's test as nobody in namespaces, for two minutes at most.
+// again runs this test binary's test as nobody in namespaces.
 func again(t *testing.T, test string) {
 	t.Helper()
-	cmd := command("nobody", "-test.run=^"+test+"$", "-test.v", "-test.timeout=120s")
+	run(t, "nobody", test)
+}
+
+// run runs this test binary's test as nobody, for two minutes at most.
+func run(t *testing.T, next, test string) {
+	t.Helper()
+	cmd := command(next, "-test.run=^"+test+"$", "-test.v", "-test.timeout=120s")
 	if os.Getuid() == 0 {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
 	}
@@ -88,9 +105,9 @@ func again(t *testing.T, test string) {
 		}
 		t.Skipf("user namespaces are forbidden here:\n%s", out)
 	case err != nil:
-		t.Fatalf("as uid %d in namespaces: %v\n%s", nobody, err, out)
+		t.Fatalf("as uid %d: %v\n%s", nobody, err, out)
 	case !strings.Contains(string(out), "--- PASS: "+test):
-		t.Fatalf("%s did not run in the namespaces:\n%s", test, out)
+		t.Fatalf("%s did not run as uid %d:\n%s", test, nobody, out)
 	}
 	t.Logf("%s", out)
 }
