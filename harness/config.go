@@ -29,6 +29,17 @@ func IsConfig(err error) bool {
 	return errors.As(err, &ce) || errors.As(err, &se) && (se.Config() || errors.Is(err, syscall.EADDRINUSE))
 }
 
+// plain says what a child said of a wrong configuration in one line: its last one. Warnings before it are
+// about other things.
+func plain(err error) error {
+	var se *fleet.StartError
+	if !errors.As(err, &se) || !IsConfig(err) || se.Tail == "" {
+		return err
+	}
+	lines := strings.Split(strings.TrimSpace(se.Tail), "\n")
+	return &ConfigError{Text: se.Name + ": " + lines[len(lines)-1], Err: err}
+}
+
 // shape is the run as the limits of this machine see it.
 func shape(sc *scenario.Scenario) fleet.Shape {
 	s := fleet.Shape{Connections: sc.Load.Connections, Agents: sc.Run.Agents}

@@ -67,7 +67,7 @@ func start(ctx context.Context, sc *scenario.Scenario, o Options) (d *drive, err
 	if d.targetCA, err = readTargetCA(sc.Target); err != nil {
 		return nil, err
 	}
-	if err := makeRunDir(o.Dir); err != nil {
+	if d.madeDir, err = makeRunDir(o.Dir); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -215,21 +215,31 @@ func (d *drive) close() {
 	}
 }
 
-// undo removes the directory of a run that never began.
+// undo removes what a run that never began has made: its directory, with the parents made for it.
 func (d *drive) undo(err error) error {
 	d.close()
-	return errors.Join(err, os.RemoveAll(d.o.Dir))
+	return errors.Join(plain(err), os.RemoveAll(d.madeDir))
 }
 
-// makeRunDir refuses a directory that holds anything: nothing is overwritten.
-func makeRunDir(dir string) error {
+// makeRunDir refuses a directory that holds anything: nothing is overwritten. made is the topmost
+// directory that was not there before.
+func makeRunDir(dir string) (made string, err error) {
 	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
-		return &ConfigError{Text: fmt.Sprintf("--out %s: the directory is not empty, and nothing is overwritten", dir)}
+		return "", &ConfigError{Text: fmt.Sprintf("--out %s: the directory is not empty, and nothing is overwritten", dir)}
+	}
+	made = dir
+	for up := filepath.Dir(made); !exists(up); up = filepath.Dir(up) {
+		made = up
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return &ConfigError{Text: fmt.Sprintf("--out: %v", err)}
+		return "", &ConfigError{Text: fmt.Sprintf("--out: %v", err)}
 	}
-	return os.Chmod(dir, 0o700)
+	return made, os.Chmod(dir, 0o700)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 func sortedKeys(m map[string]string) []string {

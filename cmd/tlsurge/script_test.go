@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -8,15 +9,17 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"tlsurge": func() { os.Exit(program()) },
-		"as":      func() { os.Exit(as(os.Args[1:])) },
-		"exits":   func() { os.Exit(exits(os.Args[1:])) },
+		"tlsurge":       func() { os.Exit(program()) },
+		"as":            func() { os.Exit(as(os.Args[1:])) },
+		"exits":         func() { os.Exit(exits(os.Args[1:])) },
+		"wait-for-port": func() { os.Exit(waitForPort(os.Args[1])) },
 	})
 }
 
@@ -86,4 +89,16 @@ func through(args []string, attr *syscall.SysProcAttr) int {
 		return 5
 	}
 	return 0
+}
+
+// waitForPort returns when somebody listens on the address, within 20 s.
+func waitForPort(addr string) int {
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if c, err := net.Dial("tcp", addr); err == nil {
+			c.Close()
+			return 0
+		}
+	}
+	os.Stderr.WriteString("nobody listens on " + addr + "\n")
+	return 1
 }
