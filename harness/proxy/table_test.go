@@ -202,7 +202,12 @@ func TestEndingsInTheHandshakeAreLoggedAsNginxDoes(t *testing.T) {
 	}{
 		{"connect and FIN", func(c *net.TCPConn) { c.Close() }, "info", "peer closed connection in SSL handshake"},
 		{"hello and FIN", func(c *net.TCPConn) { c.Write(hello); c.CloseWrite(); io.Copy(io.Discard, c) }, "info", "peer closed connection in SSL handshake"},
-		{"part of a hello and RST", func(c *net.TCPConn) { c.Write(hello[:100]); time.Sleep(50 * time.Millisecond); c.SetLinger(0); c.Close() }, "info", "peer closed connection in SSL handshake"},
+		{"part of a hello and RST", func(c *net.TCPConn) {
+			c.Write(hello[:100])
+			time.Sleep(50 * time.Millisecond)
+			c.SetLinger(0)
+			c.Close()
+		}, "info", "peer closed connection in SSL handshake"},
 		{"plain HTTP", func(c *net.TCPConn) { io.WriteString(c, "GET / HTTP/1.0\r\n\r\n"); io.Copy(io.Discard, c) }, "info", "client sent plain HTTP request to HTTPS port"},
 		{"garbage behind 0x16", func(c *net.TCPConn) {
 			c.Write([]byte{0x16, 3, 1, 0, 5, 99, 0, 0, 1, 0})
