@@ -65,6 +65,8 @@ func (pr *Profile) key(p *HelloParams, s *spec) (shapeKey, error) {
 				return k, fmt.Errorf("a PSK needs TLS 1.3, this hello offers at most %v", k.max)
 			}
 			k.psk = true
+		} else {
+			k.resumed = len(s.drops) > 0
 		}
 	}
 	if p.EarlyData && !k.psk {

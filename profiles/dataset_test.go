@@ -229,3 +229,27 @@ func TestShuffle(t *testing.T) {
 		t.Errorf("ECH payloads of %v bytes, expected 144, 176, 208 and 240", sizes)
 	}
 }
+
+// TestResumedJA3 holds resumed hellos against captures of January 2016 of which only the fingerprints are
+// known here (cloudflare/mitmengine): host fingerprint.zmap.io, tickets of 192 bytes.
+func TestResumedJA3(t *testing.T) {
+	for _, c := range []struct{ why, profile, variant, by, ja3 string }{
+		{"Chrome 38 on OS X 10.6, whose NSS hello is that of Windows 7", "chrome-39-win7", "", "ticket", "8ff8f501ab4fa35f6c0a06e91fc8a8bf"},
+		{"the same for Chrome 40", "chrome-40-win7", "", "ticket", "8ff8f501ab4fa35f6c0a06e91fc8a8bf"},
+		{"Chrome 36 to 40 on XP", "chrome-40-xp", "", "ticket", "8ca01c116f7fa9e77c6e1800eac1bec2"},
+		{"Chrome 40 on OS X 10.9", "chrome-40-osx", "", "ticket", "d6c15786c8b0a9ba459d481bd9d724ba"},
+		{"Firefox 30 on XP", "firefox-31esr-win7", "firefox-30", "ticket", "0a81538cf247c104edb677bdb8902ed5"},
+	} {
+		p, err := Lookup(c.profile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ch, err := p.Hello(&HelloParams{ServerName: "fingerprint.zmap.io", Variant: c.variant, Random: stream(1), Resume: &ResumeOffer{Ticket: make([]byte, 192), Version: wire.TLS12}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := ch.JA3Hash(); got != c.ja3 {
+			t.Errorf("%s: JA3 %s, captured was %s: %s", c.why, got, c.ja3, ch.JA3())
+		}
+	}
+}

@@ -17,6 +17,7 @@ type shapeKey struct {
 	variant string
 	scsv    bool
 	sni     bool
+	resumed bool // a session of TLS 1.2 or below is offered
 	psk     bool
 	early   bool
 }
@@ -110,6 +111,7 @@ func (s *spec) shapeOf(own wire.Version, k shapeKey) *shape {
 		case e.kind == extSNI && !k.sni,
 			lowered && k.max < wire.TLS13 && slices.Contains(only13, e.typ),
 			sh.version < wire.TLS12 && (e.typ == wire.ExtSignatureAlgorithms || e.typ == wire.ExtSignatureAlgsCert),
+			k.resumed && slices.Contains(s.drops, e.typ),
 			k.psk && slices.Contains(s.pskDrops, e.typ):
 			continue
 		}

@@ -78,6 +78,8 @@ type ResumeData struct {
 	NoSCSV bool `toml:"no_scsv,omitempty"`
 	// AnySuite: a session is offered even where the hello no longer offers its suite (NSS before 3.28).
 	AnySuite bool `toml:"any_suite,omitempty"`
+	// Drops are the extensions left out when a session of TLS 1.2 or below is offered (Chrome on NSS: channel_id).
+	Drops []string `toml:"drops,omitempty"`
 	// PSKDrops are the extensions left out when pre_shared_key is there.
 	PSKDrops []string `toml:"psk_drops,omitempty"`
 }
@@ -148,6 +150,7 @@ type spec struct {
 	padding     *paddingSpec
 	ech         *ECHData
 	resume      ResumeData
+	drops       []wire.ExtensionType
 	pskDrops    []wire.ExtensionType
 	second      wire.Version
 	lower       LowerData
@@ -227,6 +230,9 @@ func (d *HelloData) compile() (*spec, error) {
 		return nil, fmt.Errorf("hello.suites is empty")
 	}
 	if s.compression, err = parseAll("hello.compression", d.Compression, parseCompression); err != nil {
+		return nil, err
+	}
+	if s.drops, err = parseAll("hello.resume.drops", d.Resume.Drops, wire.ParseExtensionType); err != nil {
 		return nil, err
 	}
 	if s.pskDrops, err = parseAll("hello.resume.psk_drops", d.Resume.PSKDrops, wire.ParseExtensionType); err != nil {
