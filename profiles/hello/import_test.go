@@ -341,3 +341,24 @@ func TestImportRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestImportKeepsLittle: a hello in front of a long upload is found, and the upload is not held in memory.
+func TestImportKeepsLittle(t *testing.T) {
+	raw := captured(t)["openssl-3.0.22-s_client"]
+	long := append(bytes.Clone(raw), bytes.Repeat([]byte{23, 3, 3, 0, 1, 0}, 1<<19)...)
+	flows, packets, err := readFlows(pcapOf(t, layers.LinkTypeEthernet, 65536, connection(client, server, 77, 8192, long)...))
+	if err != nil || packets < 300 || len(flows) != 1 {
+		t.Fatalf("%d packets, %d flows, %v", packets, len(flows), err)
+	}
+	kept := 0
+	for _, s := range flows[0].segments {
+		kept += len(s.data)
+	}
+	if kept > 3*maxStream {
+		t.Errorf("%d bytes of a stream of %d are kept", kept, len(long))
+	}
+	c, err := flows[0].streams()[0].hellos()
+	if err != nil || !bytes.Equal(c[0].Raw, raw) {
+		t.Errorf("%d hellos, %v", len(c), err)
+	}
+}

@@ -36,6 +36,15 @@ type flow struct {
 	first    time.Time
 	isns     []uint32 // initial sequence numbers of the SYNs seen
 	segments []segment
+	kept     int // bytes in segments since the last SYN
+}
+
+// wants says whether a segment may still be part of a hello: a capture of a long download is not kept.
+func (f *flow) wants(seq uint32) bool {
+	if f.kept > 2*maxStream {
+		return false
+	}
+	return len(f.isns) == 0 || slices.ContainsFunc(f.isns, func(isn uint32) bool { return seq-isn <= maxStream })
 }
 
 // maxStream is how much of a connection is looked at: a ClientHello is one message of a few records.
@@ -108,12 +117,14 @@ func readFlows(data []byte) (flows []*flow, packets int, err error) {
 		}
 		if tcp.SYN && !slices.Contains(f.isns, tcp.Seq) {
 			f.isns = append(f.isns, tcp.Seq)
+			f.kept = 0
 		}
-		if len(tcp.Payload) > 0 {
+		if len(tcp.Payload) > 0 && f.wants(tcp.Seq) {
 			seq := tcp.Seq
 			if tcp.SYN {
 				seq++
 			}
+			f.kept += len(tcp.Payload)
 			f.segments = append(f.segments, segment{seq, bytes.Clone(tcp.Payload), ci.Timestamp, ci.CaptureLength < ci.Length})
 		}
 	}
