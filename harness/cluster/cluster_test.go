@@ -68,9 +68,23 @@ func (s *sink) until(t *testing.T, what string, cond func() bool) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			t.Fatalf("never came: %s; notices %q", what, s.notices)
+			t.Fatalf("never came: %s; notices %q", what, s.heard())
 		}
 	}
+}
+
+// from lists a member's evidence so far.
+func (s *sink) from(id string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.evidence[id])
+}
+
+// heard lists the notices so far.
+func (s *sink) heard() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.notices)
 }
 
 func (s *sink) config(dir string) HubConfig {
@@ -212,10 +226,10 @@ func TestEvidenceSurvivesAnOutage(t *testing.T) {
 	if err := m.Flush(within(t)); err != nil {
 		t.Fatal(err)
 	}
-	if got := s.evidence["agent-1"]; !slices.Equal(got, want) {
+	if got := s.from("agent-1"); !slices.Equal(got, want) {
 		t.Errorf("%d pieces arrived, want %d, in order, each once", len(got), len(want))
 	}
-	if slices.Contains(s.notices, "agent-1 lost") {
+	if slices.Contains(s.heard(), "agent-1 lost") {
 		t.Error("the agent was called lost while the coordinator itself had no server")
 	}
 }
@@ -237,7 +251,7 @@ func TestEvidenceWaitsForASinkThatRefuses(t *testing.T) {
 	if err := m.Flush(within(t)); err != nil {
 		t.Fatal(err)
 	}
-	if got := s.evidence["agent-1"]; !slices.Equal(got, []string{"n 1 {}"}) {
+	if got := s.from("agent-1"); !slices.Equal(got, []string{"n 1 {}"}) {
 		t.Errorf("arrived: %q", got)
 	}
 }
@@ -279,11 +293,11 @@ func TestMembersComeAndGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.until(t, "the good-bye", func() bool { return slices.Contains(s.notices, "agent-1 left") })
-	if got := s.evidence["agent-1"]; !slices.Equal(got, []string{"n 1 1"}) {
+	if got := s.from("agent-1"); !slices.Equal(got, []string{"n 1 1"}) {
 		t.Errorf("a member left before its evidence was in: %q", got)
 	}
-	if want := []string{"agent-1 joined", "agent-1 lost", "agent-1 back", "agent-1 left"}; !slices.Equal(s.notices, want) {
-		t.Errorf("notices %q, want %q", s.notices, want)
+	if want := []string{"agent-1 joined", "agent-1 lost", "agent-1 back", "agent-1 left"}; !slices.Equal(s.heard(), want) {
+		t.Errorf("notices %q, want %q", s.heard(), want)
 	}
 }
 

@@ -52,7 +52,7 @@ type Member struct {
 	*peer
 	Clock Clock
 
-	info  Info
+	info  Info // not changed after Join
 	spool *spool
 	lost  atomic.Uint64 // pieces of evidence that found no room
 
@@ -122,8 +122,9 @@ func (m *Member) Announce(ctx context.Context) error {
 // exchange tells the coordinator that we are here and reads its clock.
 func (m *Member) exchange(ctx context.Context, subject string) error {
 	for {
-		m.info.ClockOffset, m.info.ClockBound = m.Clock.Offset()
-		data, err := json.Marshal(m.info)
+		info := m.info
+		info.ClockOffset, info.ClockBound = m.Clock.Offset()
+		data, err := json.Marshal(info)
 		if err != nil {
 			return err
 		}

@@ -81,7 +81,7 @@ func TestAnExistingClusterByURL(t *testing.T) {
 		}
 	}
 	for run, s := range sinks {
-		if got := s.evidence["agent-1"]; len(got) != 1 || got[0] != fmt.Sprintf("day 1 %q", run) {
+		if got := s.from("agent-1"); len(got) != 1 || got[0] != fmt.Sprintf("day 1 %q", run) {
 			t.Errorf("%s heard %q", run, got)
 		}
 	}

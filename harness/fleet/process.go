@@ -214,6 +214,20 @@ func (p *process) kill() {
 	p.mu.Unlock()
 	p.signal(syscall.SIGKILL)
 	<-p.done
+	if p.group {
+		p.awaitGroup()
+	}
+}
+
+// awaitGroup waits until the child's own children are gone too, and their sockets with them: orphans tell
+// nobody of their end.
+func (p *process) awaitGroup() {
+	for deadline := time.Now().Add(stopTimeout); time.Now().Before(deadline); {
+		if errors.Is(syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL), syscall.ESRCH) {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // why is the end of the process in words; watch has set err.
