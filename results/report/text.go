@@ -12,7 +12,7 @@ import (
 
 // Options choose how the text looks, never what it says.
 type Options struct {
-	Width int  // columns; less than 80, 0 among it, is 80
+	Width int  // columns, from 80 (also for 0) to 100: longer lines are hard to follow
 	Color bool // ANSI colours and bold
 	// All shows every cause chain, kernel counter and log line; otherwise the most frequent.
 	All bool
@@ -25,7 +25,7 @@ type Options struct {
 // whole run in one table, the thresholds and the verdict.
 func Text(run *results.Run, o Options) []byte {
 	t := &text{Options: o, run: run}
-	t.Width = max(80, t.Width)
+	t.Width = min(100, max(80, t.Width))
 	t.header()
 	for _, a := range acts(run) {
 		t.act(a)
