@@ -2,6 +2,7 @@ package hello
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
@@ -159,6 +160,7 @@ func TestImportCaptures(t *testing.T) {
 		{"Linux cooked", pcapOf(t, layers.LinkTypeLinuxSLL, 65536, two...), [][]byte{pq}},
 		{"Linux cooked, version 2", pcapOf(t, layers.LinkTypeLinuxSLL2, 65536, two...), [][]byte{pq}},
 		{"IPv6", pcapOf(t, layers.LinkTypeEthernet, 65536, connection(v6c, v6s, 100, 1440, pq)...), [][]byte{pq}},
+		{"a compressed capture", gzipped(t, pcapOf(t, layers.LinkTypeEthernet, 65536, two...)), [][]byte{pq}},
 		{"pcapng", pcapngOf(t, layers.LinkTypeEthernet, two...), [][]byte{pq}},
 		{"pcapng, cooked", pcapngOf(t, layers.LinkTypeLinuxSLL2, two...), [][]byte{pq}},
 		{"pcapng with two interfaces of two kinds", twoInterfaces(t, two, connection(other, server, 3, 200, small)), [][]byte{pq, small}},
@@ -203,6 +205,19 @@ func retried(t testing.TB, first, second []byte) []byte {
 	p = append(p, second...)
 	copy(p[at+11:], first[11:11+32])
 	return p
+}
+
+func gzipped(t testing.TB, data []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	if _, err := w.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
 }
 
 func twoInterfaces(t testing.TB, a, b []packet) []byte {
@@ -317,6 +332,7 @@ func TestImportRefuses(t *testing.T) {
 		{"nothing at all", "the input is empty", nil},
 		{"blank lines", "the input is empty", []byte("\n \n")},
 		{"truncated hex", "cut off: 100 bytes of at least 2016", []byte(hex.EncodeToString(pq[:100]))},
+		{"half a compressed file", "compressed input", gzipped(t, pq)[:100]},
 		{"half a byte of hex", "odd number of hex digits", []byte(hex.EncodeToString(pq[:100]) + "f")},
 		{"a word", "neither a capture nor hex", []byte("hello world")},
 		{"a ServerHello", "a ServerHello message", serverHello},

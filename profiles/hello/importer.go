@@ -2,9 +2,11 @@ package hello
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"time"
 
@@ -30,6 +32,12 @@ func Import(data []byte) ([]Captured, error) {
 	if len(data) == 0 {
 		return nil, errors.New("the input is empty: a pcap, pcapng, hex dump or raw ClientHello is expected")
 	}
+	if bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
+		var err error
+		if data, err = gunzip(data); err != nil {
+			return nil, err
+		}
+	}
 	if isCapture(data) {
 		return fromCapture(data)
 	}
@@ -37,6 +45,26 @@ func Import(data []byte) ([]Captured, error) {
 		return fromHex(string(data))
 	}
 	return fromBytes(data)
+}
+
+// maxUnpacked bounds what a compressed capture may grow to.
+const maxUnpacked = 1 << 29
+
+func gunzip(data []byte) ([]byte, error) {
+	r, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		return nil, fmt.Errorf("compressed input: %w", err)
+	}
+	out, err := io.ReadAll(io.LimitReader(r, maxUnpacked+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("compressed input: %w", err)
+	case len(out) > maxUnpacked:
+		return nil, fmt.Errorf("compressed input of more than %d MiB", maxUnpacked>>20)
+	case len(out) == 0:
+		return nil, errors.New("compressed input of nothing")
+	}
+	return out, nil
 }
 
 // isCapture recognises pcap in both byte orders and resolutions, and pcapng.
