@@ -41,7 +41,8 @@ type drive struct {
 	kernel    fleet.Kernel // counters when the run began
 	targetCA  []byte       // PEM; nil without one
 	agents    int
-	acts      int // how many have begun
+	acts      int    // how many have begun
+	madeDir   string // what is removed if the run cannot begin
 
 	broken     chan struct{} // closed when the run directory cannot be written
 	brokenOnce sync.Once

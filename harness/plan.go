@@ -39,7 +39,7 @@ func (d *drive) edges(ctx context.Context, p *scenario.Phase) ([]fleet.Edge, err
 	f := d.sc.Fleet
 	fl, err := fleet.Start(ctx, fleet.Config{
 		Dir: d.o.Dir, Hub: d.hub, PKI: d.pki, Phase: p.Name, Seed: d.sc.Seed, Rules: p.Rules,
-		Edges: f.Edges, Stack: d.stack(p), Source: f.Config, Set: d.overrides(p), Port: f.Port,
+		Edges: f.Edges, Edge: f.Edge, Stack: d.stack(p), Source: f.Config, Set: d.overrides(p), Port: f.Port,
 		Balancer: f.Balancer, Notice: d.childExit, Ledger: d.firing,
 	})
 	if err != nil {

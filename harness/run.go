@@ -14,6 +14,7 @@ import (
 	"tlsurge/harness/fleet/sandbox"
 	"tlsurge/harness/scenario"
 	"tlsurge/results"
+	"tlsurge/results/report"
 )
 
 // Options is what a run needs beside its scenario.
@@ -136,5 +137,9 @@ func (d *drive) finish(ctx context.Context, failed error) (*results.Run, error) 
 	case stopErr != nil:
 		info.CutShort = stopErr.Error()
 	}
-	return d.collector.Finish(info)
+	run, err := d.collector.Finish(info)
+	if err != nil || run == nil {
+		return run, err
+	}
+	return run, report.WriteHTML(d.o.Dir)
 }

@@ -35,7 +35,7 @@ var rooms = []struct{ pkgs, why string }{
 	{"harness/cluster harness/scenario harness/fleet/sandbox", "messages, configuration and namespaces: no traffic of their own"},
 	{"harness/fleet", "children run edges and agents"},
 	{"harness", "the drive ties the rooms together"},
-	{"harness/cases harness/interop", "cases and peers use the whole drive"},
+	{"harness/cases harness/interop harness/interop/bogoshim", "cases and peers use the whole drive"},
 	{"cmd/tlsurge", "the door"},
 }
 

@@ -7,19 +7,18 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"tlsurge/results"
 	"tlsurge/results/report"
 )
 
 // formats are what `report` can write, in the order of its help.
-var formats = []string{"text", "json", "markdown", "junit", "github", "csv"}
+var formats = []string{"text", "json", "html", "markdown", "junit", "github", "csv", "openmetrics"}
 
 func (a *app) reportCmd() *cobra.Command {
 	var format, table, out string
 	var all, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "report RUNDIR",
-		Short: "Show a stored run: text, JSON, markdown, JUnit, GitHub annotations, CSV",
+		Short: "Show a stored run: text, JSON, HTML, markdown, JUnit, GitHub annotations, CSV, OpenMetrics",
 		Example: `  tlsurge report runs/20150131T180518Z-january-2015
   tlsurge report RUNDIR --format junit --out junit.xml
   tlsurge report RUNDIR --format csv --table users`,
@@ -28,10 +27,11 @@ func (a *app) reportCmd() *cobra.Command {
 			if asJSON {
 				format = "json"
 			}
-			run, err := results.LoadRun(args[0])
+			in, err := report.Load(args[0])
 			if err != nil {
 				return err
 			}
+			run := in.Run
 			return a.writeTo(out, func(w io.Writer) error {
 				switch format {
 				case "text":
@@ -50,6 +50,15 @@ func (a *app) reportCmd() *cobra.Command {
 				case "github":
 					_, err := w.Write(report.Annotations(run))
 					return err
+				case "html":
+					page, err := report.HTML(in)
+					if err != nil {
+						return err
+					}
+					_, err = w.Write(page)
+					return err
+				case "openmetrics":
+					return report.OpenMetrics(w, run, in.Latencies)
 				case "csv":
 					return report.CSV(w, run, table)
 				}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"tlsurge/results/compare"
+)
+
+func (a *app) compareCmd() *cobra.Command {
+	var o compare.Options
+	var asJSON, asMarkdown bool
+	cmd := &cobra.Command{
+		Use:   "compare BASE NEW",
+		Short: "Judge stored runs against each other: is NEW worse than BASE?",
+		Long: `compare reads two runs, or two directories of runs (every run is a round), and judges each metric: rank
+test with a correction for many metrics, the change with its interval, and the smallest change that matters.
+What else differs between the sides (scenario, seed, machine) is said first. Where the rounds cannot support
+a judgement it says so, and how many would do.
+
+Exit code: 0 no regression, 1 a regression, 2 what was given cannot be compared.`,
+		Example: "  tlsurge compare runs/base runs/candidate\n  tlsurge compare BASE NEW --json",
+		Args:    exactly(2, "two run directories, or two directories of runs"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			base, err := compare.LoadSide(args[0])
+			if err != nil {
+				return err
+			}
+			candidate, err := compare.LoadSide(args[1])
+			if err != nil {
+				return err
+			}
+			report := compare.Runs(base, candidate, o)
+			return a.judge(a.out, report, asJSON, asMarkdown)
+		},
+	}
+	fl := cmd.Flags()
+	fl.Float64Var(&o.MinEffect, "min-effect", 0, "smallest relative change that matters (default 0.05)")
+	fl.Float64Var(&o.Alpha, "alpha", 0, "chance of a false alarm over all metrics (default 0.05)")
+	fl.BoolVar(&asJSON, "json", false, "print the judgement as JSON")
+	fl.BoolVar(&asMarkdown, "markdown", false, "print it for a pull request")
+	return cmd
+}
+
+// judge prints a judgement and turns it into an exit code.
+func (a *app) judge(w io.Writer, r *compare.Report, asJSON, asMarkdown bool) error {
+	var err error
+	switch {
+	case asJSON:
+		err = writeJSON(w, r)
+	case asMarkdown:
+		_, err = w.Write(compare.Markdown(r))
+	default:
+		_, err = w.Write(compare.Text(r))
+	}
+	if err == nil && r.Decision == compare.Regressed {
+		return &exitError{code: exitFailed}
+	}
+	return err
+}
