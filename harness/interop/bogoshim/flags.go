@@ -119,7 +119,7 @@ func parseFlags(args []string) (first, later *options, err error) {
 }
 
 func newOptions() *options {
-	return &options{minVersion: wire.TLS12, maxVersion: wire.TLS13, off: map[wire.Version]bool{}}
+	return &options{minVersion: wire.TLS10, maxVersion: wire.TLS13, off: map[wire.Version]bool{}}
 }
 
 func nothing(*options) {}
