@@ -238,7 +238,7 @@ func (c *conn) handshake() bool {
 }
 
 func (c *conn) engineHandshake() bool {
-	t := newTLSConn(c.raw, c.ln.engineFor(c))
+	t := newTLSConn(c.stream, c.ln.engineFor(c))
 	c.secure, c.stream = t, t
 	err := t.Handshake()
 	if err == nil {

@@ -24,7 +24,7 @@ func (c *conn) goHandshake() bool {
 		c.vs = vs
 		return set.std[vs], nil
 	}
-	t := tls.Server(c.raw, cfg)
+	t := tls.Server(c.stream, cfg)
 	err := t.Handshake()
 	if err == nil {
 		c.goTLS, c.stream = t, t

@@ -114,10 +114,10 @@ func request(n net.Conn) error {
 	var text string
 	for !strings.Contains(text, "\r\n\r\nok\n") {
 		m, err := n.Read(buf)
-		if err != nil {
+		text += string(buf[:m])
+		if err != nil && !strings.HasSuffix(text, "\r\n\r\nok\n") {
 			return fmt.Errorf("after %q: %w", text, err)
 		}
-		text += string(buf[:m])
 	}
 	return nil
 }
