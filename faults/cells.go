@@ -113,7 +113,7 @@ func Requires(r *Rule) []Capability {
 		}
 		return []Capability{NetAdmin}
 	case EngineLink:
-		return []Capability{OwnNamespaces}
+		return []Capability{OwnNamespaces, OwnEdge} // a namespace of our own has no road to anybody else's server
 	case EngineEdge:
 		return []Capability{OwnEdge}
 	}

@@ -1,8 +1,10 @@
 package faults_test
 
 import (
+	"net"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -33,6 +35,14 @@ func TestIPv6(t *testing.T) {
 			if err := netlink.AddrAdd(lo, addr); err != nil {
 				t.Fatal(err)
 			}
+		}
+		for range 200 { // the kernel makes their routes a little later
+			d := net.Dialer{LocalAddr: net.UDPAddrFromAddrPort(netip.AddrPortFrom(source, 0))}
+			if c, err := d.Dial("udp", netip.AddrPortFrom(server, 9).String()); err == nil {
+				c.Close()
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
 		}
 		t.Run("on the listener", func(t *testing.T) {
 			proveListenerDropAt(t, r, dialogue.Spec{}, netip.AddrPortFrom(server, 0).String(), source)

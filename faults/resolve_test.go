@@ -21,8 +21,8 @@ func TestResolve(t *testing.T) {
 	}{
 		{"a drop goes to the socket filter", faults.Rule{Action: faults.Drop, At: stage.ServerHello}, nil, faults.EngineSockfilter, stage.ServerToClient},
 		{"also towards the server", faults.Rule{Action: faults.Drop, At: stage.ClientHello}, nil, faults.EngineSockfilter, stage.ClientToServer},
-		{"a SYN is dropped on a link where the edge is not ours", faults.Rule{Action: faults.Drop, At: stage.Syn},
-			[]faults.Capability{faults.OwnEdge}, faults.EngineLink, stage.ClientToServer},
+		{"a SYN is dropped on a link where no filter can be attached", faults.Rule{Action: faults.Drop, At: stage.Syn},
+			[]faults.Capability{faults.NetAdmin}, faults.EngineLink, stage.ClientToServer},
 		{"a blackhole too goes to the socket filter", faults.Rule{Action: faults.Blackhole, At: stage.ServerHello}, nil, faults.EngineSockfilter, stage.ServerToClient},
 		{"without the right, to the relay", faults.Rule{Action: faults.Blackhole, At: stage.ServerHello}, []faults.Capability{faults.NetAdmin}, faults.EngineRelay, stage.ServerToClient},
 		{"a reset goes to the relay", faults.Rule{Action: faults.Reset, At: stage.Finished}, nil, faults.EngineRelay, stage.ClientToServer},
@@ -106,7 +106,10 @@ func TestMissing(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	syn := faults.Rule{Name: "x", Action: faults.Drop, At: stage.Syn, Engine: faults.EngineSockfilter}
-	if _, err := faults.Resolve(syn, faults.OwnEdge); !errors.As(err, &u) || u.Instead != `engine = "link"` {
+	if _, err := faults.Resolve(syn, faults.NetAdmin); !errors.As(err, &u) || u.Instead != `engine = "link"` {
+		t.Errorf("%v", err)
+	}
+	if _, err := faults.Resolve(syn, faults.OwnEdge); !errors.As(err, &u) || u.Instead != "" || !strings.Contains(u.Reason, "bundled edge") {
 		t.Errorf("%v", err)
 	}
 	if err := faults.Validate(syn); err != nil {

@@ -268,7 +268,7 @@ func place(r *faults.Rule) string {
 	case r.Engine == faults.EngineRelay:
 		return "a relay in the agent's process; the edge sees the client's address with another port"
 	case r.Engine == faults.EngineLink:
-		return fmt.Sprintf("the packet forwarder between two namespaces; armed connections come from %s", faults.SourcePrefixIn(faults.LinkNet, r))
+		return fmt.Sprintf("the packet forwarder between two namespaces; armed connections come from %s", faults.SourcePrefix(r))
 	case r.NeedsSource():
 		return fmt.Sprintf("the edge, for connections from %s", faults.SourcePrefix(r))
 	}

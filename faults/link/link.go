@@ -39,6 +39,10 @@ type Config struct {
 	Rules  []faults.Rule
 	Seed   uint64
 	Device string // "tun", "veth", or "": TUN where it can be opened
+	// Loopback carries loopback's addresses too, so that programs that know only those meet the path: what
+	// listens on ServerLoopback in the servers' namespace is reached from every other 127.0.0.0/8 address in the
+	// clients', but for 127.0.0.1, which stays each end's own.
+	Loopback bool
 	// Ledger receives one entry a second and connection that a rule has hit, with the number of packets, from the
 	// forwarder's goroutines.
 	Ledger func(faults.Firing)
@@ -82,6 +86,11 @@ func New(cfg Config) (l *Link, err error) {
 	l.down = newForwarder(cfg, stage.ServerToClient, right, left, cfg.Base.Down)
 	if err = l.configure(); err != nil {
 		return l, err
+	}
+	if cfg.Loopback {
+		if err = l.configureLoopback(); err != nil {
+			return l, err
+		}
 	}
 	l.wg.Go(l.up.run)
 	l.wg.Go(l.down.run)
@@ -191,6 +200,47 @@ func configureEnd(own []netip.Prefix) error {
 			r.Src = own[0].Addr().Next().AsSlice()
 		}
 		if err := netlink.RouteAdd(r); err != nil && !noIPv6(err, p) {
+			return fmt.Errorf("link: route %s: %w", p, err)
+		}
+	}
+	return nil
+}
+
+// ServerLoopback is where edges listen with Config.Loopback.
+var ServerLoopback = netip.MustParsePrefix("127.0.0.0/24")
+
+// configureLoopback sends loopback's addresses over the link. The kernel asks table local first, and in it
+// the longest prefix wins: beside its own 127.0.0.0/8 there come more special routes to the device, and
+// again more special ones that stay here.
+func (l *Link) configureLoopback() error {
+	halves := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/9"), netip.MustParsePrefix("127.128.0.0/9")}
+	if err := l.Clients.Do(func() error { return overLink([]netip.Prefix{ServerLoopback}, nil) }); err != nil {
+		return err
+	}
+	return l.Servers.Do(func() error { return overLink(halves, []netip.Prefix{ServerLoopback}) })
+}
+
+func overLink(away, own []netip.Prefix) error {
+	dev, err := netlink.LinkByName(device)
+	if err != nil {
+		return fmt.Errorf("link: %s: %w", device, err)
+	}
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		return fmt.Errorf("link: lo: %w", err)
+	}
+	if err := routeLoopback(device); err != nil {
+		return err
+	}
+	for _, p := range own {
+		r := &netlink.Route{LinkIndex: lo.Attrs().Index, Dst: ipNet(p), Type: unixRTNLocal, Table: unixTableLocal, Scope: netlink.SCOPE_HOST}
+		if err := netlink.RouteAdd(r); err != nil {
+			return fmt.Errorf("link: local route %s: %w", p, err)
+		}
+	}
+	for _, p := range away {
+		r := &netlink.Route{LinkIndex: dev.Attrs().Index, Dst: ipNet(p), Table: unixTableLocal, Scope: netlink.SCOPE_LINK}
+		if err := netlink.RouteAdd(r); err != nil {
 			return fmt.Errorf("link: route %s: %w", p, err)
 		}
 	}

@@ -154,3 +154,40 @@ func TestRules(t *testing.T) {
 		t.Errorf("ledger: %v", ledger)
 	}
 }
+
+// TestLoopbackAddresses: programs that know only loopback's addresses talk over the path: the edge's address,
+// ordinary and armed sources, and 127.0.0.1 stays at home.
+func TestLoopbackAddresses(t *testing.T) {
+	nstest.Both(t, func(t *testing.T) {
+		if !allowed(t) {
+			return
+		}
+		slow := faults.Rule{Name: "slow", Engine: faults.EngineLink, Action: faults.Delay, PerPacket: true, Probability: 1, Duration: 30 * ms}
+		for _, device := range devices() {
+			l := open(t, link.Config{Device: device, Loopback: true, Rules: []faults.Rule{slow}, Base: link.Model{Up: link.Impairment{Delay: 10 * ms}, Down: link.Impairment{Delay: 10 * ms}}})
+			server := dialogue.Serve(t, dialogue.ServerOptions{Address: "127.0.0.11:0", Inside: l.Servers.Do})
+			for _, tt := range []struct {
+				source  string
+				atLeast time.Duration
+			}{{"127.1.0.5", 20 * ms}, {"127.200.0.5", 20 * ms}, {"127.64.0.9", 80 * ms}} {
+				r := talk(t, l, dialogue.Spec{Address: server.Addr().String(), Source: netip.MustParseAddr(tt.source)})
+				if r.Err != nil || r.Connect < tt.atLeast || r.Client.Addr().String() != tt.source {
+					t.Errorf("%s from %s: %v after %v, want %v", device, tt.source, r.Err, r.Connect, tt.atLeast)
+				}
+			}
+			home := dialogue.Serve(t, dialogue.ServerOptions{Address: "127.0.0.1:0", Inside: l.Clients.Do})
+			if r := talk(t, l, dialogue.Spec{Address: home.Addr().String(), Source: netip.MustParseAddr("127.64.0.9")}); r.Err != nil || r.Connect > 10*ms {
+				t.Errorf("%s at home: %v after %v", device, r.Err, r.Connect)
+			}
+			back := dialogue.Serve(t, dialogue.ServerOptions{Address: "127.0.0.20:0", Inside: l.Servers.Do})
+			if err := l.Servers.Do(func() error {
+				if r := (dialogue.Spec{Address: back.Addr().String()}).Run(); r.Err != nil || r.Connect > 10*ms {
+					t.Errorf("%s between servers: %v after %v", device, r.Err, r.Connect)
+				}
+				return nil
+			}); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}

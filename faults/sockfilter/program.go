@@ -152,7 +152,7 @@ func dropShare(p float64) Program {
 	return m.program()
 }
 
-// matchSource puts a source prefix before a match: of segments from elsewhere, or from one of the released
+// from puts a source prefix before a match: of segments from elsewhere, or from one of the released
 // addresses, nothing matches. IPv4 prefixes may have any length, IPv6 prefixes are /64.
 func (m match) from(prefix netip.Prefix, released []netip.Addr) []bpf.Instruction {
 	body := append(m.seal(), keep)

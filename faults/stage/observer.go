@@ -57,7 +57,6 @@ type half struct {
 	typ    wire.RecordType
 	length int // of the current record's fragment
 	left   int // of it still to come
-	named  bool
 
 	message  []byte // front of the current handshake message, as far as it is needed
 	msgLeft  int    // of the message still to come, header excluded
