@@ -282,6 +282,7 @@ func TestImportDumps(t *testing.T) {
 		"raw bytes":                 string(raw),
 		"the bare message":          string(raw[5:]),
 		"followed by more":          digits + "140303000101",
+		"a whole packet":            hex.EncodeToString(packet{client: client, server: server, seq: 1, data: raw}.frame(t, layers.LinkTypeEthernet)),
 	} {
 		found, err := Import([]byte(in))
 		if err != nil {

@@ -100,6 +100,16 @@ func fromBytes(data []byte) ([]Captured, error) {
 		return []Captured{{Hello: ch, Raw: ch.AppendRecords(nil), BareMessage: true}}, nil
 	}
 	found, err := fromStream(data)
+	if errors.Is(err, ErrNotClientHello) {
+		// A dump of a whole packet has the headers of the link, IP and TCP in front.
+		for i := range min(len(data)-wire.RecordHeaderLen, 200) {
+			if i > 0 && data[i] == byte(wire.RecordHandshake) && data[i+1] == 3 && data[i+5] == byte(wire.TypeClientHello) {
+				if inner, err2 := fromStream(data[i:]); err2 == nil {
+					return inner, nil
+				}
+			}
+		}
+	}
 	if err != nil {
 		return nil, cutOff(err, data)
 	}
