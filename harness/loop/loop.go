@@ -44,6 +44,8 @@ type Loop struct {
 	rbuf []byte
 	wbuf []byte
 	info unix.TCPInfo
+	// congestion is the congestion control set on each socket; "default" leaves it, "" is not yet chosen.
+	congestion string
 
 	mu    sync.Mutex
 	inbox []func()
