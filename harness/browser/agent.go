@@ -43,9 +43,11 @@ type Agent struct {
 
 	start time.Duration // of the phase, on the loop's clock
 	live  int64         // attempts started and not over
-	fatal error         // a defect of this program, or a failed warm-up
-	ended bool          // the phase is over: nothing new begins
-	warm  warmup
+	// edgeStrikes: a rule makes edges close connections of their own choice.
+	edgeStrikes bool
+	fatal       error // a defect of this program, or a failed warm-up
+	ended       bool  // the phase is over: nothing new begins
+	warm        warmup
 }
 
 // visitorState is what all browsers of one entry of the mix share.
@@ -78,6 +80,9 @@ func NewAgent(cfg *Config, rec *results.Recorder, ledger func(faults.Firing)) (*
 	a.keys = engine.NewKeyPool(keyPoolSize, a.rand)
 	if cfg.Plan != nil {
 		cfg.Plan.Share(cfg.AgentIndex, cfg.Agents)
+		for _, r := range cfg.Plan.Rules() {
+			a.edgeStrikes = a.edgeStrikes || r.HitsEdge()
+		}
 	}
 	for i := range cfg.Mix {
 		a.hosts = append(a.hosts, a.newVisitor(&cfg.Mix[i]))

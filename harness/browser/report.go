@@ -47,7 +47,10 @@ func (c *conn) countClosed(by results.Side) {
 	a := c.b.agent
 	a.live--
 	a.rec.Closed(by)
-	a.rec.Attempt(c.try.final())
+	r := c.try.final()
+	// Where an edge is made to close connections, those that it closed are the evidence of it.
+	r.Keep = by == results.ByServer && a.edgeStrikes
+	a.rec.Attempt(r)
 }
 
 // countFailed notes an attempt that failed, before or after its handshake.

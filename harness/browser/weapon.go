@@ -33,7 +33,7 @@ func (t *try) arm(ordinary netip.AddrPort) (source netip.AddrPort, err error) {
 		Address: t.target.String(), Kind: t.kind(), At: t.intended - a.start}
 	rules := a.cfg.Plan.Rules()
 	for i := range rules {
-		if rules[i].Engine != faults.EngineEdge && rules[i].Selects(subject) {
+		if !rules[i].HitsEdge() && rules[i].Selects(subject) {
 			a.rec.Eligible(rules[i].Name)
 		}
 	}
