@@ -55,9 +55,10 @@ type conn struct {
 type connPhase uint8
 
 const (
-	phaseSilent  connPhase = iota // accepted, no byte yet
-	phaseWaiting                  // handshake done (or plain), no request yet
-	phaseIdle                     // between two requests
+	phaseSilent    connPhase = iota // accepted, no byte yet
+	phaseHandshake                  // in the middle of it
+	phaseWaiting                    // handshake done (or plain), no request yet
+	phaseIdle                       // between two requests
 	phaseBusy
 )
 
@@ -113,10 +114,10 @@ func (c *conn) park() {
 		deadline = time.Now().Add(c.server0().KeepaliveTimeout)
 	}
 	c.releaseReader()
-	if c.secure != nil {
+	if c.secure != nil && c.phase != phaseHandshake {
 		c.secure.eng.Park()
 	}
-	if !c.s.lot.park(c, deadline) {
+	if !c.s.lot.park(c, deadline, c.phase != phaseHandshake) {
 		if c.secure != nil {
 			c.secure.closeNotify()
 		}
@@ -156,7 +157,7 @@ func (c *conn) close() {
 // the edge stops. The place is already given back for closeReuse.
 func (c *conn) closeParked(why closeKind) {
 	switch {
-	case why == closeTimeout && c.phase == phaseSilent:
+	case why == closeTimeout && (c.phase == phaseSilent || c.phase == phaseHandshake):
 		c.log("info", "", "client timed out", fmt.Sprintf("client timed out (110: Connection timed out)%s", c.while(c.firstAction())))
 		c.fireIf(faults.HandshakeDeadline)
 	case why == closeTimeout && c.phase == phaseWaiting:
@@ -181,10 +182,20 @@ func (c *conn) firstAction() string {
 
 // serve does what has become possible: handshake, requests. true: nothing more to do now, park it.
 func (c *conn) serve() bool {
-	if c.phase == phaseSilent {
+	if c.phase == phaseSilent || c.phase == phaseHandshake {
+		first := c.phase == phaseSilent
 		c.phase = phaseBusy
-		if !c.begin() {
+		if first && !c.begin() {
 			return false
+		}
+		if c.ln.tls {
+			switch c.handshake() {
+			case stepFailed:
+				return false
+			case stepWaiting:
+				c.phase = phaseHandshake
+				return true
+			}
 		}
 		c.phase = phaseWaiting
 		c.raw.SetWriteDeadline(time.Time{})
@@ -222,14 +233,20 @@ func (c *conn) begin() bool {
 		return false
 	}
 	c.info = &site.ConnInfo{ID: c.id, Local: c.server, Remote: c.client, Peer: c.peer, ServerText: c.ln.text, Scheme: "http"}
-	if !c.ln.tls {
-		return true
-	}
-	return c.handshake()
+	return true
 }
 
-// handshake ends TLS, or says in the log why it could not.
-func (c *conn) handshake() bool {
+// step is how far a handshake has come.
+type step int
+
+const (
+	stepDone step = iota
+	stepWaiting
+	stepFailed
+)
+
+// handshake goes on with TLS as far as the bytes that are here allow, or says in the log why it cannot.
+func (c *conn) handshake() step {
 	c.info.Scheme = "https"
 	if c.s.stack.Library {
 		return c.engineHandshake()
@@ -237,10 +254,16 @@ func (c *conn) handshake() bool {
 	return c.goHandshake()
 }
 
-func (c *conn) engineHandshake() bool {
-	t := newTLSConn(c.stream, c.ln.engineFor(c))
-	c.secure, c.stream = t, t
-	err := t.Handshake()
+func (c *conn) engineHandshake() step {
+	if c.secure == nil {
+		t := newTLSConn(c.stream, c.ln.engineFor(c))
+		c.secure, c.stream = t, t
+	}
+	t := c.secure
+	done, err := t.handshakeStep()
+	if err == nil && !done {
+		return stepWaiting
+	}
 	if err == nil {
 		f := t.eng.Facts()
 		c.s.count.handshakes.Add(1)
@@ -249,10 +272,10 @@ func (c *conn) engineHandshake() bool {
 		}
 		c.info.Protocol, c.info.Cipher = stack.ProtocolName(f.Version), stack.Name(f.Suite)
 		c.info.Resumed, c.info.ALPN = f.Resumed != 0, f.ALPN
-		return true
+		return stepDone
 	}
 	c.handshakeFailed(err)
-	return false
+	return stepFailed
 }
 
 // handshakeFailed writes the line that nginx writes for this end of a handshake.

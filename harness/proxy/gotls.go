@@ -12,7 +12,7 @@ import (
 
 // goHandshake is the handshake of the stack "go": the real crypto/tls. Its refusals have no code of OpenSSL's;
 // the log has its own words.
-func (c *conn) goHandshake() bool {
+func (c *conn) goHandshake() step {
 	conf, set := c.ln.conf.Load(), c.ln.tlsNow.Load()
 	cfg := set.std[conf.Servers[0]].Clone()
 	cfg.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) {
@@ -35,7 +35,7 @@ func (c *conn) goHandshake() bool {
 		}
 		c.info.Protocol, c.info.Cipher = stack.ProtocolName(wire.Version(st.Version)), stack.Name(wire.CipherSuite(st.CipherSuite))
 		c.info.Resumed, c.info.ALPN = st.DidResume, st.NegotiatedProtocol
-		return true
+		return stepDone
 	}
 	var header tls.RecordHeaderError
 	const doing = "SSL handshaking"
@@ -49,7 +49,7 @@ func (c *conn) goHandshake() bool {
 	default:
 		c.log("info", "", err.Error(), fmt.Sprintf("TLS handshake failed (%v)%s", err, c.while(doing)))
 	}
-	return false
+	return stepFailed
 }
 
 func looksLikeHTTP(p []byte) bool {

@@ -12,7 +12,7 @@ import (
 // its file in an epoll set and a place on a timer wheel. Its next byte, its deadline, or pressure on the table
 // takes it out again.
 //
-// Parked is what nginx calls reusable: accepted and silent so far, done with the handshake and silent, or
+// Most of the parked are what nginx calls reusable: accepted and silent so far, done with the handshake and silent, or
 // idle between two requests. Whoever takes a connection out of the lot owns it; mu makes that one.
 type lot struct {
 	epfd  int
@@ -94,7 +94,9 @@ func (l *lot) release() {
 
 // park takes c over until something happens. The caller must not touch c afterwards. It is false when the
 // edge has stopped: the caller keeps c.
-func (l *lot) park(c *conn, deadline time.Time) bool {
+//
+// A connection in the middle of its handshake waits here too, but is not reusable.
+func (l *lot) park(c *conn, deadline time.Time, reusable bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.stopped {
@@ -103,10 +105,12 @@ func (l *lot) park(c *conn, deadline time.Time) bool {
 	fd := int32(c.fd)
 	c.generation++
 	l.slots[fd] = c
-	c.older, c.newer = l.head.older, &l.head // head.older is the newest
-	c.older.newer = c
-	l.head.older = c
-	l.parked++
+	if reusable {
+		c.older, c.newer = l.head.older, &l.head // head.older is the newest
+		c.older.newer = c
+		l.head.older = c
+		l.parked++
+	}
 	l.schedule(c, deadline)
 	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLONESHOT, Fd: fd, Pad: c.generation}
 	op := unix.EPOLL_CTL_MOD
@@ -133,9 +137,11 @@ func (l *lot) schedule(c *conn, deadline time.Time) {
 // remove takes c out of slots, list and wheel; mu is held.
 func (l *lot) remove(c *conn) {
 	delete(l.slots, int32(c.fd))
-	c.older.newer, c.newer.older = c.newer, c.older
-	c.older, c.newer = nil, nil
-	l.parked--
+	if c.older != nil {
+		c.older.newer, c.newer.older = c.newer, c.older
+		c.older, c.newer = nil, nil
+		l.parked--
+	}
 	if c.sooner != nil {
 		c.sooner.later = c.later
 	} else {
@@ -201,8 +207,7 @@ func (l *lot) stop() (parked []*conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stopped = true
-	for l.parked > 0 {
-		c := l.head.newer
+	for _, c := range l.slots {
 		l.remove(c)
 		parked = append(parked, c)
 	}

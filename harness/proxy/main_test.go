@@ -35,9 +35,11 @@ func TestMain(m *testing.M) {
 	if text := os.Getenv(edgeChild); text != "" {
 		os.Exit(runChild(text))
 	}
-	if text := os.Getenv(plainChild); text != "" {
-		fmt.Fprintln(os.Stderr, runPlainProxy(text))
-		os.Exit(2)
+	for name, run := range map[string]func(string) error{plainChild: runPlainProxy, balancerChild: runBalancer, applicationChild: runApplication} {
+		if text := os.Getenv(name); text != "" {
+			fmt.Fprintln(os.Stderr, run(text))
+			os.Exit(2)
+		}
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -45,6 +47,9 @@ func TestMain(m *testing.M) {
 const (
 	edgeChild  = "TLSURGE_TEST_EDGE"
 	plainChild = "TLSURGE_TEST_PLAIN_PROXY"
+
+	balancerChild    = "TLSURGE_TEST_BALANCER" // its backends
+	applicationChild = "TLSURGE_TEST_APPLICATION"
 )
 
 func runChild(text string) int {

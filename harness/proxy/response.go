@@ -39,9 +39,16 @@ type response struct {
 }
 
 func newResponse(c *conn, r *http.Request, keep bool) *response {
-	w := writerBuffers.Get().(*bufio.Writer)
-	w.Reset(c.stream)
-	return &response{c: c, req: r, w: w, hdr: http.Header{}, keep: keep, length: -1}
+	return &response{c: c, req: r, hdr: http.Header{}, keep: keep, length: -1}
+}
+
+// buffer gives the answer its buffer, which it has from its first byte on: not while an upstream is waited for.
+func (w *response) buffer() *bufio.Writer {
+	if w.w == nil {
+		w.w = writerBuffers.Get().(*bufio.Writer)
+		w.w.Reset(w.c.stream)
+	}
+	return w.w
 }
 
 func (w *response) Header() http.Header { return w.hdr }
@@ -54,7 +61,7 @@ func (w *response) WriteHeader(code int) {
 	}
 	if code >= 100 && code < 200 && code != http.StatusSwitchingProtocols {
 		w.text(fmt.Sprintf("HTTP/1.1 %d %s\r\n\r\n", code, http.StatusText(code)))
-		w.err = errors.Join(w.err, w.w.Flush())
+		w.err = errors.Join(w.err, w.buffer().Flush())
 		return
 	}
 	w.headerDone, w.code = true, code
@@ -161,7 +168,7 @@ func (w *response) line(key, value string) {
 
 // text writes a piece of the head, or of the framing.
 func (w *response) text(s string) {
-	n, err := w.w.WriteString(s)
+	n, err := w.buffer().WriteString(s)
 	w.total += int64(n)
 	if err != nil && w.err == nil {
 		w.err = err
@@ -189,9 +196,9 @@ func (w *response) Write(p []byte) (int, error) {
 		w.text("\r\n")
 		w.total += 2
 	}
-	n, err := w.w.Write(p)
+	n, err := w.buffer().Write(p)
 	if w.chunked && err == nil {
-		_, err = w.w.WriteString("\r\n")
+		_, err = w.buffer().WriteString("\r\n")
 	}
 	w.sent += int64(n)
 	w.total += int64(n)
@@ -206,7 +213,7 @@ func (w *response) FlushError() error {
 	if !w.headerDone {
 		w.WriteHeader(http.StatusOK)
 	}
-	if err := w.w.Flush(); err != nil && w.err == nil {
+	if err := w.buffer().Flush(); err != nil && w.err == nil {
 		w.err = err
 	}
 	return w.err
@@ -216,11 +223,11 @@ func (w *response) Flush() { w.FlushError() }
 
 // Hijack hands the connection over (101 Switching Protocols): what was read ahead goes with it.
 func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	if err := w.w.Flush(); err != nil {
+	if err := w.buffer().Flush(); err != nil {
 		return nil, nil, err
 	}
 	w.hijacked, w.keep = true, false
-	return w.c.stream, bufio.NewReadWriter(w.c.br, w.w), nil
+	return w.c.stream, bufio.NewReadWriter(w.c.br, w.buffer()), nil
 }
 
 var errAborted = errors.New("answer broken off")
@@ -229,7 +236,7 @@ var errAborted = errors.New("answer broken off")
 func (w *response) Abort() {
 	w.keep, w.chunked = false, false
 	w.headerDone = true
-	w.err = errors.Join(w.err, w.w.Flush(), errAborted)
+	w.err = errors.Join(w.err, w.buffer().Flush(), errAborted)
 }
 
 // BytesSent is $bytes_sent.
@@ -244,13 +251,16 @@ func (w *response) finish() bool {
 		if w.chunked && !w.noBody {
 			w.text("0\r\n\r\n")
 		}
-		if err := w.w.Flush(); err != nil && w.err == nil {
+		if err := w.buffer().Flush(); err != nil && w.err == nil {
 			w.err = err
 		}
 	}
 	short := w.length >= 0 && !w.noBody && w.sent < w.length
-	w.w.Reset(io.Discard)
-	writerBuffers.Put(w.w)
+	if w.w != nil {
+		w.w.Reset(io.Discard)
+		writerBuffers.Put(w.w)
+		w.w = nil
+	}
 	return w.keep && w.err == nil && !short && !w.hijacked
 }
 

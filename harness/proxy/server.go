@@ -351,7 +351,7 @@ func (s *Server) accepted(l *listener, raw *net.TCPConn) {
 	s.mu.Lock()
 	s.conns[c] = struct{}{}
 	s.mu.Unlock()
-	if c.fd < 0 || !s.lot.park(c, c.deadline) {
+	if c.fd < 0 || !s.lot.park(c, c.deadline, true) {
 		c.close()
 	}
 }

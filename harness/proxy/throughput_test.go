@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -117,5 +119,69 @@ http {
 				n.Close()
 			}
 		})
+	}
+}
+
+func runBalancer(backends string) error {
+	b, err := NewBalancer(BalancerConfig{Backends: strings.Split(backends, ",")})
+	if err != nil {
+		return err
+	}
+	return serveChild(b)
+}
+
+func runApplication(string) error { return serveChild(NewApplication(ApplicationConfig{})) }
+
+func serveChild(s interface {
+	Serve(context.Context, net.Listener) error
+}) error {
+	l, err := ListenTCP(netip.MustParseAddrPort("127.0.0.1:0"))
+	if err != nil {
+		return err
+	}
+	fmt.Printf("ready %s\n", l.Addr())
+	return s.Serve(context.Background(), l)
+}
+
+// BenchmarkChain sends pages through the thread's configuration: edge, balancer, application, each a process,
+// the edge opening a connection for each request as nginx does by default. It reports the processor time of each
+// for a request.
+func BenchmarkChain(b *testing.B) {
+	p := newPKI(b, "ecdsa")
+	app := startProcess(b, applicationChild+"=1")
+	balancer := startProcess(b, balancerChild+"="+app.addr)
+	e := startChild(b, Options{Source: "builtin:fl-ssl.conf", Stack: "openssl-1.0.1j", Listen: []string{"127.0.0.1:0"}, Certificate: p.cert, Key: p.key,
+		Upstream: balancer.addr, ErrorLog: filepath.Join(b.TempDir(), "error.log"), AccessLog: filepath.Join(b.TempDir(), "access.log"),
+		Set: map[string]string{"keepalive_requests": "10000000"}})
+	conns := hold(b, e.addr, p.client(), 64)
+	parts := []struct {
+		name string
+		c    *childEdge
+		cpu  time.Duration
+	}{{"edge", e, 0}, {"balancer", balancer, 0}, {"application", app, 0}}
+	for i := range parts {
+		parts[i].cpu = parts[i].c.cpu(b)
+	}
+	b.ResetTimer()
+	var wg sync.WaitGroup
+	for i, n := range conns {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for j := i; j < b.N; j += len(conns) {
+				if err := request(n); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		}()
+	}
+	wg.Wait()
+	b.StopTimer()
+	for _, part := range parts {
+		b.ReportMetric(float64((part.c.cpu(b)-part.cpu).Microseconds())/float64(b.N), part.name+"-us/request")
+	}
+	for _, n := range conns {
+		n.Close()
 	}
 }

@@ -42,34 +42,33 @@ type handshakeIO struct {
 func (e *handshakeIO) Error() string { return e.err.Error() }
 func (e *handshakeIO) Unwrap() error { return e.err }
 
-// Handshake reads and writes until the handshake is done. An error of the engine's is returned after the
-// alert was written; an error of the socket's is a *handshakeIO.
-func (t *tlsConn) Handshake() error {
+// handshakeStep reads once, which does not wait where bytes are known to be here, and goes on with the
+// handshake. An error of the engine's is returned after the alert was written; an error of the socket's is a
+// *handshakeIO.
+func (t *tlsConn) handshakeStep() (done bool, err error) {
 	buf := recordBuffers.Get().(*[]byte)
 	defer recordBuffers.Put(buf)
 	p := (*buf)[:cap(*buf)]
-	for !t.eng.HandshakeDone() {
-		n, err := t.Conn.Read(p)
-		var fatal error
-		if n > 0 {
-			fatal = t.receive(p[:n])
-		}
-		if werr := t.flush(); werr != nil && fatal == nil && err == nil {
-			err = werr
-		}
-		switch {
-		case fatal != nil:
-			return fatal
-		case err != nil && t.eng.HandshakeDone():
-			return nil // the reader will see it
-		case errors.Is(err, io.EOF):
-			t.eng.ReceiveEOF(t.now())
-			return &handshakeIO{err: err, eof: true}
-		case err != nil:
-			return &handshakeIO{err: err}
-		}
+	n, err := t.Conn.Read(p)
+	var fatal error
+	if n > 0 {
+		fatal = t.receive(p[:n])
 	}
-	return nil
+	if werr := t.flush(); werr != nil && fatal == nil && err == nil {
+		err = werr
+	}
+	switch {
+	case fatal != nil:
+		return false, fatal
+	case t.eng.HandshakeDone():
+		return true, nil // an error of the socket's the reader will see
+	case errors.Is(err, io.EOF):
+		t.eng.ReceiveEOF(t.now())
+		return false, &handshakeIO{err: err, eof: true}
+	case err != nil:
+		return false, &handshakeIO{err: err}
+	}
+	return false, nil
 }
 
 // receive gives bytes to the engine and keeps the application data that come out.
