@@ -12,6 +12,8 @@ import (
 type Plant struct {
 	PerHandshake  time.Duration // processor time burnt after each completed handshake
 	PerConnection int           // bytes that each accepted connection holds until it is closed
+
+	loops int // of burn, per handshake
 }
 
 // ParsePlant reads "handshake+190us,connection+65536B"; an empty text is no plant.
@@ -38,15 +40,39 @@ func ParsePlant(text string) (p Plant, err error) {
 	if p.PerHandshake < 0 || p.PerHandshake > time.Second || p.PerConnection < 0 || p.PerConnection > 16<<20 {
 		return Plant{}, fmt.Errorf("plant %q: at most a second per handshake and 16777216B per connection", text)
 	}
+	p.loops = calibrate(p.PerHandshake)
 	return p, nil
+}
+
+// calibrate finds how many loops of burn take d on a processor of one's own: the best of several tries,
+// since on a busy machine a wall clock also counts the time that others had.
+func calibrate(d time.Duration) int {
+	if d == 0 {
+		return 0
+	}
+	const loops = 200_000
+	best := time.Hour
+	for range 20 {
+		start := time.Now()
+		burn(loops)
+		best = min(best, time.Since(start))
+	}
+	return int(float64(loops) * float64(d) / float64(best))
+}
+
+// burn is work that nothing can leave out: FNV-1a over a counter.
+func burn(loops int) uint64 {
+	h := uint64(14695981039346656037)
+	for i := range loops {
+		h = (h ^ uint64(i&0xff)) * 1099511628211
+	}
+	return h
 }
 
 // spin burns processor time: it does not sleep, because a sleep costs latency and no processor.
 func (p Plant) spin() {
-	if p.PerHandshake == 0 {
-		return
-	}
-	for end := time.Now().Add(p.PerHandshake); time.Now().Before(end); {
+	if p.loops != 0 && burn(p.loops) == 0 {
+		panic("proxy: the hash of a plant is zero") // it is not; the compiler cannot know
 	}
 }
 

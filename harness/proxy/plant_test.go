@@ -13,7 +13,7 @@ func TestParsePlant(t *testing.T) {
 	}{
 		{"nothing is planted", "", Plant{}, true},
 		{"processor time per handshake", "handshake+190us", Plant{PerHandshake: 190 * time.Microsecond}, true},
-		{"both", "handshake+1ms,connection+65536B", Plant{time.Millisecond, 65536}, true},
+		{"both", "handshake+1ms,connection+65536B", Plant{PerHandshake: time.Millisecond, PerConnection: 65536}, true},
 		{"no amount", "handshake", Plant{}, false},
 		{"an amount without a unit", "handshake+10", Plant{}, false},
 		{"something else", "disk+1ms", Plant{}, false},
@@ -21,6 +21,10 @@ func TestParsePlant(t *testing.T) {
 		{"less than nothing", "connection+-1B", Plant{}, false},
 	} {
 		got, err := ParsePlant(row.text)
+		if (got.PerHandshake > 0) != (got.loops > 0) {
+			t.Errorf("%s: %d loops for %s", row.why, got.loops, got.PerHandshake)
+		}
+		got.loops = 0
 		if (err == nil) != row.ok || got != row.want {
 			t.Errorf("%s: %+v, %v", row.why, got, err)
 		}
@@ -28,9 +32,13 @@ func TestParsePlant(t *testing.T) {
 }
 
 func TestPlantTakesWhatItSays(t *testing.T) {
+	p, err := ParsePlant("handshake+3ms")
+	if err != nil {
+		t.Fatal(err)
+	}
 	start := time.Now()
-	(Plant{PerHandshake: 3 * time.Millisecond}).spin()
-	if took := time.Since(start); took < 3*time.Millisecond {
+	p.spin()
+	if took := time.Since(start); took < time.Millisecond { // a wall clock can only say "at least about"
 		t.Errorf("spun %s", took)
 	}
 	if got := len((Plant{PerConnection: 5000}).hold()); got != 5000 || (Plant{}).hold() != nil {
