@@ -3,7 +3,7 @@ package profiles
 import (
 	"fmt"
 	"io"
-	"sort"
+	"slices"
 	"strings"
 	"time"
 
@@ -132,6 +132,11 @@ func (p *Profile) Show(w io.Writer) error {
 
 func (p *Profile) showManners(line func(string, ...any)) {
 	b := p.behaviour
+	from := func(source string) {
+		if source != "" {
+			line("              %s", source)
+		}
+	}
 	line("\nHow it behaves (%s):", b.Name)
 	for _, s := range b.Source {
 		line("  source      %s", s)
@@ -151,8 +156,13 @@ func (p *Profile) showManners(line func(string, ...any)) {
 		}
 		line("              on %s%s", on.Error, above)
 	}
+	if ladder != "none" {
+		line("              remembered in the %s; inappropriate_fallback: %s", b.Fallback.Memory, orElse(b.Fallback.Refused, "an error like others"))
+		from(b.Fallback.Source)
+	}
 	if b.Retry.Attempts > 1 {
 		line("  retries     %d attempts%s on %s", b.Retry.Attempts, prefixed(" within ", text(time.Duration(b.Retry.Within))), strings.Join(b.Retry.Errors, ", "))
+		from(b.Retry.Source)
 	}
 	m := &b.manners
 	line("  connections %d to a host; second one %s", m.ConnectionsPerHost, orNever(m.BackupConnection, "after %v without an answer to the SYN"))
@@ -168,6 +178,15 @@ func (p *Profile) showManners(line func(string, ...any)) {
 		}
 	}
 	line("  resumes by  %s, for %v", strings.Join(by, ", "), m.Sessions.Lifetime)
+	line("  resends     a request on a reused connection that died before an answer: %v", m.ResendReused)
+	from(b.Manners.Source)
+}
+
+func orElse(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
 }
 
 func prefixed(prefix, s string) string {
@@ -196,6 +215,12 @@ func sortedWords(m map[string]Wording) []string {
 	for k := range m {
 		out = append(out, k)
 	}
-	sort.Strings(out)
+	// "alert 5" before "alert 40": shorter numbers first, then as they stand.
+	slices.SortFunc(out, func(a, b string) int {
+		if fa, fb := strings.Fields(a), strings.Fields(b); len(fa) > 1 && len(fb) > 1 && fa[0] == fb[0] && len(fa[1]) != len(fb[1]) {
+			return len(fa[1]) - len(fb[1])
+		}
+		return strings.Compare(a, b)
+	})
 	return out
 }
