@@ -1,6 +1,7 @@
 package faults_test
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"testing"
@@ -36,11 +37,15 @@ func TestIPv6(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for range 200 { // the kernel makes their routes a little later
-			d := net.Dialer{LocalAddr: net.UDPAddrFromAddrPort(netip.AddrPortFrom(source, 0))}
-			if c, err := d.Dial("udp", netip.AddrPortFrom(server, 9).String()); err == nil {
-				c.Close()
-				break
+		// The kernel makes the routes of new IPv6 addresses a little later: wait until a connect is refused for
+		// want of a listener and not of a road, from either address, several times over.
+		for good, tries := 0, 0; good < 10 && tries < 300; tries++ {
+			good++
+			for _, from := range []net.Addr{nil, net.TCPAddrFromAddrPort(netip.AddrPortFrom(source, 0))} {
+				d := net.Dialer{LocalAddr: from}
+				if _, err := d.Dial("tcp", netip.AddrPortFrom(server, 9).String()); !errors.Is(err, unix.ECONNREFUSED) {
+					good = 0
+				}
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
