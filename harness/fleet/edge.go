@@ -42,7 +42,7 @@ func runEdge(c *child) error {
 	if err != nil {
 		return errors.Join(&configError{err}, c.leave())
 	}
-	e := &edge{child: c, srv: srv, report: report, local: netip.MustParseAddrPort(listeners[0].Addr().String())}
+	e := &edge{child: c, srv: srv, plateau: newPlateau(), report: report, local: netip.MustParseAddrPort(listeners[0].Addr().String())}
 	cluster.On(c.member, "phase", e.phase)
 	cluster.On(c.member, "begin", e.begin)
 	cluster.On(c.member, "release", e.release)
@@ -64,6 +64,7 @@ type edge struct {
 
 	mu           sync.Mutex // statistics are sent each second and at the end of a phase
 	peakTimeWait int64
+	plateau      *plateau
 }
 
 // reportUntil sends what there is each second until the server has ended.
@@ -94,6 +95,9 @@ func (e *edge) send(final bool) {
 		e.peakTimeWait = max(e.peakTimeWait, s.TimeWait)
 	}
 	s.PeakTimeWait = e.peakTimeWait
+	// ru_maxrss begins with what the coordinator held when it forked; the memory map's own mark does not.
+	s.RSSBytes, s.RSSPeakBytes = memory()
+	s.RSSPerIdleConnectionBytes = e.plateau.see(s.Established)
 	if final {
 		e.member.Evidence(kindEdge, s)
 	} else if data, err := json.Marshal(s); err == nil {

@@ -2,9 +2,9 @@ package fleet
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"runtime/debug"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -39,6 +39,35 @@ func (m *processMeter) held(n int64) {
 	m.perIdle = max(0, now-m.base) / n
 }
 
+// plateau measures a server's bytes per connection once their number has stopped growing.
+type plateau struct {
+	meter   processMeter
+	highest int64
+	steady  int // seconds
+}
+
+// steadySeconds is how long the number of connections must have stood still: buffers of their handshakes
+// are given back by then.
+const steadySeconds = 5
+
+func newPlateau() *plateau {
+	p := &plateau{}
+	p.meter.baseline()
+	return p
+}
+
+// see is told the number of connections each second and answers with the last measurement; 0: none yet.
+func (p *plateau) see(established int64) int64 {
+	if established > p.highest+p.highest/50 {
+		p.highest, p.steady = established, 0
+		return p.meter.perIdle
+	}
+	if p.steady++; p.steady == steadySeconds && established >= p.highest-p.highest/50 {
+		p.meter.held(established)
+	}
+	return p.meter.perIdle
+}
+
 func (m *processMeter) stats() results.ProcessStats {
 	p := results.ProcessStats{PID: os.Getpid(), RSSPerIdleConnectionBytes: m.perIdle}
 	p.Host, _ = os.Hostname()
@@ -66,14 +95,20 @@ func memory() (now, peak int64) {
 	return parseMemory(text)
 }
 
-// parseMemory reads VmRSS and VmHWM of /proc/PID/status, in bytes; 0 where a line is missing.
+// parseMemory reads VmRSS and VmHWM of /proc/PID/status, in bytes; 0 where a line is missing or makes no
+// sense.
 func parseMemory(status []byte) (now, peak int64) {
 	for line := range bytes.Lines(status) {
-		var kib int64
-		if n, _ := fmt.Sscanf(string(line), "VmRSS: %d kB", &kib); n == 1 {
-			now = kib << 10
-		} else if n, _ := fmt.Sscanf(string(line), "VmHWM: %d kB", &kib); n == 1 {
-			peak = kib << 10
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		kib, err := strconv.ParseUint(string(bytes.TrimSpace(bytes.TrimSuffix(bytes.TrimSpace(value), []byte("kB")))), 10, 43)
+		if err != nil {
+			continue
+		}
+		switch string(name) {
+		case "VmRSS":
+			now = int64(kib) << 10
+		case "VmHWM":
+			peak = int64(kib) << 10
 		}
 	}
 	return now, peak
