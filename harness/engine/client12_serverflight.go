@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ecdsa"
 	"crypto/rsa"
+	"crypto/x509"
 	"fmt"
 
 	"tlsurge/harness/keys"
@@ -14,12 +15,19 @@ import (
 func (c *Conn) onCertificate12(m *wire.Certificate12) (state, error) {
 	hs := c.hs
 	hs.mayResume = false
-	key, check, err := c.client.Verifier.chain(c.now, c.client.ServerName, m.Chain)
+	l, check, err := c.client.Verifier.chain(c.now, c.client.ServerName, m.Chain)
 	if err != nil {
 		return 0, err
 	}
+	key, use := l.key, x509.KeyUsageDigitalSignature
+	if hs.suite.Kx == keys.KxRSA {
+		use = x509.KeyUsageKeyEncipherment
+	}
 	if auth, ok := authOf(key); !ok || auth != hs.suite.Auth {
 		return 0, fmt.Errorf("%w: %T with %v", ErrWrongCertificate, key, hs.suite.ID)
+	}
+	if err := l.allows(use); err != nil {
+		return 0, err
 	}
 	if k, ok := key.(*rsa.PublicKey); ok && k.N.BitLen() < 512 {
 		return 0, fmt.Errorf("%w: RSA key of %d bits", ErrWeakKey, k.N.BitLen())

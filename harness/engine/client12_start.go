@@ -116,12 +116,10 @@ func (c *Conn) checkServerExtensions(sh *wire.ServerHello) error {
 	ch := c.hs.hello
 	c.facts.EMS, c.facts.EtM = false, false
 	sawReneg := false
-	for i, e := range sh.Extensions {
-		for _, f := range sh.Extensions[:i] {
-			if f.Type == e.Type {
-				return fmt.Errorf("%w: %v in ServerHello", ErrDuplicateExtension, e.Type)
-			}
-		}
+	if t, twice := wire.DuplicateExtension(sh.Extensions); twice {
+		return fmt.Errorf("%w: %v in ServerHello", ErrDuplicateExtension, t)
+	}
+	for _, e := range sh.Extensions {
 		offered := ch.Has(e.Type) || e.Type == wire.ExtRenegotiationInfo && ch.HasSuite(wire.EmptyRenegotiationInfoSCSV)
 		if !offered {
 			return fmt.Errorf("%w: %v", ErrUnofferedExtension, e.Type)
@@ -179,11 +177,27 @@ func (c *Conn) takeServerExtension(e wire.Extension) error {
 			return fmt.Errorf("%w: record_size_limit %d, at least 64 allowed", ErrForbiddenExtension, limit)
 		}
 		c.peerLimit = limit
+	case wire.ExtSCT:
+		return checkSCTs(e.Data)
 	case wire.ExtECPointFormats:
 		r := wire.NewReader(e.Data)
 		if f := r.Vec8(); !r.Done() || bytes.IndexByte(f, 0) < 0 {
 			return fmt.Errorf("%w: ec_point_formats %x without uncompressed", ErrBadKeyShare, e.Data)
 		}
+	}
+	return nil
+}
+
+// checkSCTs: a SignedCertificateTimestampList holds at least one, and none is empty (RFC 6962 §3.3).
+func checkSCTs(data []byte) error {
+	r := wire.NewReader(data)
+	list := wire.NewReader(r.Vec16())
+	ok := r.Done() && list.Len() > 0
+	for list.Len() > 0 {
+		ok = len(list.Vec16()) > 0 && ok
+	}
+	if !ok || !list.OK() {
+		return fmt.Errorf("%w: signed_certificate_timestamp of %d bytes", ErrDecode, len(data))
 	}
 	return nil
 }

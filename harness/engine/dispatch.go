@@ -171,8 +171,13 @@ func (c *Conn) onMessage(msg, rest []byte) error {
 		c.startServerHandshake()
 	}
 	c.msg, c.msgs = msg, rest
+	shaking, sent := c.hs != nil, len(c.out)
 	err := c.step(input(msg[0]), msg[wire.MessageHeaderLen:])
 	c.msg, c.msgs = nil, nil
+	// Where we have answered, or the handshake is over, the peer cannot have meant to go on already.
+	if err == nil && shaking && len(rest) > 0 && (len(c.out) > sent || c.hs == nil) {
+		return fmt.Errorf("%w: %d bytes behind the last message of a flight", ErrExcessMessage, len(rest))
+	}
 	return err
 }
 

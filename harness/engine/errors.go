@@ -63,6 +63,7 @@ var (
 	ErrCertificateHostname = errors.New("certificate is for another name")
 	ErrBadCertificate      = errors.New("certificate is malformed")
 	ErrWrongCertificate    = errors.New("certificate's key does not fit the suite")
+	ErrKeyUsage            = errors.New("certificate may not be used so")
 	ErrUnsupportedKey      = errors.New("key of an unsupported type")
 	ErrNoCertificate       = errors.New("peer sent no certificate")
 	ErrBadStapledResponse  = errors.New("certificate status is malformed")
@@ -137,6 +138,7 @@ var causes12 = []causeAlert{
 	{ErrRenegotiation, wire.AlertHandshakeFailure},
 	{ErrNoRenegotiation, wire.AlertNoRenegotiation},
 
+	{ErrKeyUsage, wire.AlertIllegalParameter},
 	{ErrUnsupportedKey, wire.AlertUnsupportedCertificate},
 	{ErrUnknownCA, wire.AlertUnknownCA},
 	{ErrCertificateExpired, wire.AlertCertificateExpired},

@@ -183,12 +183,12 @@ func (c *Conn) onRecord(rec []byte) error {
 	if len(plain) == 0 {
 		return c.onEmptyRecord(typ)
 	}
-	c.empties = 0
 	if len(c.msgs) > 0 && typ != wire.RecordHandshake && typ != wire.RecordAlert {
 		return fmt.Errorf("%w: a record of type %v inside a handshake message", ErrUnexpectedMessage, typ)
 	}
 	switch typ {
 	case wire.RecordHandshake:
+		c.empties = 0
 		return c.onHandshakeBytes(plain)
 	case wire.RecordChangeCipherSpec:
 		if len(plain) != 1 || plain[0] != 1 {
@@ -237,7 +237,7 @@ func (c *Conn) onData(plain []byte) error {
 	if err := c.countData13(len(plain)); err != nil {
 		return err
 	}
-	c.warnings = 0
+	c.empties, c.warnings = 0, 0
 	c.emit(Event{Kind: EventData, Data: plain})
 	return nil
 }

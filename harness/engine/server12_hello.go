@@ -30,9 +30,6 @@ func (c *Conn) onClientHello(ch *hello.ClientHello) (state, error) {
 	hs.hello = ch
 	hs.clientRandom = ch.Random
 	c.outVersion = min(max(ch.Version, wire.SSL30), c.server.Versions.maxBelow13())
-	if err := ch.Check(); err != nil {
-		return 0, err
-	}
 	if hs.renegotiated {
 		return c.answerRenegotiation(ch)
 	}
@@ -48,12 +45,33 @@ func (c *Conn) onClientHello(ch *hello.ClientHello) (state, error) {
 		return c.onClientHello13(ch)
 	}
 	c.outVersion = v
+	if err := check12(ch); err != nil {
+		return 0, err
+	}
 	return c.answerHello12(ch, v)
+}
+
+// check12 judges the grammar of the extensions that matter below TLS 1.3. Those that only TLS 1.3 reads may
+// say what they like.
+func check12(ch *hello.ClientHello) error {
+	known := *ch
+	known.Extensions = make([]hello.Extension, 0, len(ch.Extensions))
+	for _, e := range ch.Extensions {
+		switch e.Type {
+		case wire.ExtPreSharedKey, wire.ExtKeyShare, wire.ExtCookie, wire.ExtPSKKeyExchangeModes:
+		default:
+			known.Extensions = append(known.Extensions, e)
+		}
+	}
+	return known.Check()
 }
 
 // answerRenegotiation keeps the version of the connection.
 func (c *Conn) answerRenegotiation(ch *hello.ClientHello) (state, error) {
 	c.outVersion = c.facts.Version
+	if err := check12(ch); err != nil {
+		return 0, err
+	}
 	if ch.Version < c.facts.Version {
 		return 0, fmt.Errorf("%w: renegotiating with %v, was %v", ErrNoCommonVersion, ch.Version, c.facts.Version)
 	}

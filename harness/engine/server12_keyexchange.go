@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"crypto/rsa"
+	"crypto/x509"
 	"fmt"
 	"io"
 
@@ -15,14 +16,17 @@ func (c *Conn) onClientCertificate12(m *wire.Certificate12) (state, error) {
 	if len(m.Chain) == 0 {
 		return c.onNoCertificate()
 	}
-	key, _, err := c.server.ClientVerifier.chain(c.now, "", m.Chain)
+	l, _, err := c.server.ClientVerifier.chain(c.now, "", m.Chain)
 	if err != nil {
 		return 0, err
 	}
-	if _, ok := authOf(key); !ok {
-		return 0, fmt.Errorf("%w: %w: key of type %T", ErrCertificate, ErrUnsupportedKey, key)
+	if _, ok := authOf(l.key); !ok {
+		return 0, fmt.Errorf("%w: %w: key of type %T", ErrCertificate, ErrUnsupportedKey, l.key)
 	}
-	c.hs.peerKey = key
+	if err := l.allows(x509.KeyUsageDigitalSignature); err != nil {
+		return 0, err
+	}
+	c.hs.peerKey = l.key
 	c.facts.ClientCert = true
 	return stateWaitCKE, nil
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
+	"crypto/x509"
 	"fmt"
 
 	"tlsurge/profiles/wire"
@@ -130,10 +131,13 @@ func (c *Conn) acceptChain13(v *Verifier, name string, m *wire.Certificate13) er
 	for i := range m.Entries {
 		chain[i] = bytes.Clone(m.Entries[i].Data)
 	}
-	key, check, err := v.chain(c.now, name, chain)
+	l, check, err := v.chain(c.now, name, chain)
+	if err == nil {
+		err = l.allows(x509.KeyUsageDigitalSignature)
+	}
 	if err != nil {
 		return err
 	}
-	c.hs.peerKey, c.hs.peerChain, c.hs.skipCheck = key, chain, !check
+	c.hs.peerKey, c.hs.peerChain, c.hs.skipCheck = l.key, chain, !check
 	return nil
 }

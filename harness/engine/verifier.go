@@ -33,7 +33,7 @@ type Verifier struct {
 
 // knownChain is one leaf that was seen. The table is bounded: it is emptied when full.
 type knownChain struct {
-	key       crypto.PublicKey
+	leaf      leaf
 	name      string
 	day       int64
 	err       error
@@ -43,15 +43,32 @@ type knownChain struct {
 
 const maxKnownChains = 4096
 
-// chain gives the leaf's public key, or the reason why the chain is refused. check says whether this
+// leaf is what a handshake needs of the peer's own certificate.
+type leaf struct {
+	key   crypto.PublicKey
+	usage x509.KeyUsage // 0: the certificate does not say
+}
+
+// allows says whether the certificate may be used so (RFC 5280 §4.2.1.3, Key Usage).
+func (l leaf) allows(u x509.KeyUsage) error {
+	if l.usage == 0 || l.usage&u != 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: its key usage %#x does not allow %#x", ErrKeyUsage, int(l.usage), int(u))
+}
+
+// chain gives the peer's leaf, or the reason why the chain is refused. check says whether this
 // handshake's signature must be verified.
-func (v *Verifier) chain(now time.Time, name string, chain [][]byte) (key crypto.PublicKey, check bool, err error) {
+func (v *Verifier) chain(now time.Time, name string, chain [][]byte) (l leaf, check bool, err error) {
 	if len(chain) == 0 {
-		return nil, false, fmt.Errorf("%w: %w", ErrCertificate, ErrNoCertificate)
+		return leaf{}, false, fmt.Errorf("%w: %w", ErrCertificate, ErrNoCertificate)
 	}
 	if v == nil {
-		key, err = leafKey(chain[0])
-		return key, true, err
+		c, err := x509.ParseCertificate(chain[0])
+		if err != nil {
+			return leaf{}, false, fmt.Errorf("%w: %w: %v", ErrCertificate, ErrBadCertificate, err)
+		}
+		return leaf{c.PublicKey, c.KeyUsage}, true, nil
 	}
 	d := sha256.New()
 	for _, der := range chain {
@@ -63,14 +80,14 @@ func (v *Verifier) chain(now time.Time, name string, chain [][]byte) (key crypto
 	k := v.known[id]
 	if k == nil || k.name != name || k.day != day {
 		k = &knownChain{name: name, day: day}
-		k.key, k.err = v.judge(now, name, chain)
+		k.leaf, k.err = v.judge(now, name, chain)
 		if v.known == nil || len(v.known) >= maxKnownChains {
 			v.known = make(map[[32]byte]*knownChain)
 		}
 		v.known[id] = k
 	}
 	if k.err != nil {
-		return nil, false, k.err
+		return leaf{}, false, k.err
 	}
 	check = true
 	if v.Policy == VerifyFirstPerKey && k.validated {
@@ -78,15 +95,15 @@ func (v *Verifier) chain(now time.Time, name string, chain [][]byte) (key crypto
 		check = v.Sample > 0 && k.seen%v.Sample == 0
 	}
 	k.validated = true
-	return k.key, check, nil
+	return k.leaf, check, nil
 }
 
-func (v *Verifier) judge(now time.Time, name string, chain [][]byte) (crypto.PublicKey, error) {
+func (v *Verifier) judge(now time.Time, name string, chain [][]byte) (leaf, error) {
 	certs := make([]*x509.Certificate, len(chain))
 	for i, der := range chain {
 		c, err := x509.ParseCertificate(der)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w: certificate %d: %v", ErrCertificate, ErrBadCertificate, i, err)
+			return leaf{}, fmt.Errorf("%w: %w: certificate %d: %v", ErrCertificate, ErrBadCertificate, i, err)
 		}
 		certs[i] = c
 	}
@@ -99,9 +116,9 @@ func (v *Verifier) judge(now time.Time, name string, chain [][]byte) (crypto.Pub
 		opts.Intermediates.AddCert(c)
 	}
 	if _, err := certs[0].Verify(opts); err != nil {
-		return nil, fmt.Errorf("%w: %w: %v", ErrCertificate, certificateCause(err), err)
+		return leaf{}, fmt.Errorf("%w: %w: %v", ErrCertificate, certificateCause(err), err)
 	}
-	return certs[0].PublicKey, nil
+	return leaf{certs[0].PublicKey, certs[0].KeyUsage}, nil
 }
 
 func certificateCause(err error) error {
@@ -117,12 +134,4 @@ func certificateCause(err error) error {
 		return ErrCertificateHostname
 	}
 	return ErrBadCertificate
-}
-
-func leafKey(der []byte) (crypto.PublicKey, error) {
-	c, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w: %v", ErrCertificate, ErrBadCertificate, err)
-	}
-	return c.PublicKey, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/rand"
+	"crypto/x509"
 	"io"
 	"strings"
 
@@ -15,8 +16,8 @@ import (
 // What BoringSSL does by default, which is what the tests take for granted.
 var (
 	suites13      = []wire.CipherSuite{0x1301, 0x1302, 0x1303}
-	defaultSuites = []wire.CipherSuite{0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8, 0xc009, 0xc013, 0xc00a, 0xc014, 0x009c, 0x009d, 0x002f, 0x0035}
-	defaultGroups = []wire.Group{wire.X25519, wire.Secp256r1, wire.Secp384r1}
+	defaultSuites = []wire.CipherSuite{0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8, 0xc009, 0xc013, 0xc00a, 0xc014, 0xc023, 0xc027, 0x009c, 0x009d, 0x002f, 0x0035}
+	defaultGroups = []wire.Group{wire.X25519MLKEM768, wire.X25519, wire.Secp256r1, wire.Secp384r1}
 	verifySchemes = []wire.SignatureScheme{
 		wire.ECDSASecp256r1SHA256, wire.RSAPSSRSAESHA256, wire.RSAPKCS1SHA256, wire.ECDSASecp384r1SHA384, wire.RSAPSSRSAESHA384,
 		wire.RSAPKCS1SHA384, wire.RSAPSSRSAESHA512, wire.RSAPKCS1SHA512, wire.RSAPKCS1SHA1,
@@ -71,7 +72,7 @@ func names(list string) (out []string) {
 }
 
 // serve sets a server up.
-func (p *play) serve() error {
+func (p *play) serve(resume bool) error {
 	suites, err := p.suites()
 	if err != nil {
 		return err
@@ -79,18 +80,22 @@ func (p *play) serve() error {
 	for _, s := range p.verifyPrefs {
 		return unimplemented("a server's verify-prefs " + s.String())
 	}
-	cert, err := p.certificate()
+	certs, err := p.certificates()
 	if err != nil {
 		return err
 	}
+	if p.expectScheme != 0 {
+		return unimplemented("the scheme of a client's signature is not among the facts")
+	}
 	cfg := &engine.ServerConfig{
-		Versions: p.versions(), Suites: suites, Suites13: suites13, PreferServer: p.serverPreference, Groups: p.groups(),
+		Certificates: certs,
+		Versions:     p.versions(), Suites: suites, Suites13: suites13, PreferServer: p.serverPreference, Groups: p.groups(),
 		Sessions: p.shim.store, Tickets: p.shim.tickets, SessionLifetime: 2 * 3600e9, TicketCount: 2, Rand: rand.Reader,
 		NPN: names(p.advertiseNPN), ALPNStrict: p.rejectALPN, MaxFragment: p.maxSend,
-		Rules: engine.Rules{OnlyUncompressed: true, AckServerName: true},
+		Rules: engine.Rules{OnlyUncompressed: true, AckServerName: !resume},
 	}
-	if cert != nil {
-		cfg.Certificates = []*engine.Certificate{cert}
+	if p.verifyFail {
+		cfg.ClientVerifier = &engine.Verifier{Client: true, Roots: x509.NewCertPool()}
 	}
 	if p.noTicket {
 		cfg.Tickets = nil
@@ -127,14 +132,26 @@ func (p *play) dial(resume bool) error {
 	if err != nil {
 		return err
 	}
-	cert, err := p.certificate()
+	certs, err := p.certificates()
 	if err != nil {
 		return err
 	}
+	if len(certs) > 1 {
+		return unimplemented("a client with a choice of certificates")
+	}
 	cfg := &engine.ClientConfig{ServerName: p.hostName, Rand: rand.Reader, Versions: p.versions(), FalseStart: p.falseStart,
-		Certificate: cert, MaxFragment: p.maxSend}
+		MaxFragment: p.maxSend}
+	if len(certs) == 1 {
+		cfg.Certificate = certs[0]
+	}
+	if p.verifyFail {
+		cfg.Verifier = &engine.Verifier{Roots: x509.NewCertPool()}
+	}
 	if resume {
 		cfg.Session = p.shim.session
+	}
+	if s := cfg.Session; s != nil && s.Lifetime > 0 && !p.shim.now.Before(s.Created.Add(s.Lifetime)) {
+		cfg.Session = nil // its time is over
 	}
 	if p.split {
 		cfg.Split = engine.SplitOne
@@ -212,7 +229,11 @@ func (p *play) extensions(ch *hello.ClientHello, cfg *engine.ClientConfig) {
 		add(wire.ExtExtendedMasterSecret, nil)
 		add(wire.ExtRenegotiationInfo, []byte{0})
 	}
-	add(wire.ExtSupportedGroups, u16s(p.groups()))
+	groups := p.groups()
+	if cfg.Versions.Max() < wire.TLS13 {
+		groups = classical(groups)
+	}
+	add(wire.ExtSupportedGroups, u16s(groups))
 	if below13 {
 		add(wire.ExtECPointFormats, []byte{1, 0})
 	}
@@ -277,7 +298,7 @@ func (p *play) extensions13(ch *hello.ClientHello, cfg *engine.ClientConfig) err
 	return nil
 }
 
-// shareGroups: the first group, and where that is post-quantum the first classical one too.
+// shareGroups: the first group, and the first of the other kind where one of them is post-quantum.
 func (p *play) shareGroups() []wire.Group {
 	switch {
 	case p.noKeyShares:
@@ -286,9 +307,22 @@ func (p *play) shareGroups() []wire.Group {
 		return p.keyShares
 	}
 	gs := p.groups()
-	out := gs[:1]
-	if gs[0] == wire.X25519MLKEM768 && len(gs) > 1 {
-		out = gs[:2]
+	for _, g := range gs[1:] {
+		if postQuantum(g) != postQuantum(gs[0]) {
+			return []wire.Group{gs[0], g}
+		}
+	}
+	return gs[:1]
+}
+
+// postQuantum: the hybrids and plain ML-KEM.
+func postQuantum(g wire.Group) bool { return g >= 0x0200 && g <= 0x0202 || g >= 0x11eb && g <= 0x11ed }
+
+func classical(gs []wire.Group) (out []wire.Group) {
+	for _, g := range gs {
+		if !postQuantum(g) {
+			out = append(out, g)
+		}
 	}
 	return out
 }

@@ -26,7 +26,7 @@ type options struct {
 	curves, keyShares      []wire.Group
 	noKeyShares            bool
 	verifyPrefs            []wire.SignatureScheme
-	certFile, keyFile      string
+	credentials            []credential // the first is the default one
 	requestCert            bool
 	requireCert            bool
 	scsv                   bool
@@ -70,8 +70,14 @@ type options struct {
 	expectReneg      *bool
 	expectNoName     bool
 	expectNoPeerCert bool
+	verifyFail       bool
 	expectCipher     wire.CipherSuite
 }
+
+// credential is a certificate with its key, as files.
+type credential struct{ cert, key string }
+
+func (o *options) last() *credential { return &o.credentials[len(o.credentials)-1] }
 
 // unimplemented is a request that this shim does not know or cannot carry out.
 type unimplemented string
@@ -119,7 +125,7 @@ func parseFlags(args []string) (first, later *options, err error) {
 }
 
 func newOptions() *options {
-	return &options{minVersion: wire.TLS10, maxVersion: wire.TLS13, off: map[wire.Version]bool{}}
+	return &options{minVersion: wire.TLS10, maxVersion: wire.TLS13, credentials: make([]credential, 1), off: map[wire.Version]bool{}}
 }
 
 func nothing(*options) {}
@@ -142,6 +148,8 @@ var switches = map[string]func(*options){
 	"shim-writes-first": func(o *options) { o.writesFirst = true }, "shim-shuts-down": func(o *options) { o.shutsDown = true },
 	"check-close-notify": func(o *options) { o.checkClose = true }, "async": func(o *options) { o.async = true },
 	"renegotiate-freely": func(o *options) { o.renegotiateFreely = true }, "key-update": func(o *options) { o.keyUpdate = true },
+	"new-x509-credential": func(o *options) { o.credentials = append(o.credentials, credential{}) },
+	"verify-fail":         func(o *options) { o.verifyFail = true }, "expect-verify-result": nothing,
 	"use-export-context":            nothing,
 	"expect-extended-master-secret": func(o *options) { o.expectEMS = true }, "expect-session-miss": func(o *options) { o.expectMiss = true },
 	"expect-ticket-renewal": func(o *options) { o.expectRenewal = true }, "expect-no-session": func(o *options) { o.expectNoSession = true },
@@ -197,8 +205,8 @@ var values = map[string]func(*options, string) error{
 	"curves":                          number(func(o *options, n int) { o.curves = append(o.curves, wire.Group(n)) }),
 	"key-shares":                      number(func(o *options, n int) { o.keyShares = append(o.keyShares, wire.Group(n)) }),
 	"verify-prefs":                    number(func(o *options, n int) { o.verifyPrefs = append(o.verifyPrefs, wire.SignatureScheme(n)) }),
-	"cert-file":                       text(func(o *options) *string { return &o.certFile }),
-	"key-file":                        text(func(o *options) *string { return &o.keyFile }),
+	"cert-file":                       text(func(o *options) *string { return &o.last().cert }),
+	"key-file":                        text(func(o *options) *string { return &o.last().key }),
 	"trust-cert":                      func(*options, string) error { return nil },
 	"host-name":                       text(func(o *options) *string { return &o.hostName }),
 	"advertise-alpn":                  text(func(o *options) *string { return &o.alpn }),

@@ -74,7 +74,7 @@ func (s *shim) connect(o *options, resume bool) error {
 		p.buf = p.buf[:1] // every byte alone: the engine must not care
 	}
 	if o.server {
-		err = p.serve()
+		err = p.serve(resume)
 	} else {
 		err = p.dial(resume)
 	}
@@ -179,6 +179,9 @@ func (p *play) run(resume bool) error {
 				return err
 			}
 		}
+		if p.shutsDown && len(p.data) > 0 {
+			return errors.New("application data after our close_notify")
+		}
 	}
 	return nil
 }
@@ -254,7 +257,7 @@ func (p *play) check(resume bool) error {
 		return fmt.Errorf("OCSP response %q, expected %q", f.Stapled, p.expectOCSP)
 	case p.expectEMS && !f.EMS && f.Version < wire.TLS13:
 		return errors.New("no extended_master_secret")
-	case p.expectCurve != 0 && f.Group != p.expectCurve:
+	case p.expectCurve != 0 && !resumed && f.Group != p.expectCurve:
 		return fmt.Errorf("group %v, expected %v", f.Group, p.expectCurve)
 	case p.expectScheme != 0 && !resumed && f.Scheme != p.expectScheme:
 		return fmt.Errorf("signature scheme %v, expected %v", f.Scheme, p.expectScheme)
@@ -287,16 +290,20 @@ func (p *play) checkAfter() error {
 	return nil
 }
 
-// certificate loads what -cert-file and -key-file name; nil without them.
-func (o *options) certificate() (*engine.Certificate, error) {
-	if o.certFile == "" {
-		return nil, nil
+// certificates loads the credentials, those added by -new-x509-credential before the default one.
+func (o *options) certificates() (list []*engine.Certificate, err error) {
+	for _, cr := range append(append([]credential(nil), o.credentials[1:]...), o.credentials[0]) {
+		if cr.cert == "" {
+			continue
+		}
+		pair, err := tls.LoadX509KeyPair(cr.cert, cr.key)
+		if err != nil {
+			return nil, unimplemented(err.Error())
+		}
+		key := pair.PrivateKey.(crypto.Signer)
+		list = append(list, &engine.Certificate{Chain: pair.Certificate, Key: key, OCSP: o.ocsp, SCTs: o.timestamps()})
 	}
-	pair, err := tls.LoadX509KeyPair(o.certFile, o.keyFile)
-	if err != nil {
-		return nil, unimplemented(err.Error())
-	}
-	return &engine.Certificate{Chain: pair.Certificate, Key: pair.PrivateKey.(crypto.Signer), OCSP: o.ocsp, SCTs: o.timestamps()}, nil
+	return list, nil
 }
 
 // timestamps splits a SignedCertificateTimestampList.
