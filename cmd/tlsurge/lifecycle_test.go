@@ -213,3 +213,37 @@ func stat(pid int) (ppid int, start string, ok bool) {
 	ppid, err = strconv.Atoi(f[1])
 	return ppid, f[19], err == nil
 }
+
+// TestAFullDiskEndsTheRun: with the reason, and with what was written until then.
+func TestAFullDiskEndsTheRun(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("a small disk takes a mount, which takes root")
+	}
+	path, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk := t.TempDir()
+	cmd := exec.Command("unshare", "-m", "sh", "-c", `mount -t tmpfs -o size=400k tmpfs "$0" && cd "$0" && "$1" run january-2015 --out run --quiet `+
+		`--set load.connections=200 --set load.ramp=1s --set run.sample=1 --set load.request_rate=20; code=$?; cp run/run.json "$2"; exit $code`,
+		disk, path, filepath.Join(t.TempDir(), "run.json"))
+	saved := cmd.Args[len(cmd.Args)-1]
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if code := waitFor(t, cmd, 2*time.Minute); code != exitInvalid {
+		t.Errorf("exit code %d, want %d: %s", code, exitInvalid, &stderr)
+	}
+	if !strings.Contains(stderr.String(), "no space left on device") {
+		t.Errorf("standard error does not name the reason: %s", &stderr)
+	}
+	run, err := results.LoadRun(saved)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if run.Verdict.State != results.Invalid || run.Attempts.Started == 0 {
+		t.Errorf("verdict %+v, attempts %+v", run.Verdict, run.Attempts)
+	}
+}

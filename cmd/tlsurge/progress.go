@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
@@ -20,7 +21,7 @@ func newProgress(w io.Writer, quiet bool) harness.Progress {
 	case quiet:
 		return silent{}
 	case isTerminal(w):
-		return &bars{out: mpb.New(mpb.WithOutput(w), mpb.WithWidth(40), mpb.WithRefreshRate(200*time.Millisecond))}
+		return &bars{out: mpb.New(mpb.WithOutput(w), mpb.WithWidth(30), mpb.WithRefreshRate(200*time.Millisecond))}
 	}
 	return &lines{w: w}
 }
@@ -59,7 +60,7 @@ type bars struct {
 	out  *mpb.Progress
 	name string
 	bar  *mpb.Bar
-	last harness.Status
+	text *atomic.Value // string behind the bar
 }
 
 func (b *bars) Step(what string) { fmt.Fprintln(b.out, what) }
@@ -68,13 +69,14 @@ func (b *bars) Tick(s harness.Status) {
 	if s.Phase != b.name {
 		b.finish()
 		b.name = s.Phase
+		b.text = &atomic.Value{}
+		text := b.text // mpb draws on a goroutine of its own
+		text.Store("")
 		b.bar = b.out.AddBar(s.Duration.Milliseconds(),
-			mpb.PrependDecorators(decor.Name(s.Phase, decor.WC{W: 22, C: decor.DindentRight})),
-			mpb.AppendDecorators(decor.Any(func(decor.Statistics) string {
-				return fmt.Sprintf(" %d conns  %d hs  %d req  %d failed", b.last.Established, b.last.Handshakes, b.last.Requests, b.last.Failed)
-			})))
+			mpb.PrependDecorators(decor.Name(s.Phase, decor.WC{W: 20, C: decor.DindentRight})),
+			mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return text.Load().(string) })))
 	}
-	b.last = s
+	b.text.Store(fmt.Sprintf(" %d conns  %d hs  %d req  %d failed", s.Established, s.Handshakes, s.Requests, s.Failed))
 	b.bar.SetCurrent(min(s.Elapsed.Milliseconds(), s.Duration.Milliseconds()))
 }
 

@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -126,10 +128,14 @@ func (a *app) runScenario(ctx context.Context, name string, o scenario.Overrides
 			return err
 		}
 	}
-	if err != nil {
+	if run == nil {
 		return err
 	}
-	return verdictError(run)
+	if err != nil && run.Verdict.State == results.Invalid {
+		// A full disk, say: the verdict names it, and the run ends with the code of a run cut short.
+		return &exitError{exitInvalid, strings.ReplaceAll(err.Error(), "\n", "; ")}
+	}
+	return errors.Join(err, verdictError(run))
 }
 
 // need is what the scenario asks of its surroundings.
