@@ -180,7 +180,9 @@ func TestClientAlerts13(t *testing.T) {
 		}},
 		{"a share for a group that was listed without one", illegal, ErrWrongGroup, nil, func(p *puppet) { p.hello(setSH(wire.ExtKeyShare, bigShare...)) }},
 		{"a share for the GREASE group", illegal, ErrWrongGroup, nil, func(p *puppet) { p.hello(setSH(wire.ExtKeyShare, 0x4a, 0x4a, 0, 1, 0)) }},
-		{"a share of the wrong length", illegal, keys.ErrShareSize, nil, func(p *puppet) { p.hello(setSH(wire.ExtKeyShare, append([]byte{0, 0x1d, 0, 31}, make([]byte, 31)...)...)) }},
+		{"a share of the wrong length", illegal, keys.ErrShareSize, nil, func(p *puppet) {
+			p.hello(setSH(wire.ExtKeyShare, append([]byte{0, 0x1d, 0, 31}, make([]byte, 31)...)...))
+		}},
 		{"a share of zeroes", illegal, keys.ErrSharePoint, nil, func(p *puppet) { p.hello(setSH(wire.ExtKeyShare, zero32...)) }},
 		{"a byte behind the share", decode, nil, nil, func(p *puppet) { p.hello(setSH(wire.ExtKeyShare, append(zero32[:36:36], 0)...)) }},
 		{"pre_shared_key that was not offered", unsupported, ErrUnofferedExtension, nil, func(p *puppet) { p.hello(setSH(wire.ExtPreSharedKey, 0, 0)) }},

@@ -125,7 +125,11 @@ func (c *Conn) offered(t wire.ExtensionType) (data []byte, ok bool) {
 // is older than it; else the highest enabled that is not above client_version (RFC 5246 Appendix E.1).
 func (c *Conn) chooseVersion(ch *hello.ClientHello) (wire.Version, error) {
 	enabled := c.server.Versions
-	if list := ch.SupportedVersions(); list != nil && c.knows(wire.ExtSupportedVersions) {
+	if c.knows(wire.ExtSupportedVersions) && ch.Has(wire.ExtSupportedVersions) {
+		list := ch.SupportedVersions()
+		if list == nil {
+			return 0, &wire.DecodeError{What: "ClientHello", Reason: "supported_versions is malformed"}
+		}
 		for v := wire.TLS13; v >= wire.SSL30; v-- {
 			if enabled.Has(v) && ch.Offers(v) {
 				return v, nil

@@ -37,6 +37,12 @@ func (c *Conn) onClientHello13(ch *hello.ClientHello) (state, error) {
 
 // checkClientHello13 refuses what RFC 8446 §4.1.2 and §9.2 name.
 func checkClientHello13(ch *hello.ClientHello) error {
+	psk := ch.Has(wire.ExtPreSharedKey)
+	// "The 'pre_shared_key' extension MUST be the last extension in the ClientHello ... Servers MUST check
+	// that it is the last extension and otherwise fail the handshake with an 'illegal_parameter' alert"
+	if psk && ch.Extensions[len(ch.Extensions)-1].Type != wire.ExtPreSharedKey {
+		return ErrPSKNotLast
+	}
 	if err := ch.Check(); err != nil {
 		return err
 	}
@@ -44,10 +50,7 @@ func checkClientHello13(ch *hello.ClientHello) error {
 	if len(ch.Compression) != 1 || ch.Compression[0] != 0 {
 		return fmt.Errorf("%w: legacy_compression_methods %x", ErrNoNullCompression, ch.Compression)
 	}
-	psk := ch.Has(wire.ExtPreSharedKey)
 	switch {
-	case psk && ch.Extensions[len(ch.Extensions)-1].Type != wire.ExtPreSharedKey:
-		return ErrPSKNotLast
 	case psk && !ch.Has(wire.ExtPSKKeyExchangeModes):
 		return fmt.Errorf("%w: psk_key_exchange_modes beside pre_shared_key", ErrMissingExtension)
 	case ch.Has(wire.ExtEarlyData) && !psk:
