@@ -125,7 +125,7 @@ func (c *Conn) suitsRequest(cert *Certificate) bool {
 // sendCertificateVerify proves the key over every message so far.
 func (c *Conn) sendCertificateVerify() error {
 	hs := c.hs
-	sig, scheme, err := c.signTranscript(hs.cert.Key)
+	sig, scheme, err := c.signTranscript(hs.cert)
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ func (c *Conn) sendClientCertificate13() error {
 	cert := c.client.Certificate
 	var scheme wire.SignatureScheme
 	if cert != nil {
-		scheme = chooseScheme13(cert.Key, c.hs.h13.requestSchemes)
+		scheme = chooseScheme13(cert, c.hs.h13.requestSchemes)
 	}
 	if scheme == 0 {
 		c.sendMessage((&wire.Certificate13{}).AppendMessage(nil))

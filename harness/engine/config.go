@@ -54,6 +54,9 @@ type ClientConfig struct {
 	// MaxFragment cuts what we send into records of at most so many bytes; 0 is 16384.
 	MaxFragment int
 
+	// Exporters keeps what Conn.Export needs below TLS 1.3, 180 bytes a connection.
+	Exporters bool
+
 	// KeyLog receives one SSLKEYLOGFILE line per secret, in parts.
 	KeyLog func(label string, clientRandom, secret []byte)
 }
@@ -139,10 +142,12 @@ type ServerConfig struct {
 	Select func(ch *hello.ClientHello) (*ServerConfig, error)
 
 	ClientAuth     ClientAuth
-	ClientVerifier *Verifier // judges client certificates; nil: any is taken
-	ClientCAs      [][]byte  // DER names for CertificateRequest
+	ClientVerifier *Verifier              // judges client certificates; nil: any is taken
+	ClientCAs      [][]byte               // DER names for CertificateRequest
+	ClientSchemes  []wire.SignatureScheme // accepted in CertificateVerify; empty: all that we verify
 
 	Renegotiate Renegotiate
+	Exporters   bool // keep what Conn.Export needs below TLS 1.3
 	Rules       Rules
 	Split       Split
 	MaxFragment int // 0: 16384
@@ -189,6 +194,23 @@ type Certificate struct {
 	Key   crypto.Signer // *rsa.PrivateKey, *ecdsa.PrivateKey or ed25519.PrivateKey
 	OCSP  []byte        // DER OCSPResponse for status_request
 	SCTs  [][]byte      // for signed_certificate_timestamp
+
+	// Schemes is what Key signs with from TLS 1.2 on, best first; empty: the peer's first that fits.
+	Schemes []wire.SignatureScheme
+}
+
+// prefer orders what the peer offers as the certificate asks.
+func (cert *Certificate) prefer(offered []wire.SignatureScheme) []wire.SignatureScheme {
+	if len(cert.Schemes) == 0 {
+		return offered
+	}
+	both := make([]wire.SignatureScheme, 0, len(cert.Schemes))
+	for _, s := range cert.Schemes {
+		if contains(offered, s) {
+			both = append(both, s)
+		}
+	}
+	return both
 }
 
 // String lists the versions, lowest first.

@@ -46,6 +46,7 @@ type Conn struct {
 	one         [1]Event // where events begin: most Receives give one
 
 	hs       *handshake         // nil when established
+	exporter *exporter12        // where the configuration asks for it
 	k13      *post13            // what TLS 1.3 needs after the handshake
 	finished []byte             // verify_data of client and server, kept where renegotiation may need them
 	again    *hello.ClientHello // client: kept where the configuration allows renegotiation
@@ -237,6 +238,7 @@ func (c *Conn) keyLog() func(string, []byte, []byte) {
 func (c *Conn) finishHandshake() state {
 	first := !c.done
 	c.done, c.established = true, true
+	c.keepExporter()
 	c.hs = nil
 	c.msgs = nil
 	if first {

@@ -52,8 +52,11 @@ func (r Resumption) String() string { return [...]string{"", "session_id", "tick
 type Facts struct {
 	Version wire.Version
 	Suite   wire.CipherSuite
-	Group   wire.Group // 0 for RSA key exchange and session resumption
-	Scheme  wire.SignatureScheme
+	Group   wire.Group           // 0 for RSA key exchange and session resumption
+	Scheme  wire.SignatureScheme // of the server's handshake signature
+
+	ClientScheme wire.SignatureScheme // of the client's, where it showed a certificate
+
 	ALPN    string
 	NPN     string
 	Resumed Resumption

@@ -86,11 +86,3 @@ func (c *Conn) updateKeys(r wire.KeyUpdateRequest) {
 	c.writeRecord(wire.RecordHandshake, (&wire.KeyUpdate{Request: r}).AppendMessage(nil))
 	c.write.(*record.Half13).Update()
 }
-
-// Export is the exporter of RFC 8446 §7.5; nil below TLS 1.3 and before the server's Finished.
-func (c *Conn) Export(label string, context []byte, length int) []byte {
-	if c.k13 == nil {
-		return nil
-	}
-	return c.k13.exporter.Export(label, context, length)
-}

@@ -102,7 +102,7 @@ func (c *Conn) certificateFits(cert *Certificate, s *keys.Suite12, v wire.Versio
 	if v < wire.TLS12 || s.Kx == keys.KxRSA {
 		return true
 	}
-	_, ok = pickScheme(c.hs.hello.SignatureAlgorithms(), cert.Key, c.server.Rules.NoSHA1)
+	_, ok = pickScheme(c.hs.hello.SignatureAlgorithms(), cert, c.server.Rules.NoSHA1)
 	return ok
 }
 

@@ -197,7 +197,7 @@ func (c *Conn) sendServerKeyExchange() error {
 	}
 	m := wire.Signed{Params: params}
 	if c.facts.Version >= wire.TLS12 {
-		m.Scheme, _ = pickScheme(hs.hello.SignatureAlgorithms(), hs.cert.Key, c.server.Rules.NoSHA1)
+		m.Scheme, _ = pickScheme(hs.hello.SignatureAlgorithms(), hs.cert, c.server.Rules.NoSHA1)
 		c.facts.Scheme = m.Scheme
 	}
 	h, digest, pss, err := c.signedDigest(hs.suite.Auth, m.Scheme, hs.clientRandom[:], hs.serverRandom[:], params)
@@ -218,11 +218,18 @@ var requestSchemes = []wire.SignatureScheme{
 	wire.RSAPKCS1SHA384, wire.RSAPSSRSAESHA512, wire.RSAPKCS1SHA512, wire.ECDSASHA1, wire.RSAPKCS1SHA1,
 }
 
+func (cfg *ServerConfig) clientSchemes() []wire.SignatureScheme {
+	if cfg.ClientSchemes != nil {
+		return cfg.ClientSchemes
+	}
+	return requestSchemes
+}
+
 func (c *Conn) sendCertificateRequest() {
 	m := wire.CertificateRequest12{Types: []byte{wire.CertTypeRSASign, wire.CertTypeECDSASign}, Authorities: c.server.ClientCAs}
 	if c.facts.Version >= wire.TLS12 {
 		m.HasSchemes = true
-		for _, s := range requestSchemes {
+		for _, s := range c.server.clientSchemes() {
 			m.Schemes = wire.AppendU16(m.Schemes, uint16(s))
 		}
 	}

@@ -96,7 +96,7 @@ func (c *Conn) chooseCertificate13(ch *hello.ClientHello) (wire.SignatureScheme,
 		return 0, fmt.Errorf("%w: signature_algorithms, and no PSK was accepted", ErrMissingExtension)
 	}
 	for _, cert := range c.hs.config.Certificates {
-		if s := chooseScheme13(cert.Key, offered); s != 0 {
+		if s := chooseScheme13(cert, offered); s != 0 {
 			c.hs.cert, c.facts.Scheme = cert, s
 			return s, nil
 		}
@@ -184,6 +184,13 @@ func (c *Conn) sendCertificate13(ch *hello.ClientHello, scheme wire.SignatureSch
 	return c.sendCertificateVerify13(cert.Key, scheme, serverContext)
 }
 
+func (cfg *ServerConfig) clientSchemes13() []wire.SignatureScheme {
+	if cfg.ClientSchemes != nil {
+		return cfg.ClientSchemes
+	}
+	return requestedSchemes
+}
+
 // requestedSchemes is what a server of ours can check in a client's CertificateVerify.
 var requestedSchemes = []wire.SignatureScheme{
 	wire.ECDSASecp256r1SHA256, wire.RSAPSSRSAESHA256, wire.Ed25519, wire.ECDSASecp384r1SHA384, wire.RSAPSSRSAESHA384,
@@ -192,7 +199,7 @@ var requestedSchemes = []wire.SignatureScheme{
 
 func certificateRequest13(cfg *ServerConfig) *wire.CertificateRequest13 {
 	var schemes []byte
-	for _, s := range requestedSchemes {
+	for _, s := range cfg.clientSchemes13() {
 		schemes = wire.AppendU16(schemes, uint16(s))
 	}
 	m := &wire.CertificateRequest13{Extensions: []wire.Extension{

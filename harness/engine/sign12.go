@@ -135,11 +135,12 @@ func (c *Conn) sign(key crypto.Signer, h crypto.Hash, digest []byte, pss bool) (
 var schemesBefore = []wire.SignatureScheme{wire.RSAPKCS1SHA1, wire.ECDSASHA1}
 
 // pickScheme takes the first of offered that the key can sign with.
-func pickScheme(offered []wire.SignatureScheme, key crypto.Signer, noSHA1 bool) (wire.SignatureScheme, bool) {
+func pickScheme(offered []wire.SignatureScheme, cert *Certificate, noSHA1 bool) (wire.SignatureScheme, bool) {
 	if offered == nil {
 		offered = schemesBefore
 	}
-	auth, ok := authOf(key.Public())
+	offered = cert.prefer(offered)
+	auth, ok := authOf(cert.Key.Public())
 	if !ok {
 		return 0, false
 	}
@@ -152,7 +153,8 @@ func pickScheme(offered []wire.SignatureScheme, key crypto.Signer, noSHA1 bool) 
 }
 
 // signTranscript signs every message so far for a CertificateVerify (RFC 5246 §7.4.8).
-func (c *Conn) signTranscript(key crypto.Signer) ([]byte, wire.SignatureScheme, error) {
+func (c *Conn) signTranscript(cert *Certificate) ([]byte, wire.SignatureScheme, error) {
+	key := cert.Key
 	auth, _ := authOf(key.Public())
 	if c.facts.Version < wire.TLS12 {
 		h, digest := c.transcriptDigest(auth)
@@ -163,10 +165,11 @@ func (c *Conn) signTranscript(key crypto.Signer) ([]byte, wire.SignatureScheme, 
 	for r := wire.NewReader(c.hs.request.Schemes); r.Len() > 0; {
 		offered = append(offered, wire.SignatureScheme(r.U16()))
 	}
-	scheme, ok := pickScheme(offered, key, false)
+	scheme, ok := pickScheme(offered, cert, false)
 	if !ok {
 		return nil, 0, fmt.Errorf("%w: server asks for %v", ErrNoCommonScheme, offered)
 	}
+	c.facts.ClientScheme = scheme
 	h, _, pss, _ := scheme12(scheme)
 	sig, err := c.sign(key, h, c.hs.transcript.sumWith(h), pss)
 	return sig, scheme, err
@@ -195,8 +198,9 @@ func (c *Conn) checkTranscriptSignature(m wire.CertificateVerify12) error {
 		return checkSignature(c.hs.peerKey, h, digest, m.Signature, false)
 	}
 	h, a, pss, ok := scheme12(m.Scheme)
-	if !ok || a != auth || !contains(requestSchemes, m.Scheme) {
+	if !ok || a != auth || !contains(c.server.clientSchemes(), m.Scheme) {
 		return fmt.Errorf("%w: %v", ErrWrongScheme, m.Scheme)
 	}
+	c.facts.ClientScheme = m.Scheme
 	return checkSignature(c.hs.peerKey, h, c.hs.transcript.sumWith(h), m.Signature, pss)
 }

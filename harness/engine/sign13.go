@@ -60,7 +60,9 @@ func schemeFits(s wire.SignatureScheme, key crypto.PublicKey) bool {
 }
 
 // chooseScheme13 takes the first scheme of the peer's list that key can sign with; 0 if there is none.
-func chooseScheme13(key crypto.Signer, offered []wire.SignatureScheme) wire.SignatureScheme {
+func chooseScheme13(cert *Certificate, offered []wire.SignatureScheme) wire.SignatureScheme {
+	key := cert.Key
+	offered = cert.prefer(offered)
 	for _, s := range offered {
 		if schemeFits(s, key.Public()) {
 			return s
@@ -107,6 +109,11 @@ func (c *Conn) verifyPeer13(m *wire.CertificateVerify13, context string) error {
 	}
 	if c.isClient {
 		c.facts.Scheme = m.Scheme
+	} else {
+		if !contains(c.server.clientSchemes13(), m.Scheme) {
+			return fmt.Errorf("%w: %v was not asked for", ErrWrongScheme, m.Scheme)
+		}
+		c.facts.ClientScheme = m.Scheme
 	}
 	if c.hs.skipCheck {
 		return nil

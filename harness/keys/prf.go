@@ -185,6 +185,15 @@ func (k *Keyed) Finished(dst, transcript []byte, fromClient bool) []byte {
 	return dst
 }
 
+// Export is the PRF over a caller's label (RFC 5705 §4, Exporter Definition).
+func (k *Keyed) Export(label string, seed []byte, length int) []byte {
+	out := make([]byte, length)
+	if length > 0 {
+		k.prf.Expand(out, []byte(label), seed, nil)
+	}
+	return out
+}
+
 // Senders of SSL 3.0's Finished (RFC 6101 §5.6.9).
 var (
 	senderClient = []byte("CLNT")

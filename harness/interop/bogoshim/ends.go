@@ -77,24 +77,18 @@ func (p *play) serve(resume bool) error {
 	if err != nil {
 		return err
 	}
-	for _, s := range p.verifyPrefs {
-		return unimplemented("a server's verify-prefs " + s.String())
-	}
 	certs, err := p.certificates()
 	if err != nil {
 		return err
-	}
-	if p.expectScheme != 0 {
-		return unimplemented("the scheme of a client's signature is not among the facts")
 	}
 	cfg := &engine.ServerConfig{
 		Certificates: certs,
 		Versions:     p.versions(), Suites: suites, Suites13: suites13, PreferServer: p.serverPreference, Groups: p.groups(),
 		Sessions: p.shim.store, Tickets: p.shim.tickets, SessionLifetime: 2 * 3600e9, TicketCount: 2, Rand: rand.Reader,
-		NPN: names(p.advertiseNPN), ALPNStrict: p.rejectALPN, MaxFragment: p.maxSend,
+		NPN: names(p.advertiseNPN), ClientSchemes: p.verifyPrefs, Exporters: p.exportLen > 0, ALPNStrict: p.rejectALPN, MaxFragment: p.maxSend,
 		Rules: engine.Rules{OnlyUncompressed: true, AckServerName: !resume},
 	}
-	if p.verifyFail {
+	if p.verifyFail && p.requestCert {
 		cfg.ClientVerifier = &engine.Verifier{Client: true, Roots: x509.NewCertPool()}
 	}
 	if p.noTicket {
@@ -140,11 +134,11 @@ func (p *play) dial(resume bool) error {
 		return unimplemented("a client with a choice of certificates")
 	}
 	cfg := &engine.ClientConfig{ServerName: p.hostName, Rand: rand.Reader, Versions: p.versions(), FalseStart: p.falseStart,
-		MaxFragment: p.maxSend}
+		MaxFragment: p.maxSend, Exporters: p.exportLen > 0}
 	if len(certs) == 1 {
 		cfg.Certificate = certs[0]
 	}
-	if p.verifyFail {
+	if p.verifyFail && p.requestCert {
 		cfg.Verifier = &engine.Verifier{Roots: x509.NewCertPool()}
 	}
 	if resume {
@@ -165,6 +159,10 @@ func (p *play) dial(resume bool) error {
 	ch, err := p.hello(cfg, suites)
 	if err != nil {
 		return err
+	}
+	cfg.Retry = func(r *engine.HelloRetry) (*hello.ClientHello, error) {
+		p.retried = true
+		return engine.EditHello(ch, r), nil
 	}
 	p.c, err = engine.NewClient(cfg, ch)
 	return err

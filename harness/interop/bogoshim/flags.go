@@ -71,11 +71,16 @@ type options struct {
 	expectNoName     bool
 	expectNoPeerCert bool
 	verifyFail       bool
+	useContext       bool
+	expectHRR        *bool
 	expectCipher     wire.CipherSuite
 }
 
 // credential is a certificate with its key, as files.
-type credential struct{ cert, key string }
+type credential struct {
+	cert, key string
+	schemes   []wire.SignatureScheme
+}
 
 func (o *options) last() *credential { return &o.credentials[len(o.credentials)-1] }
 
@@ -150,13 +155,15 @@ var switches = map[string]func(*options){
 	"renegotiate-freely": func(o *options) { o.renegotiateFreely = true }, "key-update": func(o *options) { o.keyUpdate = true },
 	"new-x509-credential": func(o *options) { o.credentials = append(o.credentials, credential{}) },
 	"verify-fail":         func(o *options) { o.verifyFail = true }, "expect-verify-result": nothing,
-	"use-export-context":            nothing,
 	"expect-extended-master-secret": func(o *options) { o.expectEMS = true }, "expect-session-miss": func(o *options) { o.expectMiss = true },
 	"expect-ticket-renewal": func(o *options) { o.expectRenewal = true }, "expect-no-session": func(o *options) { o.expectNoSession = true },
 	"expect-session-id": func(o *options) { o.expectID = true }, "expect-no-session-id": func(o *options) { o.expectNoID = true },
 	"expect-secure-renegotiation": func(o *options) { o.expectReneg = &yes }, "expect-no-secure-renegotiation": func(o *options) { o.expectReneg = &no },
 	"expect-no-server-name": func(o *options) { o.expectNoName = true }, "expect-no-next-proto": func(o *options) { o.expectNoNPN = true },
-	"expect-no-peer-cert": func(o *options) { o.expectNoPeerCert = true },
+	"use-export-context": func(o *options) { o.useContext = true },
+	"expect-hrr":         func(o *options) { o.expectHRR = &yes }, "expect-no-hrr": func(o *options) { o.expectHRR = &no },
+	"set-ocsp-in-callback": nothing,
+	"expect-no-peer-cert":  func(o *options) { o.expectNoPeerCert = true },
 
 	"implicit-handshake": nothing, "partial-write": nothing, "use-early-callback": nothing, "handshake-twice": nothing,
 	"no-op-extra-handshake": nothing, "peek-then-read": nothing, "use-ticket-callback": nothing, "use-old-client-cert-callback": nothing,

@@ -49,7 +49,7 @@ type play struct {
 	closed   bool   // close_notify or FIN
 	sessions int
 	offered  string // server: the hello's ALPN list
-	peerCert bool
+	retried  bool   // a HelloRetryRequest was seen or sent
 }
 
 const patience = 20 * time.Second
@@ -113,6 +113,7 @@ func (p *play) step() error {
 	n, err := p.nc.Read(p.buf)
 	if n > 0 {
 		err = p.c.Receive(p.shim.now, p.buf[:n])
+		p.retried = p.retried || p.c.State() == "WAIT_CH2"
 		p.events()
 		if err != nil {
 			return err
@@ -189,10 +190,11 @@ func (p *play) run(resume bool) error {
 // begin says what comes before anything is read.
 func (p *play) begin() error {
 	if p.exportLen > 0 {
-		secret := p.c.Export(p.exportLabel, []byte(p.exportContext), p.exportLen)
-		if secret == nil {
-			return unimplemented("exporters below TLS 1.3")
+		var context []byte
+		if p.useContext {
+			context = append([]byte{}, p.exportContext...)
 		}
+		secret := p.c.Export(p.exportLabel, context, p.exportLen)
 		if err := p.c.Send(secret); err != nil {
 			return err
 		}
@@ -259,8 +261,10 @@ func (p *play) check(resume bool) error {
 		return errors.New("no extended_master_secret")
 	case p.expectCurve != 0 && !resumed && f.Group != p.expectCurve:
 		return fmt.Errorf("group %v, expected %v", f.Group, p.expectCurve)
-	case p.expectScheme != 0 && !resumed && f.Scheme != p.expectScheme:
-		return fmt.Errorf("signature scheme %v, expected %v", f.Scheme, p.expectScheme)
+	case p.expectScheme != 0 && !resumed && p.peerScheme() != p.expectScheme:
+		return fmt.Errorf("signature scheme %v, expected %v", p.peerScheme(), p.expectScheme)
+	case p.expectHRR != nil && p.retried != *p.expectHRR:
+		return fmt.Errorf("HelloRetryRequest %v, expected %v", p.retried, *p.expectHRR)
 	case p.expectCipher != 0 && f.Suite != p.expectCipher:
 		return fmt.Errorf("suite %v, expected %v", f.Suite, p.expectCipher)
 	case p.expectReneg != nil && f.Version < wire.TLS13 && f.RenegotiationInfo != *p.expectReneg:
@@ -269,6 +273,13 @@ func (p *play) check(resume bool) error {
 		return errors.New("a client certificate, expected none")
 	}
 	return nil
+}
+
+func (p *play) peerScheme() wire.SignatureScheme {
+	if p.server {
+		return p.c.Facts().ClientScheme
+	}
+	return p.c.Facts().Scheme
 }
 
 // checkAfter holds what came after the handshake, tickets, against the flags.
@@ -301,7 +312,7 @@ func (o *options) certificates() (list []*engine.Certificate, err error) {
 			return nil, unimplemented(err.Error())
 		}
 		key := pair.PrivateKey.(crypto.Signer)
-		list = append(list, &engine.Certificate{Chain: pair.Certificate, Key: key, OCSP: o.ocsp, SCTs: o.timestamps()})
+		list = append(list, &engine.Certificate{Chain: pair.Certificate, Key: key, OCSP: o.ocsp, SCTs: o.timestamps(), Schemes: cr.schemes})
 	}
 	return list, nil
 }
