@@ -37,8 +37,8 @@ type server struct {
 	pid   int // where the server is a process of its own
 }
 
-// serve starts n listeners on addresses of their own.
-func serve(tb testing.TB, n int, maxVersion uint16, h http.Handler) *server {
+// serve starts n listeners on addresses of their own; set changes the server before it starts.
+func serve(tb testing.TB, n int, maxVersion uint16, h http.Handler, set ...func(*server)) *server {
 	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -59,6 +59,9 @@ func serve(tb testing.TB, n int, maxVersion uint16, h http.Handler) *server {
 		CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}}
 	hs := &http.Server{Handler: h, IdleTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
 	s.tls, s.http = cfg, hs
+	for _, f := range set {
+		f(s)
+	}
 	for i := range n {
 		lc := net.ListenConfig{}
 		lc.SetMultipathTCP(false)

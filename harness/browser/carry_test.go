@@ -142,14 +142,15 @@ func TestIdleConnectionsThatAreReset(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	var open []*net.TCPConn
-	s := serve(t, 1, tls.VersionTLS12, http.HandlerFunc(ok))
-	s.http.ConnState = func(c net.Conn, st http.ConnState) {
-		if st == http.StateIdle {
-			mu.Lock()
-			open = append(open, c.(*tls.Conn).NetConn().(*net.TCPConn))
-			mu.Unlock()
+	s := serve(t, 1, tls.VersionTLS12, http.HandlerFunc(ok), func(s *server) {
+		s.http.ConnState = func(c net.Conn, st http.ConnState) {
+			if st == http.StateIdle {
+				mu.Lock()
+				open = append(open, c.(*tls.Conn).NetConn().(*net.TCPConn))
+				mu.Unlock()
+			}
 		}
-	}
+	})
 	cfg := config(s, Visitor{Profile: profile(t, "firefox-35-osx"), Weight: 1})
 	cfg.Load = Load{Model: Open, Connections: 12, Duration: 1200 * time.Millisecond}
 	done := time.AfterFunc(800*time.Millisecond, func() {

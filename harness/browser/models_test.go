@@ -277,8 +277,7 @@ func TestNoResource(t *testing.T) {
 
 func TestServerThatWantsHTTP2(t *testing.T) {
 	t.Parallel()
-	s := serve(t, 1, tls.VersionTLS13, http.HandlerFunc(ok))
-	s.tls.NextProtos = []string{"h2", "http/1.1"}
+	s := serve(t, 1, tls.VersionTLS13, http.HandlerFunc(ok), func(s *server) { s.tls.NextProtos = []string{"h2", "http/1.1"} })
 	var modern string
 	for _, name := range []string{"chrome-133-linux", "chromium-156-linux", "chrome-120-win10"} {
 		if hasProfile(name) {
@@ -313,8 +312,7 @@ func TestRequestsOnDyingConnectionsAreResent(t *testing.T) {
 	t.Parallel()
 	s := serve(t, 1, tls.VersionTLS12, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Write([]byte("fine"))
-	}))
-	s.http.IdleTimeout = 50 * time.Millisecond
+	}), func(s *server) { s.http.IdleTimeout = 50 * time.Millisecond })
 	cfg := config(s, Visitor{Profile: profile(t, "chrome-40-osx"), Weight: 1})
 	// 6 connections used every 55 ms each, just when the server is closing them.
 	cfg.Load = Load{Model: Open, Connections: 6, Duration: 2 * time.Second, Requests: pace.Constant(109)}
