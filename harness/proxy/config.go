@@ -41,8 +41,9 @@ type Config struct {
 	// Warnings are what the configuration says in vain.
 	Warnings []nginxconf.Warning
 
-	site  *site.Site
-	files []string // everything that was read, for messages
+	expired *engine.Certificate
+	site    *site.Site
+	files   []string // everything that was read, for messages
 }
 
 // Listener is one address with the virtual servers behind it.
@@ -128,6 +129,8 @@ type Options struct {
 	Stack string
 	// Certificate and Key replace ssl_certificate and ssl_certificate_key everywhere.
 	Certificate, Key string
+	// Expired is a certificate for the same key whose time is over: what a rule cert_expired serves.
+	Expired string
 	// Ciphers and Protocols replace ssl_ciphers and ssl_protocols everywhere.
 	Ciphers   string
 	Protocols []string

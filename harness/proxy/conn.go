@@ -258,6 +258,10 @@ func (c *conn) engineHandshake() step {
 	if c.secure == nil {
 		t := newTLSConn(c.stream, c.ln.engineFor(c))
 		c.secure, c.stream = t, t
+		if c.rule != nil && c.rule.Action == faults.ClockWrong {
+			c.fireIf(faults.ClockWrong)
+			t.skew = c.rule.Duration
+		}
 	}
 	t := c.secure
 	done, err := t.handshakeStep()

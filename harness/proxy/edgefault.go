@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"net/http"
 	"net/netip"
 	"time"
@@ -154,12 +155,29 @@ func (s *Server) applyFilters(rules []faults.Rule) error {
 	return nil
 }
 
+// checkRules refuses rules that this edge cannot carry out.
+func (c *Config) checkRules() error {
+	for i := range c.Faults {
+		switch r := &c.Faults[i]; {
+		case r.Engine != faults.EngineEdge:
+		case r.Action == faults.CertExpired && c.expired == nil:
+			return fmt.Errorf("rule %q: cert_expired needs a certificate whose time is over (Options.Expired)", r.Name)
+		case (r.Action == faults.CertExpired || r.Action == faults.ClockWrong) && !c.Stack.Library:
+			return fmt.Errorf("rule %q: the stack %q cannot carry out %s", r.Name, c.Stack.Name, r.Action)
+		}
+	}
+	return nil
+}
+
 // SetFaults begins another phase: its rules are in force and its counts begin, from now on.
 func (s *Server) SetFaults(phase string, rules []faults.Rule) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	cfg := *s.cfg.Load()
 	cfg.Phase, cfg.Faults = phase, rules
+	if err := cfg.checkRules(); err != nil {
+		return err
+	}
 	s.cfg.Store(&cfg)
 	s.count.newPhase()
 	return s.applyFilters(rules)

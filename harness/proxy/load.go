@@ -57,6 +57,13 @@ func Load(o Options) (*Config, error) {
 	if err := c.compile(); err != nil {
 		return nil, err
 	}
+	if o.Expired != "" {
+		cert, err := loadCertificate(o.Expired, o.Key)
+		if err != nil {
+			return nil, err
+		}
+		cfg.expired = cert.engine
+	}
 	return cfg, nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -238,4 +239,28 @@ lines:
 		return true
 	}
 	return false
+}
+
+func addrPort(a netip.Addr) netip.AddrPort { return netip.AddrPortFrom(a, 0) }
+
+// expiredCopy makes a certificate for the same key and names whose time is over.
+func expiredCopy(t testing.TB, p *pki) string {
+	t.Helper()
+	text, err := os.ReadFile(p.cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(text)
+	c, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.NotBefore, c.NotAfter = time.Now().Add(-48*time.Hour), time.Now().Add(-24*time.Hour)
+	der, err := x509.CreateCertificate(rand.Reader, c, c, c.PublicKey, rsaKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "expired.pem")
+	writeFile(t, path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	return path
 }

@@ -72,6 +72,9 @@ func (c *Config) places() int {
 
 // adopt opens what a configuration needs and puts it in force for what comes.
 func (s *Server) adopt(cfg *Config) error {
+	if err := cfg.checkRules(); err != nil {
+		return err
+	}
 	for _, l := range cfg.Listeners {
 		for _, vs := range l.Servers {
 			for _, t := range vs.ErrorLog {
@@ -218,6 +221,12 @@ func (s *Server) makeTLS(l *listener, conf *Listener) *tlsSet {
 func (l *listener) engineFor(c *conn) *engine.ServerConfig {
 	conf, set := l.conf.Load(), l.tlsNow.Load()
 	first := set.engine[conf.Servers[0]]
+	if c.rule != nil && c.rule.Action == faults.CertExpired {
+		c.fireIf(faults.CertExpired)
+		cfg := *first
+		cfg.Certificates = []*engine.Certificate{l.s.cfg.Load().expired}
+		return &cfg
+	}
 	if len(conf.Servers) == 1 || !l.s.stack.ServerName {
 		if conf.Servers[0].TLS.Reject {
 			return rejecting(first)
