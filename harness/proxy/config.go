@@ -35,6 +35,8 @@ type Config struct {
 	WorkerConnections int
 
 	Listeners []*Listener
+	// Metrics is Options.Metrics.
+	Metrics string
 	// ErrorLog is where lines about connections without a server of their own go: the first listener's.
 	ErrorLog []LogTarget
 
@@ -147,6 +149,8 @@ type Options struct {
 	ErrorLog, ErrorLevel, AccessLog string
 	// Dir is where relative log paths are; empty: the working directory.
 	Dir string
+	// Metrics is where /metrics answers in Prometheus's format ("127.0.0.1:9101"); empty: nowhere.
+	Metrics string
 	// Connections replaces worker_connections (with one worker); 0: the configuration's.
 	Connections int
 }

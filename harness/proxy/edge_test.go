@@ -397,3 +397,31 @@ func httpApp(t *testing.T) net.Addr {
 	t.Cleanup(app.Close)
 	return app.Listener.Addr()
 }
+
+func TestMetricsAndStubStatus(t *testing.T) {
+	p := newPKI(t, "rsa")
+	path := filepath.Join(t.TempDir(), "edge.conf")
+	writeFile(t, path, []byte(fmt.Sprintf("events {}\nhttp { access_log off; upstream app { server builtin:application; } server { listen 127.0.0.1:1 ssl; ssl_certificate %s; ssl_certificate_key %s; ssl_protocols TLSv1.2; ssl_session_cache shared:SSL:1m; location / { proxy_pass http://app; } location = /status { stub_status; } } }", p.cert, p.key)))
+	e := startEdge(t, Options{Source: path, Stack: "openssl-3.0"})
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: p.client(), DisableKeepAlives: true}}
+	if resp, err := client.Get("https://" + e.addr + "/status/404"); err != nil || resp.StatusCode != 404 {
+		t.Fatalf("%+v, %v", resp, err)
+	}
+	resp, err := client.Get("https://" + e.addr + "/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, _ := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if want := "server accepts handled requests\n 2 2 2 \n"; !strings.Contains(string(body), want) {
+		t.Errorf("stub_status %q, want %q in it", body, want)
+	}
+	w := httptest.NewRecorder()
+	e.Metrics().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	for _, line := range []string{`tlsurge_edge_handshakes_total{resumed="no"} 2`, `tlsurge_edge_responses_total{class="4xx"} 1`, `tlsurge_edge_responses_total{class="2xx"} 1`,
+		`tlsurge_edge_upstream_requests_total{group="app",outcome="ok",server="builtin:application"} 1`, "go_goroutines"} {
+		if !strings.Contains(w.Body.String(), line) {
+			t.Errorf("/metrics lacks %s", line)
+		}
+	}
+}

@@ -23,6 +23,13 @@ func RunStandalone(ctx context.Context, cfg *Config, stdout io.Writer, reload fu
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if cfg.Metrics != "" {
+		wait, err := s.serveMetrics(ctx, cfg.Metrics)
+		if err != nil {
+			return err
+		}
+		defer func() { cancel(); wait() }()
+	}
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGTERM, syscall.SIGQUIT)
 	defer signal.Stop(signals)
