@@ -36,6 +36,7 @@ var rooms = []struct{ pkgs, why string }{
 	{"harness/fleet", "children run edges and agents"},
 	{"harness", "the drive ties the rooms together"},
 	{"harness/cases harness/interop harness/interop/bogoshim", "cases and peers use the whole drive"},
+	{"harness/bench", "rounds of runs, each a process of its own"},
 	{"cmd/tlsurge", "the door"},
 }
 
