@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
-	"strings"
 	"sync"
 	"time"
 
@@ -89,12 +88,13 @@ func start(ctx context.Context, sc *scenario.Scenario, o Options) (d *drive, err
 	if d.pki, err = fleet.MakePKI(fleet.PKIConfig{Dir: filepath.Join(o.Dir, "pki"), Names: []string{sc.Fleet.ServerName}, Key: fleet.KeyType(sc.Fleet.Key), Now: o.Started}); err != nil {
 		return nil, err
 	}
-	stats, evidence := fleet.Collect(d.collector)
-	d.hub, err = cluster.StartHub(ctx, cluster.HubConfig{Dir: o.Dir, Stats: stats, Evidence: evidence, Notice: d.notice})
-	if err != nil {
+	if err := d.startHub(ctx); err != nil {
 		return nil, err
 	}
 	if d.crew, err = fleet.StartAgents(ctx, fleet.AgentsConfig{Hub: d.hub, N: d.agents, Notice: d.childExit}); err != nil {
+		return nil, err
+	}
+	if err := d.awaitRemote(ctx); err != nil {
 		return nil, err
 	}
 	d.ticking.Add(1)
@@ -155,19 +155,19 @@ func (d *drive) notes() []string {
 // machine is gone.
 func (d *drive) notice(n cluster.Notice) {
 	if n.State == cluster.Lost {
-		d.lost(n.Info.ID, n.Why)
+		d.lost(n.Info.ID, n.Info.Role, n.Why)
 	}
 }
 
 // childExit hears of child processes that end.
 func (d *drive) childExit(e fleet.Exit) {
 	if !e.Asked {
-		d.lost(e.Name, e.Why)
+		d.lost(e.Name, e.Role, e.Why)
 	}
 }
 
-func (d *drive) lost(id, why string) {
-	if strings.HasPrefix(id, "agent") {
+func (d *drive) lost(id, role, why string) {
+	if role == fleet.RoleAgent {
 		d.collector.LostAgent(id, why)
 		return
 	}

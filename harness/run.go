@@ -24,6 +24,9 @@ type Options struct {
 	Place       sandbox.Place // where this process runs
 	Progress    Progress
 	ToolVersion string
+	// Token admits agents from elsewhere; empty: one is made. ClusterCA is the PEM of the authority behind
+	// run.nats, where the system's do not know it.
+	Token, ClusterCA string
 }
 
 // Run plays the scenario: fleet and agents as child processes, one act after the other, and the result

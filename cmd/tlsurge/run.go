@@ -109,6 +109,10 @@ func (a *app) runScenario(ctx context.Context, name string, o scenario.Overrides
 	if done { // the run happened inside; only its exit code is left to hand on
 		return codeOnly(code)
 	}
+	joinSecrets, err := joinSecretsFromEnv()
+	if err != nil {
+		return err
+	}
 	started := time.Now().UTC()
 	dir := f.out
 	if dir == "" {
@@ -121,7 +125,8 @@ func (a *app) runScenario(ctx context.Context, name string, o scenario.Overrides
 	ctx, cancel := interruptible(ctx)
 	defer cancel()
 	progress := newProgress(a.err, f.quiet || f.json)
-	run, err := harness.Run(ctx, sc, harness.Options{Dir: abs, Started: started, Place: place, Progress: progress, ToolVersion: version()})
+	run, err := harness.Run(ctx, sc, harness.Options{Dir: abs, Started: started, Place: place, Progress: progress, ToolVersion: version(),
+		Token: joinSecrets.token, ClusterCA: joinSecrets.ca})
 	progress.Done()
 	if run != nil {
 		if err := a.tell(run, dir, f); err != nil {
@@ -140,7 +145,8 @@ func (a *app) runScenario(ctx context.Context, name string, o scenario.Overrides
 
 // need is what the scenario asks of its surroundings.
 func need(sc *scenario.Scenario) sandbox.Need {
-	n := sandbox.Need{OwnNet: sc.Run.Netns == "own", Outside: sc.Target != nil || sc.Run.Netns == "caller"}
+	n := sandbox.Need{OwnNet: sc.Run.Netns == "own",
+		Outside: sc.Target != nil || sc.Run.Netns == "caller" || sc.Run.Listen != "" || sc.Run.NATS != ""}
 	for _, p := range sc.Phases {
 		for i := range p.Rules {
 			for _, c := range faults.Requires(&p.Rules[i]) {

@@ -41,8 +41,8 @@ func runAgent(c *child) error {
 	return serveAgent(c.ctx, e, c.name, func() { fmt.Println("ready", c.name) })
 }
 
-// RunAgent is a load agent that joins a coordinator elsewhere. It returns when ctx ends, or when the
-// coordinator is gone.
+// RunAgent is a load agent that joins a coordinator elsewhere. It returns when the run or ctx ends, and with
+// an error when the coordinator is gone.
 func RunAgent(ctx context.Context, e cluster.Endpoint, name string) error {
 	return serveAgent(ctx, e, name, func() {})
 }
@@ -70,6 +70,9 @@ func serveAgent(ctx context.Context, e cluster.Endpoint, name string, ready func
 	cluster.On(m, "start", inTurn(a, a.start))
 	cluster.On(m, "wait", a.wait)
 	cluster.On(m, "end", a.end)
+	leave := make(chan struct{})
+	dismissed := sync.OnceFunc(func() { close(leave) })
+	cluster.On(m, "leave", func(context.Context, none) (none, error) { dismissed(); return none{}, nil })
 	if err := m.Announce(ctx); err != nil {
 		m.Close(ctx)
 		return err
@@ -81,6 +84,8 @@ func serveAgent(ctx context.Context, e cluster.Endpoint, name string, ready func
 		case f := <-a.turn:
 			f()
 		case <-ctx.Done():
+			serving = false
+		case <-leave:
 			serving = false
 		case <-m.Gone():
 			err = errors.New("the coordinator has not answered for a minute")

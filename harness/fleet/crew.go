@@ -172,12 +172,20 @@ func flatten(err error) []error {
 	return all
 }
 
-// Stop ends the agents of this machine. Those from elsewhere stay, for their own operator to end.
+// Stop ends the agents of this machine and lets those from elsewhere go.
 func (c *Crew) Stop(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for _, p := range c.processes {
 		wg.Go(func() { p.stop(ctx) })
 	}
+	var failed error
+	for _, id := range c.IDs() {
+		if !slices.ContainsFunc(c.processes, func(p *process) bool { return p.name == id }) {
+			if err := c.hub.Call(ctx, id, "leave", none{}, nil); err != nil && !errors.Is(err, cluster.ErrLost) {
+				failed = errors.Join(failed, err)
+			}
+		}
+	}
 	wg.Wait()
-	return nil
+	return failed
 }

@@ -247,6 +247,17 @@ func TestAnAgentFromElsewhereJoinsLate(t *testing.T) {
 		t.Errorf("the agent left with %v", err)
 	}
 	s.play(t, crew, s.phase(t, "three", edges))
+
+	go func() { left <- RunAgent(within(t), s.hub.Endpoint(), "laptop") }()
+	if err := crew.Join(within(t), 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := crew.Stop(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-left; err != nil {
+		t.Errorf("let go with the run, the agent ended with %v", err)
+	}
 	run := s.finish(t)
 	for _, a := range run.Agents {
 		if a.Connections == 0 {

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"sort"
 	"strconv"
@@ -19,7 +20,7 @@ import (
 func defaults() *Scenario {
 	return &Scenario{
 		Seed:  1,
-		Run:   Run{Netns: "auto", Sample: 0.01},
+		Run:   Run{Netns: "auto", Sample: 0.01, Group: "tlsurge"},
 		Fleet: Fleet{Edges: 3, Edge: "bundled", Stack: "openssl-1.0.1j", Config: "builtin:fl-ssl.conf", Key: "rsa-2048", ServerName: "www.example.test", Balancer: "bundled"},
 		Load: Traffic{Model: "open", Connections: 100, Duration: Duration(10 * time.Second), Ramp: Duration(2 * time.Second), Arrivals: "poisson",
 			FirstAlone: true, Spare: true},
@@ -99,8 +100,37 @@ func (s *Scenario) checkTop(d *decoder) error {
 	return firstError(
 		oneOf(d, []string{"run", "netns"}, s.Run.Netns, "auto", "own", "caller"),
 		between(d, []string{"run", "agents"}, s.Run.Agents, 0, 256),
+		between(d, []string{"run", "remote_agents"}, s.Run.RemoteAgents, 0, 1000),
+		s.checkJoin(d),
 		between(d, []string{"run", "sample"}, s.Run.Sample, 0, 1),
 	)
+}
+
+// checkJoin refuses what agents from elsewhere could not find.
+func (s *Scenario) checkJoin(d *decoder) error {
+	r := &s.Run
+	at := func(key string) []string { return []string{"run", key} }
+	if r.Listen != "" {
+		host, port, err := net.SplitHostPort(r.Listen)
+		n, perr := strconv.Atoi(port)
+		if err != nil || host == "" || perr != nil || n < 0 || n > 65535 {
+			return d.fail(at("listen"), "%q is not host:port, as \"192.0.2.1:4222\"", r.Listen)
+		}
+	}
+	scheme, rest, _ := strings.Cut(r.NATS, "://")
+	switch {
+	case r.NATS != "" && (scheme != "nats" && scheme != "tls" || rest == ""):
+		return d.fail(at("nats"), "%q is not nats://host:port or tls://host:port", r.NATS)
+	case r.NATS != "" && r.Listen != "":
+		return d.fail(at("listen"), "the run goes over run.nats = %q: agents join there", r.NATS)
+	case r.RemoteAgents > 0 && r.NATS == "" && r.Listen == "":
+		return d.fail(at("remote_agents"), "%d agents have nowhere to join: set run.listen or run.nats", r.RemoteAgents)
+	case r.Netns == "own" && (r.NATS != "" || r.Listen != ""):
+		return d.fail(at("netns"), "agents elsewhere cannot reach a network namespace of the run's own")
+	case strings.Trim(r.Group, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != "" || r.Group == "":
+		return d.fail(at("group"), "%q: want letters, digits, - and _", r.Group)
+	}
+	return nil
 }
 
 func (s *Scenario) checkThresholds(d *decoder) error {

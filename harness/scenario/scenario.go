@@ -45,6 +45,15 @@ type Run struct {
 	Netns string `toml:"netns"`
 	// Agents is the number of load processes; 0 asks for as many as files and cores want.
 	Agents int `toml:"agents"`
+	// Listen is an address, host:port, at which agents of other machines join (`tlsurge agent --join`), over
+	// TLS and with a token; absent: no port is opened. The caller's network namespace is kept then.
+	Listen string `toml:"listen,omitempty"`
+	// NATS is an existing NATS cluster (nats:// or tls://) that carries the run instead of the embedded server.
+	NATS string `toml:"nats,omitempty"`
+	// Group is the name under which agents find this run there; runs of one cluster need different ones.
+	Group string `toml:"group"`
+	// RemoteAgents is how many agents from elsewhere the run waits for before it begins, 0..1000.
+	RemoteAgents int `toml:"remote_agents"`
 	// Sample is the share of successful attempts kept in outcomes.jsonl, 0..1.
 	Sample float64 `toml:"sample"`
 }

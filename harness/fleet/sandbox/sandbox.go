@@ -34,7 +34,8 @@ type Need struct {
 	Filters bool
 	// OwnNet: a network namespace of its own even where the caller's would do ([run] netns = "own").
 	OwnNet bool
-	// Outside: the target is not ours and must stay reachable, so the caller's network namespace is kept.
+	// Outside: the caller's network namespace is kept: a target that is not ours, or agents from elsewhere,
+	// must be reachable, or [run] netns = "caller".
 	Outside bool
 }
 
@@ -133,12 +134,12 @@ var (
 func waysFor(need Need, have rights) ([]way, error) {
 	filtersHere := !need.Filters || have.netAdmin
 	if need.Outside && (need.OwnNet || !filtersHere) {
-		what, instead := "socket filters on a target outside", "engine relay, or run with CAP_NET_ADMIN"
+		what, instead := "socket filters in the caller's network", "engine relay, or run with CAP_NET_ADMIN"
 		if need.OwnNet {
-			what, instead = `a target outside with netns = "own"`, `netns = "caller"`
+			what, instead = `a target or agents outside with netns = "own"`, `netns = "caller"`
 		}
 		return nil, &faults.UnsupportedError{Engine: "sandbox", What: what,
-			Reason: "the target cannot be reached from a network namespace of our own", Instead: instead}
+			Reason: "they take CAP_NET_ADMIN over it, and from a namespace of our own nothing outside can be reached", Instead: instead}
 	}
 	var ways []way
 	switch {
