@@ -219,14 +219,22 @@ func (a *Agent) now() time.Duration { return a.loop.Now() - a.start }
 func (a *Agent) Each(period time.Duration, f func()) { a.loop.Pace(&ticker{period: period, f: f}) }
 
 // tidy gives the memory that the ramp's handshakes took back to the system once they are over, in the
-// background: what an agent weighs is then what its connections weigh.
+// background, and has the collector keep it so: what an agent weighs is then what its connections weigh.
+// Both concern the whole process, which an agent has to itself.
 type tidy struct{ at time.Duration }
+
+// heldGCPercent is how much garbage there may be beside a held agent's live heap. The few requests per
+// connection make little of it, so collections stay seconds apart.
+const heldGCPercent = 20
 
 func (t *tidy) Due(now time.Duration) time.Duration {
 	if now < t.at {
 		return t.at
 	}
-	go debug.FreeOSMemory()
+	go func() {
+		debug.SetGCPercent(heldGCPercent)
+		debug.FreeOSMemory()
+	}()
 	return loop.Never
 }
 
