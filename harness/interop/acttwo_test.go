@@ -99,7 +99,6 @@ func saw(addr string, p *profiles.Profile, a attempt, s *engine.Session) (string
 // TestActTwo holds the bundled edge of act two, OpenSSL 1.0.1j by our engine, against a real nginx on
 // Debian's OpenSSL 3 with the thread's protocols and ciphers: every hello that a browser of January 2015
 // sends on its way down, without and with a session, gets the same alert or the same version and suite.
-//
 func TestActTwo(t *testing.T) {
 	need(t, "nginx")
 	real, _ := startNginxWith(t, &pki().rsa, threadTLS(t))

@@ -158,6 +158,7 @@ type server struct {
 	addr    string
 	ln      net.Listener
 	results chan chan served // one per connection, in the order of accepting
+	asked   chan served      // each request, as soon as it is there
 	wg      sync.WaitGroup
 }
 
@@ -167,7 +168,7 @@ func serve(cfg *engine.ServerConfig, hasty bool) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{addr: ln.Addr().String(), ln: ln, results: make(chan chan served, 256)}
+	s := &server{addr: ln.Addr().String(), ln: ln, results: make(chan chan served, 256), asked: make(chan served, 256)}
 	s.wg.Add(1)
 	go func() {
 		defer s.wg.Done()
@@ -181,7 +182,7 @@ func serve(cfg *engine.ServerConfig, hasty bool) (*server, error) {
 			s.results <- r
 			go func() {
 				defer s.wg.Done()
-				r <- answer(nc, cfg, hasty)
+				r <- answer(nc, cfg, hasty, s.asked)
 			}()
 		}
 	}()
@@ -210,7 +211,7 @@ func (s *server) next() (served, error) {
 }
 
 // answer serves one connection: keep-alive HTTP/1.1 as far as a browser needs it.
-func answer(nc net.Conn, cfg *engine.ServerConfig, hasty bool) (r served) {
+func answer(nc net.Conn, cfg *engine.ServerConfig, hasty bool, asked chan<- served) (r served) {
 	defer nc.Close()
 	c := engine.NewServer(cfg)
 	l := newLink(nc, c)
@@ -231,9 +232,19 @@ func answer(nc net.Conn, cfg *engine.ServerConfig, hasty bool) (r served) {
 			}
 		}
 		r.request = string(l.data)
+		select {
+		case asked <- served{facts: *c.Facts(), request: r.request}:
+		default: // nobody listens
+		}
 		l.data = nil
-		body := fmt.Sprintf("<html><title>tlsurge</title><body>%s</body></html>\n", describe(c.Facts()))
-		keep := strings.Contains(r.request, "HTTP/1.1") && !strings.Contains(strings.ToLower(r.request), "connection: close")
+		// A page that is to be seen over and over moves on by itself, over a new connection.
+		again := strings.HasPrefix(r.request, "GET /again")
+		refresh := ""
+		if again {
+			refresh = `<meta http-equiv="refresh" content="0">`
+		}
+		body := fmt.Sprintf("<html><head><title>tlsurge</title>%s</head><body>%s</body></html>\n", refresh, describe(c.Facts()))
+		keep := strings.Contains(r.request, "HTTP/1.1") && !strings.Contains(strings.ToLower(r.request), "connection: close") && !again
 		head := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n", len(body))
 		if !keep {
 			head += "Connection: close\r\n"

@@ -94,8 +94,14 @@ func (p *play) serve(resume bool) error {
 	if p.noTicket {
 		cfg.Tickets = nil
 	}
+	if p.early {
+		cfg.MaxEarlyData = 14336
+	}
 	if p.split {
 		cfg.Split = engine.SplitOne
+	}
+	if p.verifyPrefs == nil {
+		cfg.ClientSchemes = verifySchemes
 	}
 	if p.selectALPN != nil {
 		cfg.ALPN = []string{*p.selectALPN}
@@ -289,11 +295,27 @@ func (p *play) extensions13(ch *hello.ClientHello, cfg *engine.ClientConfig) err
 	if s == nil || s.Version != wire.TLS13 {
 		return nil
 	}
+	if p.early && s.MaxEarly > 0 && (s.ALPN == "" || contains(names(p.alpn), s.ALPN)) {
+		p.offeredEarly = true
+		add(wire.ExtEarlyData, nil)
+		if p.writesFirst {
+			cfg.EarlyData, p.sentEarly = []byte("hello"), true
+		}
+	}
 	age := uint32(p.shim.now.Sub(s.Created).Milliseconds()) + s.AgeAdd
 	binder := make([]byte, keys.Lookup13(s.Suite).Hash.Size())
 	psk := wire.AppendVec16(nil, wire.AppendU32(wire.AppendVec16(nil, s.Ticket), age))
 	add(wire.ExtPreSharedKey, wire.AppendVec16(psk, wire.AppendVec8(nil, binder)))
 	return nil
+}
+
+func contains(list []string, v string) bool {
+	for _, x := range list {
+		if x == v {
+			return true
+		}
+	}
+	return false
 }
 
 // shareGroups: the first group, and the first of the other kind where one of them is post-quantum.

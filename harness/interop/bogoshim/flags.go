@@ -72,8 +72,15 @@ type options struct {
 	expectNoPeerCert bool
 	verifyFail       bool
 	useContext       bool
-	expectHRR        *bool
-	expectCipher     wire.CipherSuite
+
+	retry             *options // after rejected 0-RTT data
+	early             bool
+	expectEarly       *bool
+	expectNoOffer     bool
+	earlyReason       string
+	expectTicketEarly bool
+	expectHRR         *bool
+	expectCipher      wire.CipherSuite
 }
 
 // credential is a certificate with its key, as files.
@@ -90,20 +97,22 @@ type unimplemented string
 func (u unimplemented) Error() string { return "unimplemented: " + string(u) }
 
 // parseFlags gives the options of the first connection and of the resumptions: a flag may be meant for
-// one of them only ("-on-initial-…", "-on-resume-…").
+// one of them only ("-on-initial-…", "-on-resume-…"), or for what follows a rejection of 0-RTT data
+// ("-on-retry-…").
 func parseFlags(args []string) (first, later *options, err error) {
 	first, later = newOptions(), newOptions()
+	later.retry = newOptions()
 	for len(args) > 0 {
 		name := strings.TrimPrefix(args[0], "-")
 		args = args[1:]
-		to := []*options{first, later}
+		to := []*options{first, later, later.retry}
 		name = strings.TrimPrefix(name, "on-shim-")
 		if n, ok := strings.CutPrefix(name, "on-initial-"); ok {
 			name, to = n, to[:1]
 		} else if n, ok := strings.CutPrefix(name, "on-resume-"); ok {
-			name, to = n, to[1:]
+			name, to = n, to[1:2]
 		} else if n, ok := strings.CutPrefix(name, "on-retry-"); ok {
-			name, to = n, nil
+			name, to = n, to[2:]
 		}
 		if name == "is-handshaker-supported" {
 			first.handshaker = true
@@ -160,8 +169,13 @@ var switches = map[string]func(*options){
 	"expect-session-id": func(o *options) { o.expectID = true }, "expect-no-session-id": func(o *options) { o.expectNoID = true },
 	"expect-secure-renegotiation": func(o *options) { o.expectReneg = &yes }, "expect-no-secure-renegotiation": func(o *options) { o.expectReneg = &no },
 	"expect-no-server-name": func(o *options) { o.expectNoName = true }, "expect-no-next-proto": func(o *options) { o.expectNoNPN = true },
-	"use-export-context": func(o *options) { o.useContext = true },
-	"expect-hrr":         func(o *options) { o.expectHRR = &yes }, "expect-no-hrr": func(o *options) { o.expectHRR = &no },
+	"enable-early-data":                 func(o *options) { o.early = true },
+	"expect-accept-early-data":          func(o *options) { o.expectEarly = &yes },
+	"expect-reject-early-data":          func(o *options) { o.expectEarly = &no },
+	"expect-no-offer-early-data":        func(o *options) { o.expectNoOffer = true },
+	"expect-ticket-supports-early-data": func(o *options) { o.expectTicketEarly = true },
+	"use-export-context":                func(o *options) { o.useContext = true },
+	"expect-hrr":                        func(o *options) { o.expectHRR = &yes }, "expect-no-hrr": func(o *options) { o.expectHRR = &no },
 	"set-ocsp-in-callback": nothing,
 	"expect-no-peer-cert":  func(o *options) { o.expectNoPeerCert = true },
 
@@ -211,6 +225,8 @@ var values = map[string]func(*options, string) error{
 	"cipher":                          text(func(o *options) *string { return &o.ciphers }),
 	"curves":                          number(func(o *options, n int) { o.curves = append(o.curves, wire.Group(n)) }),
 	"key-shares":                      number(func(o *options, n int) { o.keyShares = append(o.keyShares, wire.Group(n)) }),
+	"signing-prefs":                   number(func(o *options, n int) { o.last().schemes = append(o.last().schemes, wire.SignatureScheme(n)) }),
+	"expect-early-data-reason":        text(func(o *options) *string { return &o.earlyReason }),
 	"verify-prefs":                    number(func(o *options, n int) { o.verifyPrefs = append(o.verifyPrefs, wire.SignatureScheme(n)) }),
 	"cert-file":                       text(func(o *options) *string { return &o.last().cert }),
 	"key-file":                        text(func(o *options) *string { return &o.last().key }),

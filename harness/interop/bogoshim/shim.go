@@ -41,15 +41,17 @@ func newShim(*options) *shim {
 // play is one connection.
 type play struct {
 	*options
-	shim     *shim
-	nc       net.Conn
-	c        *engine.Conn
-	buf      []byte
-	data     []byte // application data not yet answered
-	closed   bool   // close_notify or FIN
-	sessions int
-	offered  string // server: the hello's ALPN list
-	retried  bool   // a HelloRetryRequest was seen or sent
+	shim                        *shim
+	nc                          net.Conn
+	c                           *engine.Conn
+	buf                         []byte
+	data                        []byte // application data not yet answered
+	closed                      bool   // close_notify or FIN
+	sessions                    int
+	offered                     string // server: the hello's ALPN list
+	sentEarly                   bool   // client: the greeting went out as 0-RTT data
+	offeredEarly, rejectedEarly bool
+	retried                     bool // a HelloRetryRequest was seen or sent
 }
 
 const patience = 20 * time.Second
@@ -135,6 +137,8 @@ func (p *play) events() {
 		case engine.EventSession:
 			p.shim.session = e.Session
 			p.sessions++
+		case engine.EventEarlyRejected:
+			p.rejectedEarly, p.sentEarly = true, false
 		case engine.EventCloseNotify:
 			p.closed = true
 		}
@@ -150,9 +154,20 @@ func (p *play) run(resume bool) error {
 		if err := p.step(); err != nil {
 			return err
 		}
+		if p.server && p.c.Established() && !p.shutsDown {
+			if err := p.invert(); err != nil { // 0-RTT data is answered at once
+				return err
+			}
+		}
 	}
 	if err := p.flush(); err != nil {
 		return err
+	}
+	if err := p.checkEarly(resume); err != nil {
+		return err
+	}
+	if p.rejectedEarly {
+		p.options = p.retry
 	}
 	if err := p.check(resume); err != nil {
 		return err
@@ -204,22 +219,47 @@ func (p *play) begin() error {
 			return err
 		}
 	}
-	if p.writesFirst {
+	if p.writesFirst && !p.sentEarly {
 		return p.c.Send([]byte("hello"))
+	}
+	return nil
+}
+
+// invert answers what was read with the same, every bit turned.
+func (p *play) invert() error {
+	if len(p.data) == 0 {
+		return nil
+	}
+	for i := range p.data {
+		p.data[i] ^= 0xff
+	}
+	err := p.c.Send(p.data)
+	p.data = p.data[:0]
+	return err
+}
+
+// checkEarly holds what became of 0-RTT data against the flags.
+func (p *play) checkEarly(resume bool) error {
+	if !resume {
+		return nil
+	}
+	if want := p.expectEarly; want != nil && p.c.Facts().EarlyOK != *want {
+		return fmt.Errorf("0-RTT data accepted %v, expected %v", p.c.Facts().EarlyOK, *want)
+	}
+	// The reason is BoringSSL's own word for it; what can be checked is whether it is "accept".
+	if why := p.earlyReason; why != "" && p.c.Facts().EarlyOK != (why == "accept") {
+		return fmt.Errorf("0-RTT data accepted %v, expected %q", p.c.Facts().EarlyOK, why)
+	}
+	if p.expectNoOffer && p.offeredEarly {
+		return errors.New("0-RTT data was offered")
 	}
 	return nil
 }
 
 func (p *play) echo() error {
 	for {
-		if len(p.data) > 0 {
-			for i := range p.data {
-				p.data[i] ^= 0xff
-			}
-			if err := p.c.Send(p.data); err != nil {
-				return err
-			}
-			p.data = p.data[:0]
+		if err := p.invert(); err != nil {
+			return err
 		}
 		if p.closed {
 			return p.flush()
@@ -289,6 +329,8 @@ func (p *play) checkAfter() error {
 	}
 	s := p.shim.session
 	switch {
+	case p.expectTicketEarly && (s == nil || s.MaxEarly == 0):
+		return errors.New("the ticket does not allow 0-RTT data")
 	case p.expectRenewal && p.sessions == 0:
 		return errors.New("no new ticket")
 	case p.expectNoSession && p.sessions > 0:
