@@ -165,13 +165,14 @@ func (b *browser) Expire(*loop.Timer) {
 	b.nextPage()
 }
 
-// leave ends the browser at its intended end: what is idle closes now, the rest when it becomes idle.
+// leave ends the browser at its intended end: what is idle closes now, the rest when it becomes idle. A
+// page load that is under way is seen to its end, so that every one has its verdict.
 func (b *browser) leave() {
 	b.leaving = true
 	b.agent.loop.Cancel(&b.timer)
 	b.loseWaiting()
 	for i := range b.conns {
-		if c := &b.conns[i]; c.stage == idle || c.stage == pausing {
+		if c := &b.conns[i]; c.stage == idle {
 			c.shut(results.ByClient)
 		}
 	}

@@ -93,7 +93,8 @@ type Load struct {
 	// then takes its place.
 	Lifetime [2]time.Duration
 	// Requests is the rate of requests over all connections (Open), or of connections (HandshakeOnly,
-	// ResumeOnly); nil is none.
+	// ResumeOnly); nil is none. A place that nobody has taken yet lets its turn pass, so in the ramp the
+	// rate of requests grows with the connections.
 	Requests pace.Curve
 	// RequestTimes gives the arrivals one by one instead of Requests.
 	RequestTimes []time.Duration

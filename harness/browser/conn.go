@@ -271,7 +271,7 @@ func (c *conn) Expire(*loop.Timer) {
 	case pausing:
 		t := c.next
 		c.next = nil
-		if a.ended || c.b.leaving {
+		if a.ended || c.b.leaving && (c.x == nil || !c.x.page) {
 			c.stage = empty
 			c.giveUp(nil)
 			return

@@ -248,6 +248,9 @@ func (s *storm) Due(time.Duration) time.Duration {
 			for i := range b.conns {
 				if c := &b.conns[i]; c.stage == idle {
 					c.shut(results.ByClient)
+					if c.stage != empty {
+						continue // taken by a request that waited
+					}
 					c.want(a.start+s.at, a.newExchange(a.url(uint64(b.who.index)<<16|uint64(3)<<14|uint64(i))))
 				}
 			}

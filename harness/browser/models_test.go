@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"tlsurge/faults"
 	"tlsurge/harness/pace"
 	"tlsurge/results"
 )
@@ -362,5 +363,24 @@ func TestIPv6(t *testing.T) {
 		if !a.Tuple.Client.Addr().Is6() || a.Tuple.Client.Port() == 0 {
 			t.Errorf("client %v", a.Tuple.Client)
 		}
+	}
+}
+
+// A browser whose time is up in the middle of a retry still gets its verdict, and nothing is left over.
+func TestLeavingInTheMiddleOfARetry(t *testing.T) {
+	t.Parallel()
+	s := serve(t, 1, tls.VersionTLS12, http.HandlerFunc(ok))
+	// Today's Chromium makes its measured burst of attempts over seconds, longer than this browser lives.
+	cfg := config(s, Visitor{Profile: profile(t, "chromium-156-linux"), Weight: 1})
+	rule := cutFirst
+	rule.Who = faults.Selector{Connection: 1}
+	cfg.Plan = plan(t, rule)
+	cfg.Load = Load{Model: Open, Connections: 6, Duration: 4 * time.Second, Lifetime: [2]time.Duration{20 * time.Millisecond, 40 * time.Millisecond}}
+	p := play(t, cfg)
+	if p.totals.Started != p.totals.Completed+p.totals.Failed+p.totals.OpenAtEnd {
+		t.Errorf("%+v", p.totals)
+	}
+	if p.pages[results.SawError] == 0 || p.pages[results.Fine] != 0 {
+		t.Errorf("pages %v", p.pages)
 	}
 }
