@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net"
@@ -19,6 +20,8 @@ import (
 
 	"tlsurge/harness/engine"
 	"tlsurge/harness/proxy/proxyproto"
+	"tlsurge/profiles/hello"
+	"tlsurge/profiles/wire"
 )
 
 // sClient runs openssl s_client against the edge and gives what it prints.
@@ -422,6 +425,58 @@ func TestMetricsAndStubStatus(t *testing.T) {
 		`tlsurge_edge_upstream_requests_total{group="app",outcome="ok",server="builtin:application"} 1`, "go_goroutines"} {
 		if !strings.Contains(w.Body.String(), line) {
 			t.Errorf("/metrics lacks %s", line)
+		}
+	}
+}
+
+func TestIPv6(t *testing.T) {
+	p := newPKI(t, "rsa")
+	l, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Skipf("no IPv6 loopback here: %v", err)
+	}
+	addr := l.Addr().String()
+	l.Close()
+	e := startEdge(t, Options{Stack: "openssl-3.0", Protocols: []string{"TLSv1.2"}, Certificate: p.cert, Key: p.key, Listen: []string{addr}})
+	c, err := visit(e.addr, p.client())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	if e.addr != addr {
+		t.Errorf("listens on %s, want %s", e.addr, addr)
+	}
+}
+
+// A session ID that the cache knows, offered without its suite: alert 47 and 1408A0D7 at crit, on every stack by
+// its own code; the session is then gone and the next try is a full handshake.
+func TestRequiredCipherMissing(t *testing.T) {
+	p := newPKI(t, "rsa")
+	for stack, want := range map[string]string{"openssl-0.9.8zc": "1408A0D7", "openssl-1.0.1j": "1408A0D7", "openssl-1.0.2": "1408A0D7",
+		"openssl-1.1.1": "142090D7", "openssl-3.0": "0A0000D7"} {
+		e := startEdge(t, Options{Stack: stack, Protocols: []string{"TLSv1"}, Certificate: p.cert, Key: p.key, Ciphers: "AES128-SHA:AES256-SHA:@SECLEVEL=0"})
+		first := sClient(t, e.addr, "-tls1", "-no_ticket", "-no_etm", "-cipher", "AES128-SHA:@SECLEVEL=0")
+		_, rest, _ := strings.Cut(first, "Session-ID: ")
+		id, err := hex.DecodeString(strings.TrimSpace(rest[:64]))
+		if err != nil {
+			t.Fatalf("%s: no session: %s", stack, first)
+		}
+		ch := &hello.ClientHello{RecordVersion: wire.TLS10, Version: wire.TLS10, SessionID: id, Suites: []wire.CipherSuite{0x0035}, Compression: []byte{0},
+			HasExtensions: true, Extensions: []hello.Extension{{Type: wire.ExtExtendedMasterSecret}}}
+		a, from, err := ask(e.addr, ch.AppendRecords(nil))
+		if err != nil || a.alert() != 47 {
+			t.Errorf("%s: %+v, %v; want alert 47", stack, a, err)
+		}
+		waitFor(t, "the line", func() bool {
+			for _, l := range e.evidence.lines() {
+				if l.Tuple.Client.String() == from && l.Code == want && l.Level == "crit" && l.Reason == "required cipher missing" {
+					return true
+				}
+			}
+			return false
+		})
+		if a, _, err := ask(e.addr, ch.AppendRecords(nil)); err != nil || a.Cipher != "0035" {
+			t.Errorf("%s: the second try: %+v, %v; want a full handshake", stack, a, err)
 		}
 	}
 }
