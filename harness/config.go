@@ -3,7 +3,6 @@ package harness
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"syscall"
 
@@ -61,25 +60,4 @@ func agentIDs(n int) (ids []string) {
 		ids = append(ids, fmt.Sprintf("agent-%d", i+1))
 	}
 	return ids
-}
-
-// setKernel turns the scenario's network settings, which needs a network namespace of the run's own:
-// the caller's settings are never touched.
-func setKernel(settings map[string]string) error {
-	for _, name := range sortedKeys(settings) {
-		if !strings.HasPrefix(name, "net.") || strings.ContainsAny(name, "/") {
-			return &ConfigError{Text: fmt.Sprintf("kernel: %q is not a network setting; want a name as net.ipv4.tcp_fin_timeout", name)}
-		}
-		path := "/proc/sys/" + strings.ReplaceAll(name, ".", "/")
-		if _, err := os.Stat(path); err != nil {
-			return &ConfigError{Text: fmt.Sprintf("kernel: this kernel has no %s in a network namespace of its own", name)}
-		}
-		if err := os.WriteFile(path, []byte(settings[name]), 0o644); err != nil {
-			if errors.Is(err, os.ErrPermission) {
-				return &faults.UnsupportedError{Engine: "kernel", What: name, Reason: err.Error(), Instead: "leave it out"}
-			}
-			return &ConfigError{Text: fmt.Sprintf("kernel: %s = %q is refused: %v", name, settings[name], err)}
-		}
-	}
-	return nil
 }

@@ -39,6 +39,7 @@ type drive struct {
 	fleet     *fleet.Fleet // nil for a target that is not ours, and between acts
 	kernel    fleet.Kernel // counters when the run began
 	targetCA  []byte       // PEM; nil without one
+	settings  []string     // what setKernel did, in words
 	agents    int
 	acts      int    // how many have begun
 	madeDir   string // what is removed if the run cannot begin
@@ -59,8 +60,8 @@ type playing struct {
 }
 
 // start makes the run directory, the hub and the agents.
-func start(ctx context.Context, sc *scenario.Scenario, o Options) (d *drive, err error) {
-	d = &drive{sc: sc, o: o, progress: o.Progress, broken: make(chan struct{}), tickerDone: make(chan struct{})}
+func start(ctx context.Context, sc *scenario.Scenario, o Options) (_ *drive, err error) {
+	d := &drive{sc: sc, o: o, progress: o.Progress, broken: make(chan struct{}), tickerDone: make(chan struct{})}
 	if d.agents, err = fleet.PlanAgents(shape(sc), fleet.ReadLimits()); err != nil {
 		return nil, err
 	}
@@ -76,7 +77,7 @@ func start(ctx context.Context, sc *scenario.Scenario, o Options) (d *drive, err
 			d.close()
 		}
 	}()
-	if err := setKernel(sc.Kernel); err != nil {
+	if d.settings, err = setKernel(sc.Kernel); err != nil {
 		return nil, err
 	}
 	if d.kernel, err = fleet.ReadKernel(); err != nil {
@@ -137,9 +138,7 @@ func (d *drive) notes() []string {
 	for _, k := range sortedKeys(d.sc.Fleet.Set) {
 		notes = append(notes, fmt.Sprintf("the scenario sets %s = %s on the edges", k, d.sc.Fleet.Set[k]))
 	}
-	for _, k := range sortedKeys(d.sc.Kernel) {
-		notes = append(notes, fmt.Sprintf("the scenario sets %s = %s in the run's network namespace", k, d.sc.Kernel[k]))
-	}
+	notes = append(notes, d.settings...)
 	for _, f := range d.sc.Faults {
 		if f.Rule.Engine == faults.EngineEdge {
 			notes = append(notes, fmt.Sprintf("%s is an assumption planted on the edges: %s", f.Name, f.Action))
