@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/hex"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net"
@@ -182,6 +183,29 @@ func TestPROXYProtocolInAndOut(t *testing.T) {
 	io.WriteString(bad, "GET / HTTP/1.0\r\n\r\n")
 	if how := ending(bad); how == "open" {
 		t.Error("a connection without the header must be closed")
+	}
+}
+
+func TestTLSToUpstreams(t *testing.T) {
+	p := newPKI(t, "rsa")
+	app := httptest.NewTLSServer(NewApplication(ApplicationConfig{}))
+	defer app.Close()
+	trust := filepath.Join(t.TempDir(), "app.pem")
+	writeFile(t, trust, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: app.Certificate().Raw}))
+	path := filepath.Join(t.TempDir(), "edge.conf")
+	writeFile(t, path, []byte(fmt.Sprintf("events {}\nhttp { access_log off; server { listen 127.0.0.1:1 ssl; ssl_certificate %s; ssl_certificate_key %s; ssl_protocols TLSv1.2; proxy_ssl_verify on; proxy_ssl_name example.com; location /trusted/ { proxy_ssl_trusted_certificate %s; proxy_pass %s/; } location /unknown/ { proxy_pass %s/; } } }",
+		p.cert, p.key, trust, app.URL, app.URL)))
+	e := startEdge(t, Options{Source: path, Stack: "openssl-3.0"})
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: p.client(), DisableKeepAlives: true}}
+	for uri, want := range map[string]int{"/trusted/health": 200, "/unknown/health": 502} {
+		resp, err := client.Get("https://" + e.addr + uri)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("%s: %d, want %d", uri, resp.StatusCode, want)
+		}
 	}
 }
 

@@ -117,7 +117,7 @@ func startTwins(t *testing.T) *twins {
 	conf := strings.NewReplacer("@upstream@", app.Listener.Addr().String(), "@root@", w.root, "user nginx;", "",
 		"wildcard.pem", w.pki.cert, "wildcard.key", w.pki.key, "include       mime.types;", "types { text/html html; text/css css; application/x-javascript js; text/plain txt; image/png png; application/font-woff woff; }",
 		"worker_processes  12", "worker_processes 1", "worker_connections  50000", "worker_connections 1000",
-		"set_real_ip_from 192.0.2.0/24", "set_real_ip_from 127.0.0.9").Replace(string(text))
+		"set_real_ip_from 192.0.2.0/24", "set_real_ip_from 127.0.0.0/8").Replace(string(text))
 	conf = strings.Replace(conf, "root   "+w.root+";\n\n        listen", "root   "+w.root+";\n        location = /down { proxy_pass http://127.0.0.1:1; }\n        location = /status { stub_status; }\n        location = /gone { return 410; }\n        location = /text { return 200 'a text for $host\\n'; }\n        location = /moved { return 301 /elsewhere; }\n\n        listen", 1)
 	file := func(dir, addr string) string {
 		out := strings.NewReplacer("listen              443", "listen "+addr, "error.log;", filepath.Join(dir, "error.log")+" info;", "nginx.pid", filepath.Join(dir, "nginx.pid"),
@@ -238,7 +238,8 @@ func TestThreadConfigurationAsNginx(t *testing.T) {
 		{why: "return with a status", uri: "/gone"},
 		{why: "return with a text", uri: "/text"},
 		{why: "return with a redirect", uri: "/moved?x=1"},
-		{why: "client behind a proxy that is trusted (this one is not)", uri: "/echo", header: "X-Forwarded-For: 10.1.2.3\r\n"},
+		{why: "client behind a proxy that is trusted", uri: "/echo", header: "X-Forwarded-For: 10.9.9.9, 10.1.2.3\r\n"},
+		{why: "nonsense in the trusted header", uri: "/echo", header: "X-Forwarded-For: somebody\r\n"},
 		{why: "what goes upstream", uri: "/echo?a=1&b=%20", header: "X-Custom: 1\r\nCookie: FL=sweet; other=2\r\nReferer: https://example.test/\r\nUser-Agent: test \"quoted\"\r\n"},
 		{why: "POST upstream", method: "POST", uri: "/echo", header: "Content-Type: text/plain\r\n", body: "the body"},
 	} {

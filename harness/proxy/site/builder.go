@@ -312,7 +312,15 @@ func init() {
 		"proxy_connect_timeout":  duration(func(c *conf) *time.Duration { return &c.proxy.connect }),
 		"proxy_read_timeout":     duration(func(c *conf) *time.Duration { return &c.proxy.read }),
 		"proxy_intercept_errors": flag(func(c *conf) *bool { return &c.intercept }),
-		"proxy_protocol":         flag(func(c *conf) *bool { return &c.proxy.sendProxy }),
+		"proxy_protocol": func(_ *builder, c *conf, d *nginxconf.Directive, _ bool) error {
+			versions := map[string]int{"off": 0, "on": 1, "v1": 1, "v2": 2}
+			v, ok := versions[d.Args[0]]
+			if !ok {
+				return fmt.Errorf("%q: allowed are off, on (version 1), v1, v2", d.Args[0])
+			}
+			c.proxy.sendProxy = v
+			return nil
+		},
 		"proxy_next_upstream": func(_ *builder, c *conf, d *nginxconf.Directive, _ bool) error {
 			c.proxy.next = map[string]bool{}
 			for _, a := range d.Args {

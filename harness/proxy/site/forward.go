@@ -33,7 +33,7 @@ type proxyConf struct {
 	connect, read time.Duration
 	next          map[string]bool
 	tls           *tls.Config
-	sendProxy     bool
+	sendProxy     int // version of the PROXY header that goes first; 0: none
 }
 
 // redirect is one proxy_redirect.
@@ -190,8 +190,12 @@ func (x *exchange) dialer(p *pass) *upstream.Dialer {
 	if p.scheme == "https" {
 		d.TLS = conf.tls
 	}
-	if conf.sendProxy {
-		d.Header = proxyproto.AppendV1(nil, proxyproto.Header{Source: x.r.Conn.Remote, Destination: x.r.Conn.Local})
+	h := proxyproto.Header{Source: x.r.Conn.Remote, Destination: x.r.Conn.Local}
+	switch conf.sendProxy {
+	case 1:
+		d.Header = proxyproto.AppendV1(nil, h)
+	case 2:
+		d.Header = proxyproto.AppendV2(nil, h)
 	}
 	return d
 }
