@@ -31,6 +31,13 @@ fuzz: ## every fuzz target for FUZZTIME (60s) each
 interop: ## handshakes with OpenSSL, GnuTLS, NSS, nginx, HAProxy, curl (Debian packages)
 	TLSURGE_REQUIRE=$${TLSURGE_REQUIRE:-openssl,nginx,haproxy,gnutls,nss,curl} $(GO) test ./harness/interop/...
 
+test-browsers: $(BIN) ## real Chromium and Firefox ESR (Debian packages) against the profiles
+	TLSURGE_REQUIRE=$${TLSURGE_REQUIRE:-chromium,firefox,tcpdump} $(GO) test ./profiles -run TestRealBrowsers -browsers -timeout 300s
+
+bench: ## speed and memory beside the peers that are installed (nginx, wrk), as ratios
+	$(GO) test ./harness/browser -run '^$$' -bench 'IdleConnections|KeepaliveRequests|Handshakes|Stall' -benchtime 3x
+	$(GO) test ./harness/engine ./harness/record ./profiles -run '^$$' -bench . -benchtime 200ms
+
 peak: $(BIN) ## the thread's peak: 3 edges x 13,000 established connections
 	$(BIN) run peak-39k
 
@@ -43,4 +50,4 @@ check: ## gofmt and vet
 	@test -z "$$(gofmt -l cmd harness faults profiles results)" || { gofmt -l cmd harness faults profiles results; exit 1; }
 	$(GO) vet ./...
 
-.PHONY: help build demo test race fuzz interop peak golden check
+.PHONY: help build demo test race fuzz interop test-browsers bench peak golden check
