@@ -63,7 +63,7 @@ func Run(ctx context.Context, cfg Config, run Runner) (*Result, error) {
 		cfg.Log = func(string, ...any) {}
 	}
 	if cfg.Least == 0 {
-		cfg.Least = 5
+		cfg.Least = 6
 	}
 	cfg.Most = max(cfg.Most, cfg.Least)
 	b := &bench{Config: cfg, run: run}

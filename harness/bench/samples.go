@@ -40,26 +40,38 @@ func (s *samples) add(base, candidate map[string]*results.Run, parts []Part) {
 				continue
 			}
 			for _, v := range compare.Values(run) {
-				if p.known() && !strings.HasPrefix(v.Name, "latency.") && !strings.Contains(v.Name, "rss_per_idle") {
-					continue // costs says it better
+				if !p.measures(v.Name) {
+					continue
 				}
 				v.Name = p.Name + "." + v.Name
 				s.metric(v, side)
 			}
-			s.share(p.Name+".", run, side)
+			if p.Name != PartResumed && p.Name != PartRequests {
+				s.share(p.Name+".", run, side)
+			}
 		}
 	}
 }
 
-func (p Part) known() bool {
-	return p.Name == PartFull || p.Name == PartResumed || p.Name == PartRequests
+// measures tells whether a metric of a run is one of this part. The built-in parts leave out what
+// costs says better, and what says the same twice: every metric more asks for more rounds of all.
+func (p Part) measures(metric string) bool {
+	switch p.Name {
+	case PartFull:
+		return strings.HasPrefix(metric, "latency.handshake.") || strings.Contains(metric, "rss_per_idle")
+	case PartResumed:
+		return strings.HasPrefix(metric, "latency.handshake.")
+	case PartRequests:
+		return strings.HasPrefix(metric, "latency.response.")
+	}
+	return true
 }
 
 func (s *samples) metric(v compare.Value, side int) {
 	i := slices.IndexFunc(s.metrics, func(m compare.Metric) bool { return m.Name == v.Name })
 	if i < 0 {
 		i = len(s.metrics)
-		s.metrics = append(s.metrics, compare.Metric{Name: v.Name, Unit: v.Unit, Higher: v.Higher, MinEffect: minEffects[v.Name]})
+		s.metrics = append(s.metrics, compare.Metric{Name: v.Name, Unit: v.Unit, Higher: v.Higher, MinEffect: minEffect(v.Name)})
 	}
 	m := &s.metrics[i]
 	if side == 0 {
@@ -76,7 +88,7 @@ func (s *samples) share(prefix string, run *results.Run, side int) {
 		i := slices.IndexFunc(s.shares, func(x compare.Share) bool { return x.Name == name })
 		if i < 0 {
 			i = len(s.shares)
-			s.shares = append(s.shares, compare.Share{Name: name})
+			s.shares = append(s.shares, compare.Share{Name: name, MinEffect: connectEffect})
 		}
 		c := compare.Count{Events: u.SawError, Trials: u.PageLoads}
 		if side == 0 {
@@ -87,8 +99,22 @@ func (s *samples) share(prefix string, run *results.Run, side int) {
 	}
 }
 
-// minEffects are larger than the usual 5 % where a metric is a small difference of large figures.
-var minEffects = map[string]float64{"cpu_per_resumed_handshake": 0.25, "cpu_per_request": 0.10, "memory_at_peak": 0.15}
+// minEffect is larger than the usual 5 % where a metric is a small difference of large figures, or the
+// tail of a distribution.
+func minEffect(metric string) float64 {
+	for _, m := range []struct {
+		suffix string
+		effect float64
+	}{{"cpu_per_resumed_handshake", 0.25}, {"cpu_per_request", 0.10}, {"memory_at_peak", 0.15}, {".p50", 0.10}, {".p99", 0.25}, {".p999", 0.50}} {
+		if strings.HasSuffix(metric, m.suffix) {
+			return m.effect
+		}
+	}
+	return 0
+}
+
+// connectEffect is the share of page loads from which "this browser cannot connect" matters.
+const connectEffect = 0.05
 
 // costs are what the edges of one side spent in one round:
 //

@@ -295,7 +295,15 @@ func decide(row *Row, o Options) {
 		return
 	}
 	row.NeedRounds = max(row.NeedRounds, row.New.Rounds+1, row.Base.Rounds+1)
-	row.Why += fmt.Sprintf("; %d rounds of each side would do", row.NeedRounds)
+	row.Why += "; " + roundsWords(row.NeedRounds)
+}
+
+// roundsWords says how many rounds would do, as long as somebody might make them.
+func roundsWords(n int) string {
+	if n > 500 {
+		return "no bearable number of rounds would do"
+	}
+	return fmt.Sprintf("%d rounds of each side would do", n)
 }
 
 // Confirm holds a second, independent report against the first: a metric counts as regressed only

@@ -45,13 +45,13 @@ func Sentence(r *Report) string {
 	}
 	unsure := ""
 	if n[Unsure] > 0 {
-		unsure = fmt.Sprintf("; %d of %d metrics could not be judged, %d rounds of each side would do for all", n[Unsure], len(r.Rows), need)
+		unsure = fmt.Sprintf("; %d of %d metrics could not be judged (%s for all)", n[Unsure], len(r.Rows), roundsWords(need))
 	}
 	switch r.Decision {
 	case Regressed:
 		return fmt.Sprintf("REGRESSED: %d of %d metrics are worse by more than what matters%s.", n[Regressed], len(r.Rows), unsure)
 	case Unsure:
-		return fmt.Sprintf("UNSURE: the samples support no judgement on any of %d metrics; %d rounds of each side would do.", len(r.Rows), need)
+		return fmt.Sprintf("UNSURE: the samples support no judgement on any of %d metrics; %s.", len(r.Rows), roundsWords(need))
 	case Improved:
 		return fmt.Sprintf("PASSED: %d of %d metrics are better, none is worse%s.", n[Improved], len(r.Rows), unsure)
 	}
