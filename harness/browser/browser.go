@@ -69,16 +69,36 @@ func (a *Agent) arrive(w who) *browser {
 	return b
 }
 
-// load begins a page load on the browser's first connection.
+// load begins a page load: on the browser's first connection, or, when it loads again after an error
+// page that came over a sound connection, on one that it still has.
 func (b *browser) load(intended time.Duration) {
 	b.page, b.failed, b.gone = pagePending, false, false
 	x := b.agent.newExchange(b.agent.url(uint64(b.who.index)<<16 | uint64(b.pages)))
 	x.page = true
 	b.pages++
-	b.conns[0].want(b.agent.start+intended, x)
+	b.place(x, b.agent.start+intended)
 	if b.agent.cfg.Load.AllAtOnce {
 		b.openOthers()
 	}
+}
+
+// place gives a page to a connection that is idle, else to an empty slot, else to whichever is free first.
+func (b *browser) place(x *exchange, intended time.Duration) {
+	for _, wanted := range []slotState{idle, empty} {
+		for i := range b.conns {
+			c := &b.conns[i]
+			switch {
+			case c.stage != wanted:
+				continue
+			case wanted == idle:
+				c.send(x)
+			default:
+				c.want(intended, x)
+			}
+			return
+		}
+	}
+	b.waiting = append(b.waiting, x)
 }
 
 // openOthers opens the connections beyond the first.
