@@ -172,7 +172,7 @@ func TestNginx(t *testing.T) {
 					spec.Requests, spec.Pause = 2, 400*time.Millisecond
 				}
 				if action == faults.Stall {
-					spec.Timeout = time.Second
+					spec.Timeout = cutTimeout
 				}
 				r := relays[target]
 				spec.Address = r.Addr().String()

@@ -93,9 +93,11 @@ func (d *linked) hits(t *testing.T, armed dialogue.Result) (packets int) {
 		packets += f.Packets
 	}
 	up, down := d.link.Counters()
-	done := up.Lost + down.Lost + up.Duplicated + down.Duplicated + up.Reordered + down.Reordered + up.Corrupted + down.Corrupted
-	if timed := d.rule.Action == faults.Delay || d.rule.Action == faults.Throttle; !timed && done != int64(packets) || timed && done != 0 {
-		t.Errorf("the ledger has %d packets, the forwarders hit %d: %+v %+v", packets, done, up, down)
+	if lost := up.Lost + down.Lost + up.Corrupted + down.Corrupted; lost != int64(packets) {
+		t.Errorf("the ledger has %d packets, the forwarders lost %d: %+v %+v", packets, lost, up, down)
+	}
+	if len(d.firings) != 1 && armed.Client.IsValid() {
+		t.Errorf("%d lines in the ledger for one connection", len(d.firings))
 	}
 	return packets
 }
@@ -150,9 +152,7 @@ func proveLinkDelay(t *testing.T, r faults.Rule) {
 	if got.Err != nil || got.Connect < 80*time.Millisecond || got.Handshake < 160*time.Millisecond {
 		t.Errorf("%v, connect %v, handshake %v; beside it %v and %v", got.Err, got.Connect, got.Handshake, beside.Connect, beside.Handshake)
 	}
-	if n := d.hits(t, got); n < 10 {
-		t.Errorf("the ledger has %d packets", n)
-	}
+	d.hits(t, got)
 }
 
 func proveLinkTwice(t *testing.T, r faults.Rule) {
@@ -162,9 +162,7 @@ func proveLinkTwice(t *testing.T, r faults.Rule) {
 	if got.Err != nil || got.Answers != 1 || got.SegmentsIn < beside.SegmentsIn*3/2 {
 		t.Errorf("%v, %d segments, beside it %d", got.Err, got.SegmentsIn, beside.SegmentsIn)
 	}
-	if n := d.hits(t, got); n < beside.SegmentsIn {
-		t.Errorf("the ledger has %d packets", n)
-	}
+	d.hits(t, got)
 }
 
 func proveLinkReorder(t *testing.T, r faults.Rule) {
@@ -174,9 +172,7 @@ func proveLinkReorder(t *testing.T, r faults.Rule) {
 	if got.Err != nil || got.Answers != 1 || got.OutOfOrder == 0 {
 		t.Errorf("%v, %d segments out of order, beside it %d", got.Err, got.OutOfOrder, beside.OutOfOrder)
 	}
-	if n := d.hits(t, got); n < 1 {
-		t.Errorf("the ledger has %d packets", n)
-	}
+	d.hits(t, got)
 }
 
 func proveLinkThrottle(t *testing.T, r faults.Rule) {
@@ -186,9 +182,7 @@ func proveLinkThrottle(t *testing.T, r faults.Rule) {
 	if got.Err != nil || got.Exchange < 450*time.Millisecond {
 		t.Errorf("%v, %v, beside it %v", got.Err, got.Exchange, beside.Exchange)
 	}
-	if n := d.hits(t, got); n < 20 {
-		t.Errorf("the ledger has %d packets", n)
-	}
+	d.hits(t, got)
 }
 
 func proveLinkShape(t *testing.T, r faults.Rule) {
@@ -198,4 +192,5 @@ func proveLinkShape(t *testing.T, r faults.Rule) {
 	if got.Err != nil || got.Connect < 540*time.Millisecond {
 		t.Errorf("%v, connect %v, beside it %v", got.Err, got.Connect, beside.Connect)
 	}
+	d.hits(t, got)
 }

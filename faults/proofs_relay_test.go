@@ -28,8 +28,8 @@ func relayProofs() []proof {
 			faults.Truncate:  {proveTruncate, "the receiver's kernel counted exactly the bytes before the cut, then the end of the stream"},
 			faults.Split:     {proveSplit, "all went well in more segments, by the receiver's kernel's count, than the connection beside it"},
 			faults.Delay:     {proveDelay, "all went well, later by at least `duration` − `jitter`"},
-			faults.Corrupt:   {proveCorrupt, "the handshake or exchange failed on a TLS error at either end, for each part of the record; no segment was retransmitted"},
-			faults.Throttle:  {proveThrottle, "all went well, later than the connection beside it by the stage's bytes at `rate`"},
+			faults.Corrupt:   {proveCorrupt, "the handshake or exchange failed on a TLS error at either end, for each part of the record; no kernel dropped a segment"},
+			faults.Throttle:  {proveThrottle, "all went well, no sooner than the stage's bytes take at `rate`"},
 		}[c.Action]
 		if c.Engine != faults.EngineRelay || !ok {
 			continue
@@ -56,7 +56,7 @@ type relayed struct {
 func before(t *testing.T, r faults.Rule) *relayed {
 	t.Helper()
 	d := &relayed{rule: must(t, r)}
-	o := dialogue.ServerOptions{Deadline: 3 * time.Second}
+	o := dialogue.ServerOptions{Deadline: 4 * time.Second}
 	switch r.At {
 	case stage.HelloRetryRequest:
 		d.spec.Version = tls.VersionTLS13
@@ -128,6 +128,9 @@ func reached(at stage.Stage) stage.Stage {
 	return stage.ClientHello
 }
 
+// cutTimeout is how long a client waits for what will not come; all before must fit in, on a busy machine.
+const cutTimeout = 2 * time.Second
+
 // shaken says whether the server's handshake is done when it has sent this stage or waits for it.
 func shaken(at stage.Stage) bool {
 	return at == stage.ServerFinished || reached(at) != stage.ClientHello
@@ -190,7 +193,7 @@ func proveStall(t *testing.T, r faults.Rule) {
 	}
 	d.rule.Duration = 0
 	spec := d.spec
-	spec.Timeout = 800 * time.Millisecond
+	spec.Timeout = cutTimeout
 	got, _, _ = d.armed(t, spec)
 	d.wantCut(t, got, "timeout")
 }
@@ -199,7 +202,7 @@ func proveHole(t *testing.T, r faults.Rule) {
 	d := before(t, r)
 	d.untouched(t)
 	spec := d.spec
-	spec.Timeout = 800 * time.Millisecond
+	spec.Timeout = cutTimeout
 	start := time.Now()
 	got, _, from := d.armed(t, spec)
 	d.wantCut(t, got, "timeout")
@@ -209,8 +212,8 @@ func proveHole(t *testing.T, r faults.Rule) {
 	if shaken(r.At) {
 		return // its own deadline is long
 	}
-	// The client is gone after 800 ms; the server, untold, waits until its own deadline.
-	if seen := d.server.Seen(t, from); dialogue.End(seen.Err) != "timeout" || time.Since(start) < 2*time.Second {
+	// The client is gone after 2 s; the server, untold, waits until its own deadline.
+	if seen := d.server.Seen(t, from); dialogue.End(seen.Err) != "timeout" || time.Since(start) < 3*time.Second {
 		t.Errorf("the server after %v: %v, want its own timeout", time.Since(start), seen.Err)
 	}
 }
@@ -289,8 +292,8 @@ func proveCorrupt(t *testing.T, r faults.Rule) {
 		if !isTLS(client) && !isTLS(server) {
 			t.Errorf("%s: the client %q, the server %q: neither is an error of TLS", part, client, server)
 		}
-		if got.Retransmits+seen.Retransmits > 0 {
-			t.Errorf("%s: TCP noticed", part)
+		if got.Dropped != 0 || seen.Dropped != 0 {
+			t.Errorf("%s: TCP noticed: %d and %d segments dropped", part, got.Dropped, seen.Dropped)
 		}
 	}
 }
@@ -302,12 +305,11 @@ func proveThrottle(t *testing.T, r faults.Rule) {
 	r.Rate = map[stage.Stage]int64{stage.ClientHello: 600, stage.HelloRetryRequest: 2000, stage.ServerHello: 2000, stage.ServerFlight: 1500,
 		stage.ClientKeyExchange: 250, stage.Finished: 150, stage.ServerFinished: 300, stage.Request: 100, stage.Response: 300, stage.Alert: 20}[r.At]
 	d := before(t, r)
-	start := time.Now()
 	control := d.untouched(t)
-	plain := time.Since(start)
-	start = time.Now()
+	start := time.Now()
 	got, _, _ := d.armed(t, d.spec)
-	if took := time.Since(start); got.End() != control.End() || took < plain+150*time.Millisecond {
-		t.Errorf("%v after %v, want %v after 150 ms more than %v", got.Err, took, control.Err, plain)
+	// The rates are such that the bytes of the stage and what follows it take 300 ms or more.
+	if took := time.Since(start); got.End() != control.End() || took < 250*time.Millisecond {
+		t.Errorf("%v after %v, want %v after 250 ms or more", got.Err, took, control.Err)
 	}
 }

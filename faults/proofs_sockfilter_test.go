@@ -46,7 +46,7 @@ func sockfilterProofs() []proof {
 		dropAt(stage.Response, twice, clientDrop(dialogue.Spec{}, dialogue.ServerOptions{})),
 		dropAt(stage.Alert, "at least 2 alert segments dropped, 2 or more retransmitted by the server's kernel, then the client read the alert", refuse),
 		{engine: faults.EngineSockfilter, action: faults.Drop, perPacket: true, run: proveLossyClient,
-			seen: "with probability 0.3 every answer arrived whole, and drops and the server's retransmissions are above 0; with 0 both are 0"},
+			seen: "with probability 0.3 every answer arrived whole, and drops and the server's retransmissions are above 0; with 0 nothing is dropped"},
 	}
 	for _, at := range []stage.Stage{stage.SynAck, stage.ServerHello, stage.ServerFinished, stage.Response, stage.Idle} {
 		all = append(all, proof{engine: faults.EngineSockfilter, action: faults.Blackhole, at: at, run: proveBlackhole,
@@ -135,15 +135,16 @@ func arming(t *testing.T, rule *faults.Rule, spec *dialogue.Spec) func() *poller
 	}
 }
 
-// wantGood: nothing was done to this conversation.
+// wantGood: nothing was done to this conversation: the kernel dropped no segment at either end. Its
+// retransmissions are no measure: on a busy machine kernels send a segment twice that was never lost.
 func wantGood(t *testing.T, who string, r dialogue.Result, server *dialogue.Server) {
 	t.Helper()
-	if r.Err != nil || r.Retransmits != 0 {
-		t.Errorf("%s: %v, %d retransmissions, want none", who, r.Err, r.Retransmits)
+	if r.Err != nil || r.Dropped != 0 {
+		t.Errorf("%s: %v, %d segments dropped, want none", who, r.Err, r.Dropped)
 		return
 	}
-	if seen := server.Seen(t, r.Client); seen.Err != nil || seen.Retransmits != 0 {
-		t.Errorf("%s at the server: %v, %d retransmissions, want none", who, seen.Err, seen.Retransmits)
+	if seen := server.Seen(t, r.Client); seen.Err != nil || seen.Dropped != 0 {
+		t.Errorf("%s at the server: %v, %d segments dropped, want none", who, seen.Err, seen.Dropped)
 	}
 }
 
@@ -354,16 +355,16 @@ func proveLossyClient(t *testing.T, r faults.Rule) {
 		r.Probability = p
 		rule := must(t, r)
 		// Answers one behind the other keep segments small and many.
-		spec := dialogue.Spec{Address: server.Addr().String(), Requests: 20, Timeout: 60 * time.Second}
+		spec := dialogue.Spec{Address: server.Addr().String(), Requests: 8, Timeout: 60 * time.Second}
 		armed := arming(t, rule, &spec)
 		got := spec.Run()
-		if got.Err != nil || got.Answers != 20 {
-			t.Errorf("with probability %v: %d answers, %v; want 20", p, got.Answers, got.Err)
+		if got.Err != nil || got.Answers != 8 {
+			t.Errorf("with probability %v: %d answers, %v; want 8", p, got.Answers, got.Err)
 		}
 		f := armed().finish(t)
-		lost := f.Packets + server.Seen(t, got.Client).Retransmits
-		if p == 0 && lost != 0 || p > 0 && (f.Packets == 0 || lost == f.Packets) {
-			t.Errorf("with probability %v: %d dropped, %d retransmitted", p, f.Packets, lost-f.Packets)
+		retransmits := server.Seen(t, got.Client).Retransmits
+		if p == 0 && f.Packets != 0 || p > 0 && (f.Packets == 0 || retransmits == 0) {
+			t.Errorf("with probability %v: %d dropped, %d retransmitted", p, f.Packets, retransmits)
 		}
 	}
 }

@@ -33,7 +33,7 @@ type forwarder struct {
 	in, out  port
 	base     *Path
 	seed     uint64
-	ledger   func(faults.Firing)
+	book     *book
 	rules    atomic.Pointer[[]faults.Rule]
 	counters [7]atomic.Int64 // in the order of Counters
 
@@ -50,9 +50,7 @@ type flow struct {
 	path   *Path
 	tuple  faults.Tuple
 	last   time.Time
-	hits   int // not yet in the ledger
-	first  time.Time
-	total  int
+	taken  int  // packets dropped by their flags
 	bypass bool // the rule does nothing in this direction
 }
 
@@ -68,7 +66,7 @@ const (
 
 const (
 	mtu       = 1500
-	sweepTime = time.Second // how often hits go to the ledger
+	sweepTime = time.Second // how often flows are looked through
 	flowIdle  = 2 * time.Minute
 )
 
@@ -116,7 +114,6 @@ func (f *forwarder) run() {
 			f.enter(time.Now(), buf[:n])
 		case errors.Is(err, os.ErrDeadlineExceeded):
 		default:
-			f.sweep(time.Now(), true)
 			return
 		}
 	}
@@ -150,12 +147,16 @@ func (f *forwarder) enter(now time.Time, p []byte) {
 		return
 	}
 	fl := f.flowOf(now, k)
+	if fl != nil && k.tcp && k.flags&(flagFIN|flagRST) != 0 {
+		f.book.ended(fl.tuple.Client, now)
+	}
 	switch {
 	case fl == nil:
 		f.transit(f.base, now, p, nil, true)
 	case fl.drops(k):
 		f.counters[cLost].Add(1)
-		fl.hit(now)
+		fl.taken++
+		f.book.hit(fl.rule, fl.tuple, f.d, now, true)
 	case fl.bypass || fl.path == nil:
 		f.transit(f.base, now, p, nil, true)
 	default:
@@ -166,46 +167,41 @@ func (f *forwarder) enter(now time.Time, p []byte) {
 // drops says whether the flow's rule takes this very packet by its flags.
 func (fl *flow) drops(k packet) bool {
 	r := fl.rule
-	return r.Action == faults.Drop && r.At != stage.None && k.at() == r.At && (r.Times == 0 || fl.total < r.Times)
-}
-
-func (fl *flow) hit(now time.Time) {
-	if fl.hits == 0 {
-		fl.first = now
-	}
-	fl.hits++
-	fl.total++
+	return r.Action == faults.Drop && r.At != stage.None && k.at() == r.At && (r.Times == 0 || fl.taken < r.Times)
 }
 
 // transit has a path decide about a packet and queues it.
 func (f *forwarder) transit(path *Path, now time.Time, p []byte, fl *flow, based bool) {
 	fate := path.Transit(now, len(p))
-	count := func(c int) {
-		f.counters[c].Add(1)
+	hit := func(dropped bool) {
 		if fl != nil {
-			fl.hit(now)
+			f.book.hit(fl.rule, fl.tuple, f.d, now, dropped)
 		}
+	}
+	count := func(c int, dropped bool) {
+		f.counters[c].Add(1)
+		hit(dropped)
 	}
 	switch {
 	case fate.Lost:
-		count(cLost)
+		count(cLost, true)
 		return
 	case fate.Overflow:
-		count(cOverflowed)
+		count(cOverflowed, true)
 		return
 	}
 	if fate.Flip >= 0 {
-		count(cCorrupted)
+		count(cCorrupted, true) // by the receiver's checksum
 		p[fate.Flip/8] ^= 1 << (fate.Flip % 8)
 	}
 	if fate.Late {
-		count(cReordered)
+		count(cReordered, false)
 	}
-	if fl != nil && (fl.rule.Action == faults.Delay || fl.rule.Action == faults.Throttle) {
-		fl.hit(now)
+	if path.Delay > 0 || path.Rate > 0 {
+		hit(false)
 	}
 	if fate.Twice {
-		count(cDuplicated)
+		count(cDuplicated, false)
 		f.push(fate.At, append([]byte(nil), p...), based)
 	}
 	f.push(fate.At, p, based)
@@ -254,22 +250,18 @@ func hashClient(a netip.Addr) uint64 {
 	return h
 }
 
-// sweep writes the hits since the last sweep into the ledger and forgets flows that have ended.
-func (f *forwarder) sweep(now time.Time, final bool) {
+// sweep forgets flows that have ended, and has the ledger written.
+func (f *forwarder) sweep(now time.Time, all bool) {
 	f.swept = now
 	for client, fl := range f.flows {
-		if fl.hits > 0 && f.ledger != nil {
-			f.ledger(faults.Firing{Rule: fl.rule.Name, Engine: string(faults.EngineLink), Action: string(fl.rule.Action),
-				Stage: fl.rule.At.String(), Direction: f.d.String(), Tuple: fl.tuple, Time: fl.first, Offset: -1, Packets: fl.hits})
-		}
-		fl.hits = 0
-		if final || now.Sub(fl.last) > flowIdle {
+		if all || now.Sub(fl.last) > flowIdle {
 			delete(f.flows, client)
 		}
 	}
+	f.book.write(now, false)
 }
 
-// setRules replaces the rules; flows of the old ones end with it.
+// setRules replaces the rules; flows of the old ones end with the next packet of an armed client.
 func (f *forwarder) setRules(rules []faults.Rule) {
 	f.rules.Store(&rules)
 }

@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/vishvananda/netlink"
 
@@ -43,8 +44,9 @@ type Config struct {
 	// listens on ServerLoopback in the servers' namespace is reached from every other 127.0.0.0/8 address in the
 	// clients', but for 127.0.0.1, which stays each end's own.
 	Loopback bool
-	// Ledger receives one entry a second and connection that a rule has hit, with the number of packets, from the
-	// forwarder's goroutines.
+	// Ledger receives one entry for each connection that a rule has hit, when the connection has ended, the rules
+	// change or the link closes: with the number of packets that were lost, and the time of the first hit. It is
+	// called from the forwarders' goroutines, SetRules and Close.
 	Ledger func(faults.Firing)
 }
 
@@ -54,6 +56,7 @@ type Link struct {
 	Device           string // what was used: "tun" or "veth"
 
 	up, down *forwarder
+	book     *book
 	wire     *Namespace // of the veths' far ends
 	wg       sync.WaitGroup
 	closing  sync.Once
@@ -65,7 +68,7 @@ func New(cfg Config) (l *Link, err error) {
 	if err := Validate(cfg.Rules); err != nil {
 		return nil, err
 	}
-	l = &Link{}
+	l = &Link{book: &book{ledger: cfg.Ledger, open: map[netip.AddrPort]*entry{}}}
 	defer func() {
 		if err != nil {
 			l.Close()
@@ -82,8 +85,8 @@ func New(cfg Config) (l *Link, err error) {
 	if err != nil {
 		return l, err
 	}
-	l.up = newForwarder(cfg, stage.ClientToServer, left, right, cfg.Base.Up)
-	l.down = newForwarder(cfg, stage.ServerToClient, right, left, cfg.Base.Down)
+	l.up = newForwarder(cfg, l.book, stage.ClientToServer, left, right, cfg.Base.Up)
+	l.down = newForwarder(cfg, l.book, stage.ServerToClient, right, left, cfg.Base.Down)
 	if err = l.configure(); err != nil {
 		return l, err
 	}
@@ -97,8 +100,8 @@ func New(cfg Config) (l *Link, err error) {
 	return l, nil
 }
 
-func newForwarder(cfg Config, d stage.Direction, in, out port, base Impairment) *forwarder {
-	f := &forwarder{d: d, in: in, out: out, seed: cfg.Seed, ledger: cfg.Ledger, flows: map[netip.AddrPort]*flow{},
+func newForwarder(cfg Config, b *book, d stage.Direction, in, out port, base Impairment) *forwarder {
+	f := &forwarder{d: d, in: in, out: out, seed: cfg.Seed, book: b, flows: map[netip.AddrPort]*flow{},
 		base: NewPath(base, rand.New(rand.NewPCG(cfg.Seed, uint64(d))))}
 	f.setRules(cfg.Rules)
 	return f
@@ -258,6 +261,7 @@ func (l *Link) SetRules(rules []faults.Rule) error {
 	}
 	l.up.setRules(rules)
 	l.down.setRules(rules)
+	l.book.write(time.Now(), true)
 	return nil
 }
 
@@ -290,6 +294,7 @@ func (l *Link) Close() error {
 			}
 		}
 		l.wg.Wait()
+		l.book.write(time.Now(), true)
 		err = errors.Join(err, l.Clients.Close(), l.Servers.Close(), l.wire.Close())
 	})
 	return err

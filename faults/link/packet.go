@@ -19,7 +19,9 @@ const (
 	protoTCP = 6
 	protoUDP = 17
 
+	flagFIN = 0x01
 	flagSYN = 0x02
+	flagRST = 0x04
 	flagACK = 0x10
 )
 

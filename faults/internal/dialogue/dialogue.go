@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"tlsurge/faults/sockfilter"
 	"tlsurge/faults/stage"
 )
 
@@ -64,6 +65,7 @@ type Result struct {
 	Retransmits    int   // of the client's own segments
 	SegmentsIn     int   // segments with payload that arrived
 	OutOfOrder     int   // of them, before their turn
+	Dropped        int   // segments that the kernel dropped at the client
 	BytesReceived  int64 // the server's FIN counts as one
 }
 
@@ -140,6 +142,7 @@ func (s Spec) Run() (r Result) {
 		s.Closing(tcp)
 	}
 	info := Info(tcp)
+	r.Dropped = dropped(tcp)
 	r.OutOfOrder = int(info.Rcv_ooopack)
 	r.Retransmits, r.SegmentsIn, r.BytesReceived = int(info.Total_retrans), int(info.Data_segs_in), int64(info.Bytes_received)
 	return r
@@ -248,6 +251,19 @@ func Info(c *net.TCPConn) (info unix.TCPInfo) {
 		}
 	})
 	return info
+}
+
+// dropped is what the kernel dropped on a socket, by a filter or for want of buffer; -1 if it is gone.
+func dropped(c *net.TCPConn) (n int) {
+	n = -1
+	if raw, err := c.SyscallConn(); err == nil {
+		raw.Control(func(fd uintptr) {
+			if d, err := sockfilter.Drops(int(fd)); err == nil {
+				n = d
+			}
+		})
+	}
+	return n
 }
 
 // suites are all that crypto/tls has, so that TLS 1.0 finds one.

@@ -37,6 +37,7 @@ type Seen struct {
 	Retransmits int   // of the server's own segments
 	Took        time.Duration
 	SegmentsIn  int
+	Dropped     int // segments that the kernel dropped at the server
 	// BytesReceived counts the client's FIN as one.
 	BytesReceived int64
 }
@@ -140,7 +141,7 @@ func (s *Server) serve(ctx context.Context, c *net.TCPConn, cfg *tls.Config, dea
 	seen.Err = talkBack(c, cfg, deadline, &seen)
 	info := Info(c)
 	seen.Retransmits, seen.Took, seen.SegmentsIn = int(info.Total_retrans), time.Since(start), int(info.Data_segs_in)
-	seen.BytesReceived = int64(info.Bytes_received)
+	seen.BytesReceived, seen.Dropped = int64(info.Bytes_received), dropped(c)
 	s.mu.Lock()
 	s.seen[c.RemoteAddr().(*net.TCPAddr).AddrPort()] = seen
 	s.done.Broadcast()
@@ -154,7 +155,7 @@ func talkBack(c *net.TCPConn, cfg *tls.Config, deadline time.Duration, seen *See
 		return fmt.Errorf("handshake: %w", err)
 	}
 	seen.Handshake = true
-	c.SetDeadline(time.Now().Add(15 * time.Second))
+	c.SetDeadline(time.Now().Add(time.Minute))
 	for {
 		var line [9]byte
 		var size int
