@@ -14,7 +14,8 @@ func (c *Conn) serverHelloDecides(sh *wire.ServerHello) (state, error) {
 	s, ch := hs.session, hs.hello
 	ticket, _ := ch.SessionTicket()
 	echoed := len(ch.SessionID) > 0 && bytes.Equal(sh.SessionID, ch.SessionID)
-	known := s != nil && s.Version <= wire.TLS12
+	known := s != nil && s.Version <= wire.TLS12 &&
+		(len(s.ID) > 0 && bytes.Equal(s.ID, ch.SessionID) || len(s.Ticket) > 0 && bytes.Equal(s.Ticket, ticket))
 	switch {
 	case echoed && !known:
 		return 0, fmt.Errorf("%w: it echoed the hello's session_id", ErrUnofferedSession)

@@ -118,6 +118,18 @@ func (c *Conn) Send(p []byte) error {
 	return c.sealData(p)
 }
 
+// AppendData is Send and AppendOutput in one: it appends to dst whatever waits, then p sealed. With room in
+// dst it allocates nothing.
+func (c *Conn) AppendData(dst, p []byte) ([]byte, error) {
+	if len(c.out) > 0 {
+		dst = append(dst, c.out...)
+	}
+	c.out = dst
+	err := c.Send(p)
+	dst, c.out = c.out, nil
+	return dst, err
+}
+
 // CloseNotify sends close_notify, once. The peer's data may still come.
 func (c *Conn) CloseNotify() {
 	if c.weClosed || c.err != nil {

@@ -337,3 +337,29 @@ func TestPark(t *testing.T) {
 		}
 	}
 }
+
+// AppendData with room in its buffer allocates nothing, nor does opening what it made.
+func TestAppendDataAllocates(t *testing.T) {
+	for _, suite := range []wire.CipherSuite{ecdheGCM, aesSHA} {
+		p := newPair(t, &ClientConfig{}, basicHello(wire.TLS12, suite), basicServer())
+		p.must()
+		msg, buf := bytes.Repeat([]byte("x"), 400), make([]byte, 0, 1024)
+		run := func() {
+			out, err := p.client.AppendData(buf[:0], msg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := p.server.Receive(testNow, out); err != nil {
+				t.Fatal(err)
+			}
+			if e := p.server.Next(); e.Kind != EventData || len(e.Data) != len(msg) {
+				t.Fatalf("event %v", e.Kind)
+			}
+			p.server.Next()
+		}
+		run()
+		if n := testing.AllocsPerRun(50, run); n != 0 {
+			t.Errorf("%v: %v allocations for one message sent and read", suite, n)
+		}
+	}
+}

@@ -78,7 +78,7 @@ var order11x = []wire.ExtensionType{
 
 // RulesOpenSSL111 is OpenSSL 1.1.1.
 func RulesOpenSSL111() Rules {
-	return Rules{ExtensionOrder: order11x, AckServerName: true, SilentRecordVersion: true, StrictSchemes: true, Alerts: alerts11x}
+	return Rules{ExtensionOrder: order11x, AckServerName: true, SilentRecordVersion: true, StrictSchemes: true, NeedsGroups: true, Alerts: alerts11x}
 }
 
 // RulesOpenSSL30 is OpenSSL 3.0, which answers as 1.1.1 does.

@@ -34,6 +34,9 @@ type Rules struct {
 	// IgnoreGroups chooses ECDHE on the first configured group without looking at supported_groups (0.9.8).
 	IgnoreGroups bool
 
+	// NeedsGroups: without supported_groups in the hello no ECDHE suite is usable (OpenSSL from 1.1.1 on).
+	NeedsGroups bool
+
 	// Heartbeat acknowledges heartbeat (1.0.1 and 1.0.2).
 	Heartbeat bool
 
@@ -47,7 +50,8 @@ type Rules struct {
 	// suite needs no signature (OpenSSL from 1.0.2 on).
 	StrictSchemes bool
 
-	// NoSHA1 signs nothing with SHA-1 in TLS 1.2 (OpenSSL 3.0 at security level 1 and above).
+	// NoSHA1 signs nothing with SHA-1 in TLS 1.2, and so refuses a hello without signature_algorithms, which
+	// stands for SHA-1, whatever the suite (OpenSSL 3.0 at security level 1 and above).
 	NoSHA1 bool
 
 	// SilentRecordVersion closes without an alert on a record with a wrong version (measured on 1.0.x and 3.0).

@@ -43,7 +43,13 @@ func (c *Conn) chooseSuite(list []wire.CipherSuite, v wire.Version) (*keys.Suite
 // checkSchemes: a hello whose signature_algorithms hold nothing that we know.
 func (c *Conn) checkSchemes(v wire.Version) error {
 	offered := c.hs.hello.SignatureAlgorithms()
-	if v < wire.TLS12 || offered == nil || !c.server.Rules.StrictSchemes {
+	if v < wire.TLS12 || !c.server.Rules.StrictSchemes {
+		return nil
+	}
+	if offered == nil {
+		if c.server.Rules.NoSHA1 {
+			return fmt.Errorf("%w: no signature_algorithms, which stands for SHA-1", ErrNoCommonScheme)
+		}
 		return nil
 	}
 	for _, s := range offered {
@@ -123,6 +129,9 @@ func curveGroup(k *ecdsa.PublicKey) wire.Group {
 func (c *Conn) chooseGroup() wire.Group {
 	_, known := c.offered(wire.ExtSupportedGroups)
 	theirs := c.hs.hello.Groups()
+	if !known && c.server.Rules.NeedsGroups {
+		return 0
+	}
 	if !known || c.server.Rules.IgnoreGroups {
 		theirs = nil
 	}

@@ -59,6 +59,9 @@ func (c *Conn) answerClientHello13(ch *hello.ClientHello, share *hello.KeyShare,
 	c.setWrite(h.half(h.serverApp))
 	switch {
 	case h.early == earlyAccepted:
+		// The client has proved that it holds the PSK: an answer to its 0-RTT data may go out before its
+		// Finished comes (RFC 8446 §4.4.4, Finished).
+		c.established = true
 		return stateWaitEOED, nil
 	case h.certRequested:
 		return stateWaitClientCert13, nil
