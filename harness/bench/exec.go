@@ -13,11 +13,9 @@ import (
 	"syscall"
 	"time"
 
+	"tlsurge/harness/proxy"
 	"tlsurge/results"
 )
-
-// PlantVariable is the environment variable that edges read their plant from.
-const PlantVariable = "TLSURGE_PLANT"
 
 //go:embed full.toml resumed.toml requests.toml
 var scenarios embed.FS
@@ -67,7 +65,7 @@ func Exec(dir string) Runner {
 		if s.Binary == "" {
 			cmd.Args[0] = os.Args[0]
 		}
-		cmd.Env = append(os.Environ(), PlantVariable+"="+s.Plant)
+		cmd.Env = append(os.Environ(), proxy.PlantVariable+"="+s.Plant)
 		// An interrupt lets the run write what it has; after that it is ended.
 		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
 		cmd.WaitDelay = 20 * time.Second

@@ -34,6 +34,9 @@ func runEdge(c *child) error {
 	}
 	report := &reporter{member: c.member}
 	cfg.Name, cfg.Phase, cfg.Seed, cfg.Faults, cfg.Reporter = c.name, order.Phase, order.Seed, order.Rules, report
+	if cfg.Plant, err = proxy.ParsePlant(os.Getenv(proxy.PlantVariable)); err != nil {
+		return errors.Join(&configError{err}, c.leave())
+	}
 	srv, err := proxy.New(cfg)
 	if err != nil {
 		return errors.Join(&configError{err}, c.leave())

@@ -50,6 +50,7 @@ type conn struct {
 	armed    *sockfilter.Armed
 	rule     *faults.Rule // engine "edge": the rule that this connection's source names
 	fired    bool
+	ballast  []byte // memory that a plant makes this connection hold
 }
 
 type connPhase uint8
@@ -274,6 +275,7 @@ func (c *conn) engineHandshake() step {
 		if f.Resumed != 0 {
 			c.s.count.resumed.Add(1)
 		}
+		c.planted()
 		c.info.Protocol, c.info.Cipher = stack.ProtocolName(f.Version), stack.Name(f.Suite)
 		c.info.Resumed, c.info.ALPN = f.Resumed != 0, f.ALPN
 		return stepDone

@@ -33,6 +33,7 @@ func (c *conn) goHandshake() step {
 		if st.DidResume {
 			c.s.count.resumed.Add(1)
 		}
+		c.planted()
 		c.info.Protocol, c.info.Cipher = stack.ProtocolName(wire.Version(st.Version)), stack.Name(wire.CipherSuite(st.CipherSuite))
 		c.info.Resumed, c.info.ALPN = st.DidResume, st.NegotiatedProtocol
 		return stepDone

@@ -11,10 +11,13 @@ import (
 // value plants nothing.
 type Plant struct {
 	PerHandshake  time.Duration // processor time burnt after each completed handshake
-	PerConnection int           // bytes that each accepted connection holds until it is closed
+	PerConnection int           // bytes that each connection holds from its handshake until it is closed
 
 	loops int // of burn, per handshake
 }
+
+// PlantVariable is the environment variable in which a bench hands an edge its plant.
+const PlantVariable = "TLSURGE_PLANT"
 
 // ParsePlant reads "handshake+190us,connection+65536B"; an empty text is no plant.
 func ParsePlant(text string) (p Plant, err error) {
@@ -67,6 +70,13 @@ func burn(loops int) uint64 {
 		h = (h ^ uint64(i&0xff)) * 1099511628211
 	}
 	return h
+}
+
+// planted makes a connection whose handshake is complete carry the plant.
+func (c *conn) planted() {
+	p := c.s.cfg.Load().Plant
+	p.spin()
+	c.ballast = p.hold()
 }
 
 // spin burns processor time: it does not sleep, because a sleep costs latency and no processor.
