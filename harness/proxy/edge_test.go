@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -188,7 +189,9 @@ func TestPROXYProtocolInAndOut(t *testing.T) {
 
 func TestTLSToUpstreams(t *testing.T) {
 	p := newPKI(t, "rsa")
-	app := httptest.NewTLSServer(NewApplication(ApplicationConfig{}))
+	app := httptest.NewUnstartedServer(NewApplication(ApplicationConfig{}))
+	app.Config.ErrorLog = log.New(io.Discard, "", 0)
+	app.StartTLS()
 	defer app.Close()
 	trust := filepath.Join(t.TempDir(), "app.pem")
 	writeFile(t, trust, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: app.Certificate().Raw}))

@@ -1,0 +1,60 @@
+package site
+
+import (
+	"errors"
+	"io"
+	"os"
+)
+
+// body is a request body that may have to be sent again.
+type body struct {
+	r       io.Reader
+	length  int64 // -1: chunked
+	seeker  io.ReadSeeker
+	started bool
+}
+
+// rewind makes the body ready for another try; false: its bytes are gone.
+func (b *body) rewind() bool {
+	if b.r == nil || b.length == 0 {
+		return true
+	}
+	if b.seeker == nil {
+		return false
+	}
+	_, err := b.seeker.Seek(0, io.SeekStart)
+	return err == nil
+}
+
+var errTooLarge = errors.New("body larger than client_max_body_size")
+
+// requestBody prepares the body: as it comes where its length is known or the upstream takes chunks; else, for
+// HTTP/1.0, it is collected in a file first, whose length then is known.
+func (x *exchange) requestBody() (*body, io.Closer, error) {
+	r := x.r.HTTP
+	if r.ContentLength >= 0 {
+		return &body{r: r.Body, length: r.ContentLength}, nil, nil
+	}
+	limit := x.conf.maxBody
+	var src io.Reader = r.Body
+	if limit > 0 {
+		src = io.LimitReader(src, limit+1)
+	}
+	f, err := os.CreateTemp("", "tlsurge-body-")
+	if err != nil {
+		return nil, nil, err
+	}
+	os.Remove(f.Name())
+	n, err := io.Copy(f, src)
+	if err == nil && limit > 0 && n > limit {
+		err = errTooLarge
+	}
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return &body{r: f, length: n, seeker: f}, f, nil
+}
