@@ -109,7 +109,7 @@ func (c *Conn) offersGroup(g wire.Group) bool {
 func (c *Conn) checkServerSignature(m *wire.Signed) error {
 	hs := c.hs
 	if c.facts.Version >= wire.TLS12 {
-		if !offersScheme(hs.hello.SignatureAlgorithms(), m.Scheme) {
+		if !offersScheme(hs.hello.SignatureAlgorithms(), m.Scheme) || !fits(m.Scheme, hs.peerKey) {
 			return fmt.Errorf("%w: %v", ErrWrongScheme, m.Scheme)
 		}
 		c.facts.Scheme = m.Scheme

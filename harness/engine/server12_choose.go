@@ -2,6 +2,7 @@ package engine
 
 import (
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"fmt"
 
 	"tlsurge/harness/keys"
@@ -104,6 +105,9 @@ func (c *Conn) certificateFits(cert *Certificate, s *keys.Suite12, v wire.Versio
 		if groups := c.hs.hello.Groups(); groups != nil && !contains(groups, curveGroup(k)) {
 			return false
 		}
+	}
+	if _, ed := cert.Key.Public().(ed25519.PublicKey); ed && v < wire.TLS12 {
+		return false
 	}
 	if v < wire.TLS12 || s.Kx == keys.KxRSA {
 		return true

@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/md5"
 	"crypto/rsa"
 	"crypto/sha1"
@@ -23,6 +25,8 @@ func scheme12(s wire.SignatureScheme) (h crypto.Hash, auth keys.Auth, pss, ok bo
 		return crypto.SHA384, keys.AuthRSA, true, true
 	case wire.RSAPSSRSAESHA512:
 		return crypto.SHA512, keys.AuthRSA, true, true
+	case wire.Ed25519:
+		return 0, keys.AuthECDSA, false, true // signs the message itself (RFC 8422 §5.10)
 	}
 	switch s >> 8 {
 	case 1:
@@ -53,10 +57,18 @@ func authOf(key crypto.PublicKey) (keys.Auth, bool) {
 	switch key.(type) {
 	case *rsa.PublicKey:
 		return keys.AuthRSA, true
-	case *ecdsa.PublicKey:
+	case *ecdsa.PublicKey, ed25519.PublicKey:
 		return keys.AuthECDSA, true
 	}
 	return 0, false
+}
+
+// fits says whether a scheme of TLS 1.2 is for this key.
+func fits(s wire.SignatureScheme, key crypto.PublicKey) bool {
+	_, a, _, ok := scheme12(s)
+	auth, known := authOf(key)
+	_, ed := key.(ed25519.PublicKey)
+	return ok && known && a == auth && ed == (s == wire.Ed25519)
 }
 
 // digestBefore12 is what versions below TLS 1.2 sign: MD5 and SHA-1 one after the other for RSA, SHA-1
@@ -84,6 +96,9 @@ func (c *Conn) signedDigest(auth keys.Auth, scheme wire.SignatureScheme, parts .
 	if !ok || a != auth {
 		return 0, nil, false, fmt.Errorf("%w: %v with this key", ErrWrongScheme, scheme)
 	}
+	if h == 0 {
+		return 0, bytes.Join(parts, nil), false, nil
+	}
 	d := h.New()
 	for _, p := range parts {
 		d.Write(p)
@@ -103,6 +118,8 @@ func checkSignature(key crypto.PublicKey, h crypto.Hash, digest, sig []byte, pss
 		}
 	case *ecdsa.PublicKey:
 		ok = ecdsa.VerifyASN1(k, digest, sig)
+	case ed25519.PublicKey:
+		ok = ed25519.Verify(k, digest, sig)
 	}
 	if !ok {
 		return fmt.Errorf("%w: %d bytes over %v", ErrBadSignature, len(sig), h)
@@ -140,12 +157,9 @@ func pickScheme(offered []wire.SignatureScheme, cert *Certificate, noSHA1 bool) 
 		offered = schemesBefore
 	}
 	offered = cert.prefer(offered)
-	auth, ok := authOf(cert.Key.Public())
-	if !ok {
-		return 0, false
-	}
 	for _, s := range offered {
-		if h, a, _, ok := scheme12(s); ok && a == auth && h != crypto.MD5 && !(noSHA1 && h == crypto.SHA1) {
+		h, _, _, _ := scheme12(s)
+		if fits(s, cert.Key.Public()) && h != crypto.MD5 && !(noSHA1 && h == crypto.SHA1) {
 			return s, true
 		}
 	}
@@ -197,8 +211,8 @@ func (c *Conn) checkTranscriptSignature(m wire.CertificateVerify12) error {
 		h, digest := c.transcriptDigest(auth)
 		return checkSignature(c.hs.peerKey, h, digest, m.Signature, false)
 	}
-	h, a, pss, ok := scheme12(m.Scheme)
-	if !ok || a != auth || !contains(c.server.clientSchemes(), m.Scheme) {
+	h, _, pss, _ := scheme12(m.Scheme)
+	if !fits(m.Scheme, c.hs.peerKey) || !contains(c.server.clientSchemes(), m.Scheme) {
 		return fmt.Errorf("%w: %v", ErrWrongScheme, m.Scheme)
 	}
 	c.facts.ClientScheme = m.Scheme

@@ -58,6 +58,9 @@ func (t *transcript) sum(dst []byte) []byte {
 
 // sumWith hashes the kept messages with another hash, for CertificateVerify in TLS 1.2.
 func (t *transcript) sumWith(h crypto.Hash) []byte {
+	if h == 0 {
+		return t.raw // Ed25519 signs the messages themselves
+	}
 	d := h.New()
 	d.Write(t.raw)
 	return d.Sum(nil)
