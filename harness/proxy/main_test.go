@@ -206,6 +206,7 @@ func startEdge(t testing.TB, o Options, change ...func(*Config)) *edge {
 			t.Errorf("Serve: %v", err)
 		}
 	})
+	waitFor(t, "the edge serves", func() bool { return e.firstAddr() != "" })
 	return e
 }
 
