@@ -112,14 +112,21 @@ func (b *browser) openOthers() {
 			continue
 		}
 		var x *exchange
-		if !b.agent.cfg.Load.SpareConnections && b.agent.cfg.Load.Model == Open {
+		if b.opensForRequests() {
 			x = b.agent.newExchange(b.agent.url(uint64(b.who.index)<<16 | uint64(1)<<15 | uint64(i)))
 		}
 		c.want(b.agent.loop.Now(), x)
 	}
 }
 
-// judge gives the verdict on a page load that was served, at the version of this connection.
+// opensForRequests says whether each connection carries a request as soon as it is up. One that has
+// never carried any would fall under the edge's header deadline instead of its keepalive time-out.
+func (b *browser) opensForRequests() bool {
+	l := &b.agent.cfg.Load
+	return l.Model == Open && !l.SpareConnections
+}
+
+// served gives the verdict on a page load that was served, at the version of this connection.
 func (b *browser) served(c *conn) {
 	if b.page != pagePending {
 		return

@@ -213,6 +213,9 @@ func (c *conn) established() {
 	if x == nil {
 		x = c.inherit()
 	}
+	if x == nil && b.visit == nil && b.opensForRequests() {
+		x = a.newExchange(a.url(uint64(b.who.index)<<16 | uint64(1)<<15 | uint64(c.number)))
+	}
 	switch {
 	case x != nil && x.out: // by false start
 		c.x, c.stage = x, busy

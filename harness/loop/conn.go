@@ -17,7 +17,7 @@ type TLS interface {
 	Next() engine.Event
 	HasOutput() bool
 	AppendOutput(dst []byte) []byte
-	Send(p []byte) error
+	AppendData(dst, p []byte) ([]byte, error)
 	CloseNotify()
 	State() string
 	HandshakeDone() bool
@@ -146,13 +146,26 @@ func (c *Conn) FD() int {
 // Open says whether there is a socket.
 func (c *Conn) Open() bool { return c.state != closed }
 
-// Send encrypts p and sends it. p may be reused at once. A failure is told by Ended, not from within.
+// Send encrypts p and sends it, together with what the engine has to say already: a Finished and the first
+// request travel in one segment. p may be reused at once. A failure of the socket is told by Ended, not
+// from within.
 func (c *Conn) Send(p []byte) error {
-	if err := c.tls.Send(p); err != nil {
+	if c.Watch {
+		c.owner.Flight(c)
+		if c.state != up {
+			return nil
+		}
+	}
+	out, err := c.tls.AppendData(c.loop.wbuf[:0], p)
+	c.loop.wbuf = out[:0]
+	if len(c.out) > 0 {
+		c.out = append(c.out, out...)
 		return err
 	}
-	c.flush()
-	return nil
+	if e := c.write(out); e != 0 {
+		c.requeue() // see flush
+	}
+	return err
 }
 
 // Close says close_notify and closes. The owner hears no more.
@@ -360,38 +373,36 @@ func (c *Conn) flush() {
 	}
 }
 
-// writeOutput hands the engine's output to the kernel, and keeps what the kernel does not take.
+// writeOutput hands the kernel what it did not take before, then what the engine has to say.
 func (c *Conn) writeOutput() unix.Errno {
-	for {
-		p := c.out
-		if len(p) == 0 {
-			c.loop.wbuf = c.tls.AppendOutput(c.loop.wbuf[:0])
-			if p = c.loop.wbuf; len(p) == 0 {
-				return 0
-			}
-		}
-		n, e := rawWrite(int(c.fd), p)
-		switch {
-		case e == unix.EINTR:
-			continue
-		case e == unix.EAGAIN:
-			n = 0
-		case e != 0:
-			c.out = nil
+	if len(c.out) > 0 {
+		out := c.out
+		c.out = nil
+		if e := c.write(out); e != 0 || len(c.out) > 0 {
 			return e
 		}
-		c.Sent += int64(n)
-		if n == len(p) {
-			c.out = nil
-			continue
-		}
-		if len(c.out) == 0 {
-			c.out = append([]byte(nil), p[n:]...)
-		} else {
-			c.out = c.out[n:]
-		}
-		return 0
 	}
+	c.loop.wbuf = c.tls.AppendOutput(c.loop.wbuf[:0])
+	return c.write(c.loop.wbuf)
+}
+
+// write hands p to the kernel, and keeps a copy of what the kernel does not take.
+func (c *Conn) write(p []byte) unix.Errno {
+	for len(p) > 0 {
+		n, e := rawWrite(int(c.fd), p)
+		switch e {
+		case 0:
+			c.Sent += int64(n)
+			p = p[n:]
+		case unix.EINTR:
+		case unix.EAGAIN:
+			c.out = append([]byte(nil), p...)
+			return 0
+		default:
+			return e
+		}
+	}
+	return 0
 }
 
 // Unsent is how many bytes of output wait for room in the kernel.

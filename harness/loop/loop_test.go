@@ -53,10 +53,12 @@ func (c *clear) Receive(_ time.Time, p []byte) error {
 }
 func (c *clear) ReceiveEOF(time.Time) error { c.eof = true; return nil }
 func (c *clear) HasOutput() bool            { return len(c.out) > 0 }
-func (c *clear) Send(p []byte) error        { c.out = append(c.out, p...); return nil }
-func (c *clear) CloseNotify()               {}
-func (c *clear) State() string              { return "CONNECTED" }
-func (c *clear) HandshakeDone() bool        { return true }
+func (c *clear) AppendData(dst, p []byte) ([]byte, error) {
+	return append(c.AppendOutput(dst), p...), nil
+}
+func (c *clear) CloseNotify()        {}
+func (c *clear) State() string       { return "CONNECTED" }
+func (c *clear) HandshakeDone() bool { return true }
 func (c *clear) AppendOutput(dst []byte) []byte {
 	dst = append(dst, c.out...)
 	c.out = nil
