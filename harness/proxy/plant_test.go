@@ -36,10 +36,14 @@ func TestPlantTakesWhatItSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	start := time.Now()
-	p.spin()
-	if took := time.Since(start); took < time.Millisecond { // a wall clock can only say "at least about"
-		t.Errorf("spun %s", took)
+	best := time.Hour // of several: on a busy machine the wall clock also counts the time that others had
+	for range 50 {
+		start := time.Now()
+		p.spin()
+		best = min(best, time.Since(start))
+	}
+	if best < 2*time.Millisecond {
+		t.Errorf("spun %s, want about 3ms", best)
 	}
 	if got := len((Plant{PerConnection: 5000}).hold()); got != 5000 || (Plant{}).hold() != nil {
 		t.Errorf("held %d bytes", got)
