@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tlsurge/faults"
+	"tlsurge/faults/link"
 	"tlsurge/harness/cluster"
 	"tlsurge/harness/fleet"
 	"tlsurge/harness/scenario"
@@ -37,6 +38,7 @@ type drive struct {
 	crew      *fleet.Crew
 	pki       *fleet.PKI
 	fleet     *fleet.Fleet // nil for a target that is not ours, and between acts
+	link      *link.Link   // nil unless a rule is about packets on the path
 	kernel    fleet.Kernel // counters when the run began
 	targetCA  []byte       // PEM; nil without one
 	settings  []string     // what setKernel did, in words
@@ -77,10 +79,13 @@ func start(ctx context.Context, sc *scenario.Scenario, o Options) (_ *drive, err
 			d.close()
 		}
 	}()
-	if d.settings, err = setKernel(sc.Kernel); err != nil {
+	if err := d.openLink(); err != nil {
 		return nil, err
 	}
-	if d.kernel, err = fleet.ReadKernel(); err != nil {
+	if err := d.everywhere(func() (err error) { d.settings, err = setKernel(sc.Kernel); return err }); err != nil {
+		return nil, err
+	}
+	if d.kernel, err = d.readKernel(); err != nil {
 		return nil, err
 	}
 	if err := d.openResults(); err != nil {
@@ -92,7 +97,7 @@ func start(ctx context.Context, sc *scenario.Scenario, o Options) (_ *drive, err
 	if err := d.startHub(ctx); err != nil {
 		return nil, err
 	}
-	if d.crew, err = fleet.StartAgents(ctx, fleet.AgentsConfig{Hub: d.hub, N: d.agents, Notice: d.childExit}); err != nil {
+	if d.crew, err = fleet.StartAgents(ctx, fleet.AgentsConfig{Hub: d.hub, N: d.agents, Notice: d.childExit, Begin: d.clientSide()}); err != nil {
 		return nil, err
 	}
 	if err := d.awaitRemote(ctx); err != nil {
@@ -126,7 +131,7 @@ func (d *drive) openResults() error {
 	}
 	d.collector, err = results.NewCollector(results.CollectorConfig{
 		Dir: d.o.Dir, ToolVersion: d.o.ToolVersion, Scenario: d.sc.Name, Seed: d.sc.Seed, Started: d.o.Started,
-		Tags: d.sc.Tags, Target: int64(d.sc.Load.Connections), Machine: results.ThisMachine(), KernelNamespace: namespace,
+		Tags: d.sc.Tags, Target: int64(d.sc.MostConnections()), Machine: results.ThisMachine(), KernelNamespace: namespace,
 		Agents: agentIDs(d.agents), Thresholds: thresholds, Notes: d.notes(),
 	})
 	return err
@@ -183,7 +188,7 @@ func (d *drive) tick() {
 		case <-d.tickerDone:
 			return
 		case now := <-t.C:
-			if k, err := fleet.ReadKernel(); err == nil {
+			if k, err := d.readKernel(); err == nil {
 				d.collector.Kernel(k.Since(d.kernel))
 			}
 			if d.collector.Tick(now) != nil {
@@ -213,6 +218,7 @@ func (d *drive) close() {
 	if d.hub != nil {
 		d.hub.Close()
 	}
+	d.closeLink()
 }
 
 // undo removes what a run that never began has made: its directory, with the parents made for it.

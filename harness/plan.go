@@ -37,7 +37,9 @@ func (d *drive) edges(ctx context.Context, p *scenario.Phase) ([]fleet.Edge, err
 		return d.fleet.Edges(), nil
 	}
 	f := d.sc.Fleet
+	begin, inside := d.serverSide()
 	fl, err := fleet.Start(ctx, fleet.Config{
+		Begin: begin, Inside: inside,
 		Dir: d.o.Dir, Hub: d.hub, PKI: d.pki, Phase: p.Name, Seed: d.sc.Seed, Rules: p.Rules,
 		Edges: f.Edges, Edge: f.Edge, Stack: d.stack(p), Source: f.Config, Set: d.overrides(p), Port: f.Port,
 		Balancer: f.Balancer, Notice: d.childExit, Ledger: d.firing,
@@ -96,7 +98,7 @@ func (d *drive) schedule(ctx context.Context, at time.Time, p *scenario.Phase) (
 }
 
 func (d *drive) phaseInfo(p *scenario.Phase) results.PhaseInfo {
-	info := results.PhaseInfo{Name: p.Name, About: p.About, Target: int64(d.sc.Load.Connections), Rules: p.Rules}
+	info := results.PhaseInfo{Name: p.Name, About: p.About, Target: int64(d.sc.Traffic(p).Connections), Rules: p.Rules}
 	if d.sc.Target == nil {
 		info.Stack = d.stack(p)
 		if d.sc.Fleet.Edge != "bundled" {
@@ -108,7 +110,8 @@ func (d *drive) phaseInfo(p *scenario.Phase) results.PhaseInfo {
 
 // agentPhase is the act as the agents are told it.
 func (d *drive) agentPhase(p *scenario.Phase, edges []fleet.Edge) (fleet.AgentPhase, error) {
-	l := &d.sc.Load
+	act := d.sc.Traffic(p)
+	l := &act
 	load, requests, err := traffic(l, time.Duration(p.Duration))
 	if err != nil {
 		return fleet.AgentPhase{}, err

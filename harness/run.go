@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"time"
 
-	"tlsurge/harness/fleet"
 	"tlsurge/harness/fleet/sandbox"
 	"tlsurge/harness/scenario"
 	"tlsurge/results"
@@ -56,6 +55,9 @@ func Run(ctx context.Context, sc *scenario.Scenario, o Options) (*results.Run, e
 func (d *drive) act(ctx context.Context, p *scenario.Phase) error {
 	d.progress.Step(fmt.Sprintf("%s: starting", p.Name))
 	if err := d.collector.BeginPhase(d.phaseInfo(p), time.Now()); err != nil {
+		return err
+	}
+	if err := d.setRules(p); err != nil {
 		return err
 	}
 	edges, err := d.edges(ctx, p)
@@ -126,9 +128,10 @@ func (d *drive) finish(ctx context.Context, failed error) (*results.Run, error) 
 		d.fleet = nil
 	}
 	d.stopTicker()
-	if k, err := fleet.ReadKernel(); err == nil {
+	if k, err := d.readKernel(); err == nil {
 		d.collector.Kernel(k.Since(d.kernel))
 	}
+	d.closeLink() // its last firings go to the collector
 	info := results.FinishInfo{At: time.Now()}
 	switch {
 	case d.collector.Err() != nil:

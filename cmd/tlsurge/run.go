@@ -151,6 +151,7 @@ func need(sc *scenario.Scenario) sandbox.Need {
 		for i := range p.Rules {
 			for _, c := range faults.Requires(&p.Rules[i]) {
 				n.Filters = n.Filters || c == faults.NetAdmin
+				n.OwnNet = n.OwnNet || c == faults.OwnNamespaces
 			}
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os/exec"
 	"slices"
 	"sync"
 	"time"
@@ -21,6 +22,8 @@ type AgentsConfig struct {
 	N   int
 	// Notice is told when an agent of this machine ends.
 	Notice func(Exit)
+	// Begin starts a child in place of exec.Cmd.Start, in another network namespace; nil: here.
+	Begin func(*exec.Cmd) error
 }
 
 // Crew is all agents of a run: those of this machine, and those that joined from elsewhere.
@@ -37,7 +40,7 @@ func StartAgents(ctx context.Context, cfg AgentsConfig) (*Crew, error) {
 	c := &Crew{hub: cfg.Hub}
 	for i := range cfg.N {
 		name := fmt.Sprintf("agent-%d", i+1)
-		p, err := start(spec{name: name, role: RoleAgent, verb: "agent", env: environment(cfg.Hub), onExit: func(e Exit) {
+		p, err := start(spec{name: name, role: RoleAgent, verb: "agent", env: environment(cfg.Hub), begin: cfg.Begin, onExit: func(e Exit) {
 			e.tell(cfg.Hub)
 			if cfg.Notice != nil {
 				cfg.Notice(e)

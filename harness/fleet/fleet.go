@@ -50,6 +50,10 @@ type Config struct {
 	Notice func(Exit)
 	// Ledger receives firings of rules that the fleet itself carries out: kill, pause, restart.
 	Ledger func(faults.Firing)
+	// Begin starts the children in place of exec.Cmd.Start, in another network namespace, and Inside runs there
+	// what looks for free ports; nil: here.
+	Begin  func(*exec.Cmd) error
+	Inside func(func() error) error
 }
 
 // MaxEdges is how many edges have an address: 127.0.0.11 to 127.0.0.74.
@@ -99,7 +103,7 @@ func Start(ctx context.Context, cfg Config) (_ *Fleet, err error) {
 	for try := 0; ; try++ {
 		port := cfg.Port
 		if port == 0 {
-			if port, err = freePort(edgeAddrs(cfg.Edges)...); err != nil {
+			if port, err = f.freePort(edgeAddrs(cfg.Edges)...); err != nil {
 				return nil, err
 			}
 		}
@@ -145,7 +149,7 @@ func (f *Fleet) startHAProxy(upstream string) (*process, error) {
 		return nil, err
 	}
 	host := netip.AddrFrom4([4]byte{127, 0, 0, 20})
-	port, err := freePort(host)
+	port, err := f.freePort(host)
 	if err != nil {
 		return nil, err
 	}
@@ -229,6 +233,18 @@ func edgeAddrs(n int) []netip.Addr {
 
 func edgeAddr(i int) netip.Addr { return netip.AddrFrom4([4]byte{127, 0, 0, byte(11 + i)}) }
 
+// freePort is freePort where the fleet lives.
+func (f *Fleet) freePort(hosts ...netip.Addr) (port int, err error) {
+	if f.cfg.Inside == nil {
+		return freePort(hosts...)
+	}
+	err = f.cfg.Inside(func() (err error) {
+		port, err = freePort(hosts...)
+		return err
+	})
+	return port, err
+}
+
 // freePort finds a port that is free on every one of the addresses.
 func freePort(hosts ...netip.Addr) (port int, err error) {
 	for range 20 {
@@ -257,7 +273,7 @@ func (f *Fleet) start(name, role string, order any) (*process, error) {
 }
 
 func (f *Fleet) startSpec(s spec) (*process, error) {
-	s.env = environment(f.cfg.Hub)
+	s.env, s.begin = environment(f.cfg.Hub), f.cfg.Begin
 	s.onExit = func(e Exit) {
 		e.tell(f.cfg.Hub)
 		if f.cfg.Notice != nil {

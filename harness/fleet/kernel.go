@@ -18,7 +18,7 @@ type Kernel map[string]int64
 // gaugePrefix marks values that are not counted up: a difference says nothing of them.
 const gaugePrefix = "sockstat"
 
-// ReadKernel reads the counters of the current network namespace.
+// ReadKernel reads the counters of the calling thread's network namespace.
 func ReadKernel() (Kernel, error) {
 	k := Kernel{}
 	for _, f := range []struct {
@@ -31,7 +31,7 @@ func ReadKernel() (Kernel, error) {
 		{"sockstat", parseSockstat, false},
 		{"sockstat6", parseSockstat, true},
 	} {
-		text, err := os.ReadFile("/proc/self/net/" + f.name)
+		text, err := os.ReadFile("/proc/thread-self/net/" + f.name)
 		if err != nil && f.optional {
 			continue
 		}

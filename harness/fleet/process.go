@@ -94,6 +94,7 @@ type spec struct {
 	order      any  // written to standard input as JSON; nil: nothing
 	group      bool // the child has children of its own: signals go to all of them
 	onExit     func(Exit)
+	begin      func(*exec.Cmd) error // in place of cmd.Start: in another network namespace; nil: here
 }
 
 // start runs a child. ctx is not its life: stop ends it.
@@ -120,7 +121,11 @@ func start(s spec) (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.name, err)
 	}
-	if err := cmd.Start(); err != nil {
+	begin := (*exec.Cmd).Start
+	if s.begin != nil {
+		begin = s.begin
+	}
+	if err := begin(cmd); err != nil {
 		return nil, &StartError{Name: s.name, Code: exitConfig, Err: err}
 	}
 	go p.watch(stdout)
