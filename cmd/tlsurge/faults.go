@@ -63,7 +63,11 @@ func (a *app) faultsExplainCmd() *cobra.Command {
 			return names, cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
-			s, err := scenario.Load(from, scenario.Overrides{Set: set, OnlyFault: args[0]})
+			s, err := scenario.Load(from, scenario.Overrides{Set: set})
+			if err != nil {
+				return err
+			}
+			rule, err := ruleNamed(s, args[0])
 			if err != nil {
 				return err
 			}
@@ -71,7 +75,7 @@ func (a *app) faultsExplainCmd() *cobra.Command {
 			if sockfilter.Probe() != nil && s.Run.Netns == "caller" {
 				missing = append(missing, faults.NetAdmin)
 			}
-			text, err := explain.Rule(s.Faults[0].Rule, missing...)
+			text, err := explain.Rule(rule, missing...)
 			if err != nil {
 				return err
 			}
@@ -82,4 +86,15 @@ func (a *app) faultsExplainCmd() *cobra.Command {
 	cmd.Flags().StringVar(&from, "scenario", "january-2015", "the scenario that holds the rule: a built-in name or a file")
 	cmd.Flags().StringArrayVar(&set, "set", nil, "override a key of the scenario: `key.path=value`")
 	return cmd
+}
+
+func ruleNamed(s *scenario.Scenario, name string) (faults.Rule, error) {
+	var names []string
+	for _, f := range s.Faults {
+		if f.Name == name {
+			return f.Rule, nil
+		}
+		names = append(names, f.Name)
+	}
+	return faults.Rule{}, usagef("%s has no fault %q%s", s.Name, name, scenario.Suggest(name, names))
 }

@@ -75,7 +75,7 @@ what servers logged, and which fault caused it.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%v\nSee '%s --help'.", err, cmd.CommandPath())
 	})
-	root.AddCommand(a.runCmd(), a.profilesCmd(), a.faultsCmd(), a.edgeCmd(), a.agentCmd(), a.reportCmd(), a.compareCmd(), a.benchCmd(), a.doctorCmd())
+	root.AddCommand(a.runCmd(), a.profilesCmd(), a.matrixCmd(), a.faultsCmd(), a.edgeCmd(), a.agentCmd(), a.capacityCmd(), a.reportCmd(), a.compareCmd(), a.benchCmd(), a.doctorCmd())
 	return root
 }
 
@@ -85,9 +85,10 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	text := fmt.Sprintf("unknown command %q", args[0])
+	here := cmd.CommandPath()
 	cmd.SuggestionsMinimumDistance = 2
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		text += fmt.Sprintf("; did you mean %q?", near[0])
 	}
-	return usagef("%s\nSee 'tlsurge --help'.", text)
+	return usagef("%s\nSee '%s --help'.", text, here)
 }

@@ -14,12 +14,16 @@ import (
 	"tlsurge/results"
 )
 
+// builtIn is the directory that built has made.
+var builtIn string
+
 // built is the program as a user has it: a run starts it again for its children.
 var built = sync.OnceValues(func() (path string, err error) {
 	dir, err := os.MkdirTemp("", "tlsurge-program-")
 	if err != nil {
 		return "", err
 	}
+	builtIn = dir
 	path = filepath.Join(dir, "tlsurge")
 	out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput()
 	if err != nil {

@@ -14,8 +14,19 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+// suite removes the program that tests have built, when all are done.
+type suite struct{ *testing.M }
+
+func (s suite) Run() int {
+	code := s.M.Run()
+	if builtIn != "" {
+		os.RemoveAll(builtIn)
+	}
+	return code
+}
+
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
+	testscript.Main(suite{m}, map[string]func(){
 		"tlsurge":       func() { os.Exit(program()) },
 		"as":            func() { os.Exit(as(os.Args[1:])) },
 		"exits":         func() { os.Exit(exits(os.Args[1:])) },
