@@ -178,7 +178,9 @@ func (c *conn) failure(v classify.Verdict, err error) profiles.Failure {
 		f.Negotiated = t.tls.Facts().Version
 	}
 	f.HandshakeDone = t.handshake >= 0
-	f.ReusedConnection = c.answered > 0
+	// A connection that was opened ahead of need and has lain idle counts as reused: Chromium treats
+	// UNUSED_IDLE sockets so, Firefox those older than mConsiderReusedAfterInterval.
+	f.ReusedConnection = c.answered > 0 || t.idleSince > 0
 	if c.x != nil {
 		f.Idempotent = c.x.url.idempotent()
 		if c.x.out && c.x.parser.Started() {
