@@ -91,8 +91,10 @@ func start(ctx context.Context, sc *scenario.Scenario, o Options) (_ *drive, err
 	if err := d.openResults(); err != nil {
 		return nil, err
 	}
-	if d.pki, err = fleet.MakePKI(fleet.PKIConfig{Dir: filepath.Join(o.Dir, "pki"), Names: []string{sc.Fleet.ServerName}, Key: fleet.KeyType(sc.Fleet.Key), Now: o.Started}); err != nil {
-		return nil, err
+	if sc.Target == nil { // a target has its own
+		if d.pki, err = fleet.MakePKI(fleet.PKIConfig{Dir: filepath.Join(o.Dir, "pki"), Names: []string{sc.Fleet.ServerName}, Key: fleet.KeyType(sc.Fleet.Key), Now: o.Started}); err != nil {
+			return nil, err
+		}
 	}
 	if err := d.startHub(ctx); err != nil {
 		return nil, err
@@ -147,6 +149,12 @@ func (d *drive) notes() []string {
 	for _, f := range d.sc.Faults {
 		if f.Rule.Engine == faults.EngineEdge {
 			notes = append(notes, fmt.Sprintf("%s is an assumption planted on the edges: %s", f.Name, f.Action))
+		}
+	}
+	for _, p := range d.sc.Phases {
+		if d.sc.Load.Ramp > p.Duration {
+			notes = append(notes, fmt.Sprintf("the ramp (%v) is longer than the act %s (%v): not all connections are opened in it",
+				time.Duration(d.sc.Load.Ramp), p.Name, time.Duration(p.Duration)))
 		}
 	}
 	if len(d.sc.Load.ALPN) > 0 {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path"
+	"path/filepath"
 	"sort"
 	"strconv"
 	"strings"
@@ -75,7 +77,7 @@ func oneOf(d *decoder, path []string, word string, allowed ...string) error {
 }
 
 func between[T int | int64 | float64](d *decoder, path []string, v, lo, hi T) error {
-	if v < lo || v > hi {
+	if !(v >= lo && v <= hi) { // not a number is in no range
 		return d.fail(path, "%v is out of range; allowed: %v to %v", v, lo, hi)
 	}
 	return nil
@@ -91,7 +93,10 @@ func firstError(errs ...error) error {
 }
 
 func (s *Scenario) checkTop(d *decoder) error {
-	if s.Name == "" || strings.ContainsAny(s.Name, "/ \t\n") {
+	if s.Name == "" {
+		return d.fail([]string{"name"}, "missing; the scenario needs a name, which is part of the run directory's")
+	}
+	if strings.ContainsAny(s.Name, "/ \t\n") {
 		return d.fail([]string{"name"}, "want a name without spaces and slashes; it is part of the run directory's name")
 	}
 	if len(s.Kernel) > 0 {
@@ -217,7 +222,7 @@ func (s *Scenario) checkURLs(d *decoder) error {
 		switch {
 		case !strings.HasPrefix(u.Path, "/") || strings.ContainsAny(u.Path, " \r\n"):
 			return d.fail(at("path"), "%q: want a path that begins with a slash, without spaces", u.Path)
-		case u.Weight <= 0:
+		case !(u.Weight > 0 && u.Weight <= 1e9):
 			return d.fail(at("weight"), "%v: want a weight above 0", u.Weight)
 		case u.Body > 0 && u.Method != "POST":
 			return d.fail(at("body_bytes"), "a body needs method = \"POST\"")
@@ -260,7 +265,7 @@ func (s *Scenario) checkBrowsers(d *decoder) error {
 		if _, err := FindProfile(b.Profile); err != nil {
 			return d.fail([]string{at, "profile"}, "%v", err)
 		}
-		if b.Share <= 0 || b.Share > 1e9 {
+		if !(b.Share > 0 && b.Share <= 1e9) {
 			return d.fail([]string{at, "share"}, "%v is out of range; want a weight above 0", b.Share)
 		}
 		if err := between(d, []string{at, "returning"}, b.Returning, 0, 1); err != nil {
@@ -287,11 +292,75 @@ func (s *Scenario) checkFaults(d *decoder) error {
 			return d.fail([]string{at, "name"}, "want a name of its own, seen: %q", f.Name)
 		}
 		seen[f.Name] = true
+		for key, value := range map[string]string{"action": f.Action} {
+			if value == "" {
+				return d.fail([]string{at, key}, "missing; see 'tlsurge faults list'")
+			}
+		}
+		if err := s.checkWho(d, at, &f.Who); err != nil {
+			return err
+		}
 		rule, key, err := f.resolve(i)
 		if err != nil {
 			return d.fail([]string{at, key}, "%v", err)
 		}
+		if err := s.checkReach(rule); err != nil {
+			return err
+		}
 		f.Rule = rule
+	}
+	return nil
+}
+
+// checkWho refuses a selector that nobody of this scenario can match: such a rule would never strike.
+func (s *Scenario) checkWho(d *decoder, at string, w *Who) error {
+	if w.Attempt < 0 || w.Connection < 0 {
+		return d.fail([]string{at, "who"}, "attempt and connection count from 1; 0 is all of them")
+	}
+	var browsers, edges []string
+	for _, b := range s.Browsers {
+		browsers = append(browsers, strings.TrimSuffix(filepath.Base(b.Profile), ".toml"))
+	}
+	for i := range s.Fleet.Edges {
+		edges = append(edges, fmt.Sprintf("edge-%d", i+1))
+	}
+	if s.Target != nil {
+		edges = nil
+		for i := range s.Target.Addresses {
+			edges = append(edges, fmt.Sprintf("target-%d", i+1))
+		}
+	}
+	for _, x := range []struct {
+		key, pattern string
+		names        []string
+	}{{"profile", w.Profile, browsers}, {"edge", w.Edge, edges}} {
+		if x.pattern != "" && !anyMatch(x.pattern, x.names) {
+			return d.fail([]string{at, "who." + x.key}, "%q matches no %s of this scenario; there are: %s", x.pattern, x.key, strings.Join(x.names, ", "))
+		}
+	}
+	return nil
+}
+
+// anyMatch says whether a pattern fits one of the names; a malformed pattern is faults.Resolve's to refuse.
+func anyMatch(pattern string, names []string) bool {
+	for _, n := range names {
+		if ok, err := path.Match(pattern, n); ok || err != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// checkReach refuses rules that only an edge of ours can carry out, where the target is not ours.
+func (s *Scenario) checkReach(r faults.Rule) error {
+	if s.Target == nil {
+		return nil
+	}
+	for _, c := range faults.Requires(&r) {
+		if c == faults.OwnEdge {
+			return &faults.UnsupportedError{Engine: r.Engine, What: fmt.Sprintf("fault %q (%s)", r.Name, r.Action),
+				Reason: "it is carried out by the bundled edge, and this target is not ours", Instead: "engine relay, or a stage of the direction server-to-client"}
+		}
 	}
 	return nil
 }
@@ -357,6 +426,10 @@ func (s *Scenario) checkPhases(d *decoder) error {
 		seen[p.Name] = true
 		if p.Duration <= 0 || time.Duration(p.Duration) > 24*time.Hour {
 			return d.fail([]string{at, "duration"}, "%v is out of range; allowed: above 0 to 24h", time.Duration(p.Duration))
+		}
+		if err := firstError(between(d, []string{at, "connections"}, p.Connections, 0, 1_000_000),
+			between(d, []string{at, "request_rate"}, p.RequestRate, 0, 10_000_000)); err != nil {
+			return err
 		}
 		for _, k := range p.Keep {
 			if err := oneOf(d, []string{at, "keep"}, k, "browsers", "fleet"); err != nil {

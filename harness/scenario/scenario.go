@@ -199,7 +199,10 @@ type Phase struct {
 	About    string     `toml:"about,omitempty"` // one sentence for the report
 	Duration Duration   `toml:"duration"`
 	Fleet    PhaseFleet `toml:"fleet,omitempty"`
-	Faults   []string   `toml:"faults"` // names of rules in force; absent: all
+	// Connections and RequestRate are this act's own; absent: those of [load].
+	Connections int      `toml:"connections,omitempty"`
+	RequestRate float64  `toml:"request_rate,omitempty"`
+	Faults      []string `toml:"faults"` // names of rules in force; absent: all
 	// Keep: "browsers" carries memory and sessions over from the act before; "fleet" keeps the edges.
 	Keep []string `toml:"keep,omitempty"`
 
@@ -218,6 +221,27 @@ type Duration time.Duration
 
 // DurationRange is "65s" or "15s..65s"; zero is absent.
 type DurationRange struct{ Min, Max time.Duration }
+
+// Traffic is the load of an act.
+func (s *Scenario) Traffic(p *Phase) Traffic {
+	t := s.Load
+	if p.Connections > 0 {
+		t.Connections = p.Connections
+	}
+	if p.RequestRate > 0 {
+		t.RequestRate = p.RequestRate
+	}
+	return t
+}
+
+// MostConnections is how many the largest act holds.
+func (s *Scenario) MostConnections() int {
+	most := s.Load.Connections
+	for i := range s.Phases {
+		most = max(most, s.Traffic(&s.Phases[i]).Connections)
+	}
+	return most
+}
 
 // Total is the length of all acts.
 func (s *Scenario) Total() time.Duration {

@@ -62,6 +62,12 @@ func TestRefusals(t *testing.T) {
 		{"a direction that the stage contradicts", minimal + "[[faults]]\nname=\"f\"\naction=\"reset\"\nat=\"client_hello\"\ndirection=\"server-to-client\"\n", nil, "x.toml:8|client-to-server"},
 		{"a probability above one", minimal + "[[faults]]\nname=\"f\"\naction=\"reset\"\nat=\"client_hello\"\nprobability=1.5\n", nil, "x.toml:8|1.5"},
 		{"two rules of one name", minimal + "[[faults]]\nname=\"f\"\naction=\"reset\"\nat=\"client_hello\"\n[[faults]]\nname=\"f\"\naction=\"fin\"\nat=\"client_hello\"\n", nil, "x.toml:9|name of its own"},
+		{"a selector that nobody matches", minimal + "[[faults]]\nname=\"f\"\naction=\"reset\"\nat=\"client_hello\"\nwho={profile=\"opera-*\"}\n", nil, `opera-*|firefox-35-osx`},
+		{"an attempt below one", minimal + "[[faults]]\nname=\"f\"\naction=\"reset\"\nat=\"client_hello\"\nwho={attempt=-1}\n", nil, "count from 1"},
+		{"not a number", minimal + "[load]\nrequest_rate = nan\n", nil, "x.toml:5|NaN|allowed"},
+		{"a share that is not a number", minimal + "share = nan\n", nil, "x.toml:4|NaN"},
+		{"no action", minimal + "[[faults]]\nname=\"f\"\nat=\"client_hello\"\n", nil, "action|missing"},
+		{"no name", "[[browsers]]\nprofile = \"firefox-35-osx\"\n", nil, "name|missing"},
 		{"a phase that names no rule", minimal + "[[phases]]\nname=\"a\"\nduration=\"1s\"\nfaults=[\"x\"]\n", nil, "x.toml:7|no fault \"x\""},
 		{"no browser at all", "name=\"t\"\n", nil, "no browser"},
 		{"mix and browsers together", "mix=\"january-2015\"\n" + minimal, nil, "not both"},
@@ -162,7 +168,7 @@ func FuzzParse(f *testing.F) {
 		s, err := Parse("fuzz", src, Overrides{})
 		if err != nil {
 			var se *Error
-			if !errors.As(err, &se) {
+			if !errors.As(err, &se) && !errors.Is(err, faults.ErrUnsupported) {
 				t.Fatalf("not a *scenario.Error: %T %v", err, err)
 			}
 			return
@@ -175,6 +181,16 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("resolved form refused: %v\n%s", err, text)
 		}
 	})
+}
+
+func TestAFaultOfOurEdgesOnAnotherTarget(t *testing.T) {
+	target := minimal + "[target]\naddresses=[\"127.0.0.1:8443\"]\nserver_name=\"a.test\"\n[[faults]]\nname=\"f\"\nat=\"client_hello\"\naction="
+	if _, err := Parse("x.toml", target+"\"drop\"\n", Overrides{}); !errors.Is(err, faults.ErrUnsupported) {
+		t.Errorf("a drop at client_hello needs our listener: %v", err)
+	}
+	if _, err := Parse("x.toml", target+"\"reset\"\n", Overrides{}); err != nil {
+		t.Errorf("a relay stands in front of any target: %v", err)
+	}
 }
 
 func TestUnreadableFile(t *testing.T) {
