@@ -188,7 +188,7 @@ func TestClientAlerts13(t *testing.T) {
 		{"pre_shared_key that was not offered", unsupported, ErrUnofferedExtension, nil, func(p *puppet) { p.hello(setSH(wire.ExtPreSharedKey, 0, 0)) }},
 		{"an extension of another message", illegal, ErrForbiddenExtension, nil, func(p *puppet) { p.hello(setSH(wire.ExtSupportedGroups, 0, 2, 0, 0x1d)) }},
 		{"an extension that nobody offered", unsupported, ErrUnofferedExtension, nil, func(p *puppet) { p.hello(setSH(0xabcd)) }},
-		{"an extension twice", decode, ErrDuplicateExtension, nil, func(p *puppet) {
+		{"an extension twice", illegal, ErrExtensionTwice, nil, func(p *puppet) {
 			p.hello(func(m *wire.ServerHello) { m.Extensions = append(m.Extensions, m.Extensions[0]) })
 		}},
 		{"a truncated ServerHello", decode, nil, nil, func(p *puppet) {
@@ -294,7 +294,7 @@ func TestClientAlerts13(t *testing.T) {
 			p.hello(nil)
 			p.say(&wire.EncryptedExtensions{Extensions: []wire.Extension{ext(17613)}})
 		}},
-		{"an extension twice in EncryptedExtensions", decode, ErrDuplicateExtension, nil, func(p *puppet) {
+		{"an extension twice in EncryptedExtensions", illegal, ErrExtensionTwice, nil, func(p *puppet) {
 			p.hello(nil)
 			p.say(&wire.EncryptedExtensions{Extensions: []wire.Extension{ext(wire.ExtServerName), ext(wire.ExtServerName)}})
 		}},
@@ -392,6 +392,22 @@ func TestClientAlerts13(t *testing.T) {
 				p.say(&wire.KeyUpdate{})
 				p.half.Update()
 			}
+		}},
+		{"early_data twice in a ticket", illegal, ErrExtensionTwice, nil, func(p *puppet) {
+			p.done()
+			p.say(&wire.NewSessionTicket13{Lifetime: 1, Ticket: []byte("t"), Extensions: []wire.Extension{ext(wire.ExtEarlyData, 0, 0, 0, 1), ext(wire.ExtEarlyData, 0, 0, 0, 1)}})
+		}},
+		{"supported_versions twice in a retry", illegal, ErrExtensionTwice, nil, func(p *puppet) {
+			p.hello(retry(ext(wire.ExtSupportedVersions, 3, 4), ext(wire.ExtKeyShare, 0, 0x18)))
+		}},
+		{"handshake bytes behind a retry", unexpected, ErrExcessMessage, nil, func(p *puppet) {
+			p.hello(retry(ext(wire.ExtKeyShare, 0, 0x18)), 2)
+		}},
+		{"certificate_authorities that are none", decode, nil, nil, func(p *puppet) {
+			p.hello(nil)
+			m := certificateRequest13(&ServerConfig{})
+			m.Extensions = append(m.Extensions, ext(extCertificateAuthorities, 0, 0))
+			p.say(ee, m)
 		}},
 		{"a ticket for more than seven days", illegal, ErrTicketLifetime, nil, func(p *puppet) {
 			p.done()

@@ -21,6 +21,9 @@ type HelloRetry struct {
 // onHelloRetryRequest sends the second ClientHello (RFC 8446 §4.1.4, Hello Retry Request).
 func (c *Conn) onHelloRetryRequest(m *wire.ServerHello) (state, error) {
 	h := c.hs.h13
+	if len(c.msgs) > 0 { // before the second hello goes out: behind it the alert could not be read
+		return 0, fmt.Errorf("%w: %d bytes behind a HelloRetryRequest", ErrExcessMessage, len(c.msgs))
+	}
 	r, err := c.readRetry(m)
 	if err != nil {
 		return 0, err

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 
@@ -26,7 +27,7 @@ var elsewhere = []wire.ExtensionType{
 func (c *Conn) onEncryptedExtensions(m *wire.EncryptedExtensions) (state, error) {
 	h := c.hs.h13
 	if t, twice := wire.DuplicateExtension(m.Extensions); twice {
-		return 0, fmt.Errorf("%w: %v in EncryptedExtensions", ErrDuplicateExtension, t)
+		return 0, fmt.Errorf("%w: %v in EncryptedExtensions", ErrExtensionTwice, t)
 	}
 	accepted := false
 	for _, e := range m.Extensions {
@@ -120,10 +121,13 @@ func (c *Conn) onCertificateRequest13(m *wire.CertificateRequest13) (state, erro
 		return 0, fmt.Errorf("%w: %d bytes in the handshake, expected none", ErrCertContext, len(m.Context))
 	}
 	if t, twice := wire.DuplicateExtension(m.Extensions); twice {
-		return 0, fmt.Errorf("%w: %v in CertificateRequest", ErrDuplicateExtension, t)
+		return 0, fmt.Errorf("%w: %v in CertificateRequest", ErrExtensionTwice, t)
 	}
 	if _, ok := findExt(m.Extensions, wire.ExtSignatureAlgorithms); !ok {
 		return 0, fmt.Errorf("%w: signature_algorithms in CertificateRequest", ErrMissingExtension)
+	}
+	if data, ok := findExt(m.Extensions, extCertificateAuthorities); ok && !authorities(data) {
+		return 0, &wire.DecodeError{What: "CertificateRequest", Reason: "certificate_authorities is malformed or empty"}
 	}
 	h := c.hs.h13
 	if h.requestSchemes = m.Schemes(); len(h.requestSchemes) == 0 {
@@ -131,6 +135,21 @@ func (c *Conn) onCertificateRequest13(m *wire.CertificateRequest13) (state, erro
 	}
 	h.certRequested = true
 	return stateWaitCert, nil
+}
+
+// authorities judges certificate_authorities (RFC 8446 §4.2.4): one name at least, none of them empty.
+func authorities(data []byte) bool {
+	r := wire.NewReader(data)
+	l := wire.NewReader(r.Vec16())
+	if !r.Done() || l.Len() == 0 {
+		return false
+	}
+	for l.Len() > 0 {
+		if len(l.Vec16()) == 0 {
+			return false
+		}
+	}
+	return l.OK()
 }
 
 // onCompressedCertificate undoes RFC 8879.
@@ -160,7 +179,7 @@ func (c *Conn) onServerCertificate13(m *wire.Certificate13) (state, error) {
 	}
 	for _, e := range m.Entries {
 		if t, twice := wire.DuplicateExtension(e.Extensions); twice {
-			return 0, fmt.Errorf("%w: %v in Certificate", ErrDuplicateExtension, t)
+			return 0, fmt.Errorf("%w: %v in Certificate", ErrExtensionTwice, t)
 		}
 		for _, x := range e.Extensions {
 			if err := c.checkEntryExtension(x); err != nil {
@@ -184,8 +203,12 @@ func (c *Conn) checkEntryExtension(x wire.Extension) error {
 		return fmt.Errorf("%w: %v", ErrUnspokenExtension, x.Type)
 	case x.Type == wire.ExtStatusRequest:
 		r := wire.NewReader(x.Data)
-		if typ, resp := r.U8(), r.Vec24(); !r.Done() || typ != 1 || len(resp) == 0 {
+		typ, resp := r.U8(), r.Vec24()
+		if !r.Done() || typ != 1 || len(resp) == 0 {
 			return &wire.DecodeError{What: "Certificate", Reason: fmt.Sprintf("status_request of %d bytes", len(x.Data))}
+		}
+		if c.facts.Stapled == nil {
+			c.facts.Stapled = bytes.Clone(resp)
 		}
 	case x.Type == wire.ExtSCT:
 		r := wire.NewReader(x.Data)

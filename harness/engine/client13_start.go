@@ -63,7 +63,8 @@ func (c *Conn) sendEarlyData13() {
 	secret := h.schedule.Derive(keys.LabelClientEarly, d.Sum(nil))
 	c.logKey("CLIENT_EARLY_TRAFFIC_SECRET", secret.Bytes())
 	c.setWrite(h.half(secret))
-	if n := min(len(c.client.EarlyData), int(h.psk.MaxEarly)); n > 0 {
+	n := int(min(uint64(len(c.client.EarlyData)), uint64(h.psk.MaxEarly)))
+	if c.facts.EarlySent = n; n > 0 {
 		c.writeRecord(wire.RecordApplicationData, c.client.EarlyData[:n])
 	}
 }
@@ -135,7 +136,7 @@ func (c *Conn) checkServerHello13(m *wire.ServerHello) error {
 // 'illegal_parameter' alert" (RFC 8446 §4.2, Extensions).
 func (c *Conn) checkServerHelloExtensions(m *wire.ServerHello) error {
 	if t, twice := wire.DuplicateExtension(m.Extensions); twice {
-		return fmt.Errorf("%w: %v in %s", ErrDuplicateExtension, t, helloName(m))
+		return fmt.Errorf("%w: %v in %s", ErrExtensionTwice, t, helloName(m))
 	}
 	for _, e := range m.Extensions {
 		switch {

@@ -62,7 +62,10 @@ type Facts struct {
 	Resumed Resumption
 	EMS     bool // extended_master_secret in force
 	EarlyOK bool // 0-RTT accepted
-	EtM     bool // encrypt_then_mac in force
+	// EarlySent is how much of ClientConfig.EarlyData went out as 0-RTT: what the ticket allows. The rest,
+	// and all of it where EarlyOK is false, is the caller's to send.
+	EarlySent int
+	EtM       bool // encrypt_then_mac in force
 
 	RenegotiationInfo bool   // the peer knows RFC 5746
 	Heartbeat         bool   // both said heartbeat

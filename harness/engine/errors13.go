@@ -33,6 +33,8 @@ var (
 	ErrFinishedLength     = errors.New("verify_data has the wrong length")
 	ErrKeyUpdateRequest   = errors.New("KeyUpdate request is neither 0 nor 1")
 	ErrTooManyKeyUpdates  = errors.New("too many KeyUpdates without data between them")
+	ErrExtensionTwice     = errors.New("extension twice in one message of TLS 1.3")
+	ErrBinderCount        = errors.New("as many PSK binders as identities are needed")
 	ErrTicketLifetime     = errors.New("ticket_lifetime above seven days")
 )
 
@@ -65,4 +67,6 @@ var causes13 = []causeAlert{
 	{ErrKeyUpdateRequest, wire.AlertIllegalParameter},
 	{ErrTooManyKeyUpdates, wire.AlertUnexpectedMessage},
 	{ErrTicketLifetime, wire.AlertIllegalParameter},
+	{ErrExtensionTwice, wire.AlertIllegalParameter},
+	{ErrBinderCount, wire.AlertIllegalParameter},
 }

@@ -15,7 +15,7 @@ func (c *Conn) onNewSessionTicket13(m *wire.NewSessionTicket13) (state, error) {
 		return 0, fmt.Errorf("%w: %d seconds", ErrTicketLifetime, m.Lifetime)
 	}
 	if t, twice := wire.DuplicateExtension(m.Extensions); twice {
-		return 0, fmt.Errorf("%w: %v in NewSessionTicket", ErrDuplicateExtension, t)
+		return 0, fmt.Errorf("%w: %v in NewSessionTicket", ErrExtensionTwice, t)
 	}
 	maxEarly, ok := m.MaxEarlyData()
 	if !ok {
@@ -57,8 +57,12 @@ func (c *Conn) onKeyUpdate(m *wire.KeyUpdate) (state, error) {
 		return 0, err
 	}
 	half.Update()
-	if m.Request == wire.UpdateRequested && !c.weClosed {
+	// Several requests before our next data need one answer: "If an implementation receives ... multiple
+	// KeyUpdates while it is silent ... it MAY respond with a single update".
+	answered := c.k13.answered && c.write.(*record.Half13).Used() == 0
+	if m.Request == wire.UpdateRequested && !c.weClosed && !answered {
 		c.updateKeys(wire.UpdateNotRequested)
+		c.k13.answered = true
 	}
 	return stateConnected, nil
 }

@@ -35,6 +35,11 @@ func (c *Conn) onClientCertificate13(m *wire.Certificate13) (state, error) {
 		}
 		return stateWaitClientFin13, nil
 	}
+	for _, e := range m.Entries {
+		if len(e.Extensions) > 0 { // our CertificateRequest asked for none
+			return 0, fmt.Errorf("%w: %v in a client's Certificate", ErrUnofferedExtension, e.Extensions[0].Type)
+		}
+	}
 	if err := c.acceptChain13(cfg.ClientVerifier, "", m); err != nil {
 		return 0, err
 	}

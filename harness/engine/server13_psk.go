@@ -30,11 +30,8 @@ func (c *Conn) choosePSK(ch *hello.ClientHello, prefix []byte) error {
 		return nil
 	}
 	for i, id := range psk.Identities[:min(len(psk.Identities), maxIdentities)] {
-		s := c.findPSK(id.Identity)
-		if s == nil || s.Version != wire.TLS13 || !c.usable(s) {
-			continue
-		}
-		if suite := keys.Lookup13(s.Suite); suite == nil || suite.Hash != h.suite.Hash {
+		s := c.takenPSK(id.Identity)
+		if s == nil {
 			continue
 		}
 		schedule := keys.StartSchedule13(h.suite.Hash, s.Secret)
@@ -50,6 +47,32 @@ func (c *Conn) choosePSK(ch *hello.ClientHello, prefix []byte) error {
 		return nil
 	}
 	return nil
+}
+
+// takenPSK finds a PSK that is alive and goes with the suite.
+func (c *Conn) takenPSK(identity []byte) *Session {
+	s := c.findPSK(identity)
+	if s == nil || s.Version != wire.TLS13 || !c.usable(s) {
+		return nil
+	}
+	if suite := keys.Lookup13(s.Suite); suite == nil || suite.Hash != c.hs.h13.suite.Hash {
+		return nil
+	}
+	return s
+}
+
+// knowsPSK says whether choosePSK would find something in ch.
+func (c *Conn) knowsPSK(ch *hello.ClientHello) bool {
+	psk, ok := ch.PSK()
+	if !ok || !slices.Contains(ch.PSKModes(), wire.PSKDHE) {
+		return false
+	}
+	for _, id := range psk.Identities[:min(len(psk.Identities), maxIdentities)] {
+		if c.takenPSK(id.Identity) != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // usable: a PSK lives as long as the server says, and never longer than seven days.

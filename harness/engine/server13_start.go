@@ -22,6 +22,9 @@ func (c *Conn) onClientHello13(ch *hello.ClientHello) (state, error) {
 	if h.suite = c.chooseSuite13(ch); h.suite == nil {
 		return 0, fmt.Errorf("%w: offered %v", ErrNoSharedCipher, ch.Suites)
 	}
+	if err := checkMandatory13(ch); err != nil {
+		return 0, err
+	}
 	if ch.Has(wire.ExtEarlyData) {
 		h.early = earlyOffered
 	}
@@ -35,13 +38,16 @@ func (c *Conn) onClientHello13(ch *hello.ClientHello) (state, error) {
 	return c.answerClientHello13(ch, share, nil)
 }
 
-// checkClientHello13 refuses what RFC 8446 §4.1.2 and §9.2 name.
+// checkClientHello13 refuses what breaks the grammar of RFC 8446 §4.1.2, Client Hello, and §4.2.11.
 func checkClientHello13(ch *hello.ClientHello) error {
 	psk := ch.Has(wire.ExtPreSharedKey)
 	// "The 'pre_shared_key' extension MUST be the last extension in the ClientHello ... Servers MUST check
 	// that it is the last extension and otherwise fail the handshake with an 'illegal_parameter' alert"
 	if psk && ch.Extensions[len(ch.Extensions)-1].Type != wire.ExtPreSharedKey {
 		return ErrPSKNotLast
+	}
+	if err := checkBinderCount(ch); err != nil {
+		return err
 	}
 	if err := ch.Check(); err != nil {
 		return err
@@ -50,6 +56,13 @@ func checkClientHello13(ch *hello.ClientHello) error {
 	if len(ch.Compression) != 1 || ch.Compression[0] != 0 {
 		return fmt.Errorf("%w: legacy_compression_methods %x", ErrNoNullCompression, ch.Compression)
 	}
+	return nil
+}
+
+// checkMandatory13 looks for what must stand together (RFC 8446 §9.2, Mandatory-to-Implement Extensions).
+// It comes after the choice of the suite, as in OpenSSL: a hello without a suite for us hears that first.
+func checkMandatory13(ch *hello.ClientHello) error {
+	psk := ch.Has(wire.ExtPreSharedKey)
 	switch {
 	case psk && !ch.Has(wire.ExtPSKKeyExchangeModes):
 		return fmt.Errorf("%w: psk_key_exchange_modes beside pre_shared_key", ErrMissingExtension)
@@ -61,6 +74,24 @@ func checkClientHello13(ch *hello.ClientHello) error {
 		return fmt.Errorf("%w: key_share and signature_algorithms are needed without a PSK", ErrMissingExtension)
 	}
 	return checkShares(ch)
+}
+
+// checkBinderCount: pre_shared_key is two lists of one length. What is no list at all is left to Check.
+func checkBinderCount(ch *hello.ClientHello) error {
+	data, _ := ch.Extension(wire.ExtPreSharedKey)
+	r := wire.NewReader(data)
+	identities, binders := 0, 0
+	for l := wire.NewReader(r.Vec16()); l.Len() > 0 && l.OK(); identities++ {
+		l.Vec16()
+		l.U32()
+	}
+	for l := wire.NewReader(r.Vec16()); l.Len() > 0 && l.OK(); binders++ {
+		l.Vec8()
+	}
+	if r.Done() && len(data) > 0 && identities != binders {
+		return fmt.Errorf("%w: %d identities, %d binders", ErrBinderCount, identities, binders)
+	}
+	return nil
 }
 
 // checkShares: "Each KeyShareEntry value MUST correspond to a group offered in the 'supported_groups'
@@ -122,6 +153,7 @@ func (c *Conn) chooseShare13(ch *hello.ClientHello) (*hello.KeyShare, wire.Group
 func (c *Conn) sendHelloRetryRequest(ch *hello.ClientHello, group wire.Group) (state, error) {
 	h := c.hs.h13
 	h.retrySuite, h.retryGroup, h.retryHello = h.suite.ID, group, ch
+	h.retryPSK = c.knowsPSK(ch)
 	if h.early == earlyOffered {
 		c.rejectEarlyData()
 	}
@@ -155,8 +187,13 @@ func (c *Conn) onSecondClientHello(wire.Opaque) (state, error) {
 		return 0, fmt.Errorf("%w: a field before the extensions", ErrSecondHello)
 	case ch.Has(wire.ExtEarlyData):
 		return 0, fmt.Errorf("%w: early_data is still there", ErrSecondHello)
+	case h.retryPSK && !ch.Has(wire.ExtPreSharedKey):
+		return 0, fmt.Errorf("%w: pre_shared_key of the first hello", ErrMissingExtension)
 	}
 	if err := checkClientHello13(ch); err != nil {
+		return 0, err
+	}
+	if err := checkMandatory13(ch); err != nil {
 		return 0, err
 	}
 	shares := ch.KeyShares()

@@ -124,11 +124,34 @@ func TestServerAlerts13(t *testing.T) {
 		{"a binder that is wrong", wire.AlertDecryptError, ErrBadBinder, pskBuild, func(l *liar) {
 			l.hello(func(ch *hello.ClientHello) { ch.Random[0] ^= 1 })
 		}},
-		{"fewer binders than identities", decode, nil, pskBuild, func(l *liar) {
+		{"fewer binders than identities", illegal, ErrBinderCount, pskBuild, func(l *liar) {
 			l.hello(func(ch *hello.ClientHello) {
 				data, _ := ch.Extension(wire.ExtPreSharedKey)
 				psk, _ := ch.PSK()
 				setExt(ch, wire.ExtPreSharedKey, append(data[:len(data)-psk.BindersLen:len(data)-psk.BindersLen], 0, 0))
+			})
+		}},
+		{"a binder of the wrong length", wire.AlertDecryptError, ErrBadBinder, pskBuild, func(l *liar) {
+			l.hello(func(ch *hello.ClientHello) {
+				data, _ := ch.Extension(wire.ExtPreSharedKey)
+				psk, _ := ch.PSK()
+				n := len(data) - psk.BindersLen
+				setExt(ch, wire.ExtPreSharedKey, append(data[:n:n], 0, 3, 2, 1, 1))
+			})
+		}},
+		{"the PSK is gone from the second hello", missing, ErrMissingExtension, resumed13(wire.TLS_AES_128_GCM_SHA256, only25519, "", func(_ *ClientConfig, _ *hello.ClientHello, sc *ServerConfig) {
+			sc.Groups = []wire.Group{wire.Secp256r1}
+		}), second(drop(wire.ExtPreSharedKey))},
+		{"an extension on a client's certificate", wire.AlertUnsupportedExtension, ErrUnofferedExtension, auth, func(l *liar) {
+			l.flight()
+			m := rsaCert()
+			m.Entries[0].Extensions = []wire.Extension{ext(wire.ExtSCT, 0, 3, 0, 1, 1)}
+			l.say(m)
+		}},
+		{"no suite of TLS 1.3 and no groups either: the suite counts first", failure, ErrNoSharedCipher, nil, func(l *liar) {
+			l.hello(func(ch *hello.ClientHello) {
+				ch.Suites = []wire.CipherSuite{wire.TLS_RSA_WITH_AES_128_CBC_SHA}
+				drop(wire.ExtSupportedGroups)(ch)
 			})
 		}},
 		{"two shares for one group", illegal, ErrWrongGroup, nil, func(l *liar) {

@@ -23,7 +23,8 @@ type handshake13 struct {
 	retryShare *keys.Share        // client: our answer to it
 	retryHello *hello.ClientHello // server: the first hello
 
-	prefix []byte // server: message_hash and HelloRetryRequest, for the binder
+	retryPSK bool   // server: the first hello had a PSK that we would take
+	prefix   []byte // server: message_hash and HelloRetryRequest, for the binder
 
 	psk      *Session // client: offered; server: the session of the identity that it selected
 	resuming bool     // the PSK was selected
@@ -55,6 +56,7 @@ type post13 struct {
 	suite      *keys.Suite13
 	resumption keys.Secret // client: turns tickets into PSKs; none if the hello could not resume anything
 	exporter   keys.Secret
+	answered   bool  // we sent a KeyUpdate because the peer asked for it
 	updates    uint8 // KeyUpdates since the last data, a bound on busy work
 }
 

@@ -241,7 +241,9 @@ func parsePSK(data []byte) (psk PSK, ok bool) {
 	psk.BindersLen = r.Len()
 	for l := wire.NewReader(r.Vec16()); l.Len() > 0; {
 		b := l.Vec8()
-		if !l.OK() || len(b) < 32 {
+		// The grammar wants 32 bytes at least; a binder of a length that no hash has is left to the server,
+		// who owes it decrypt_error.
+		if !l.OK() || len(b) == 0 {
 			return PSK{}, false
 		}
 		psk.Binders = append(psk.Binders, b)
