@@ -174,6 +174,9 @@ func (c *compiler) server(d *nginxconf.Directive, block *site.Server) (err error
 	if vs.BodyTimeout, err = c.duration(d, "client_body_timeout", 60*time.Second); err != nil {
 		return err
 	}
+	if vs.SendTimeout, err = c.duration(d, "send_timeout", 60*time.Second); err != nil {
+		return err
+	}
 	if err = c.headerLimits(d, vs); err != nil {
 		return err
 	}

@@ -71,6 +71,7 @@ type VirtualServer struct {
 	KeepaliveHeader   time.Duration // keepalive_timeout's second argument: the Keep-Alive header
 	KeepaliveRequests int
 	BodyTimeout       time.Duration // client_body_timeout: between two reads of a body
+	SendTimeout       time.Duration // send_timeout: of one write to the client
 	MaxHeaderBytes    int           // large_client_header_buffers: number × size
 	ErrorLog          []LogTarget
 

@@ -108,7 +108,7 @@ func (c *conn) exchange() bool {
 	c.vs = c.ln.pick(r.Host, c.vs)
 	vs = c.vs
 	if r.Body != http.NoBody {
-		c.raw.SetReadDeadline(time.Now().Add(vs.BodyTimeout))
+		r.Body = &timedBody{ReadCloser: r.Body, c: c, timeout: vs.BodyTimeout}
 	}
 	c.s.count.requests.Add(1)
 	keep := !r.Close && vs.KeepaliveTimeout > 0 && c.requests < vs.KeepaliveRequests && !c.s.stopping()
@@ -129,7 +129,7 @@ func (c *conn) exchange() bool {
 	if w.hijacked {
 		return false
 	}
-	goOn = goOn && c.discard(r.Body)
+	goOn = goOn && c.discard(r)
 	if !goOn {
 		c.linger(unread(bodyOf(r)))
 		if c.secure != nil {
@@ -142,18 +142,16 @@ func (c *conn) exchange() bool {
 // maxDiscard is how much of an unread body is read and thrown away to keep a connection.
 const maxDiscard = 256 << 10
 
-// discard reads what the handler left of the body; false: too much, the connection is closed.
-func (c *conn) discard(body io.Reader) bool {
-	if b, ok := body.(*continueBody); ok {
-		if !b.asked {
-			return !unread(b.ReadCloser)
-		}
-		body = b.ReadCloser
+// discard reads what the handler left of the body; false: too much, or the client waits for a 100 that never
+// comes, and the connection is closed.
+func (c *conn) discard(r *http.Request) bool {
+	if b, ok := r.Body.(*continueBody); ok && !b.asked {
+		return !unread(bodyOf(r))
 	}
-	if !unread(body) {
+	if !unread(bodyOf(r)) {
 		return true
 	}
-	n, err := io.CopyN(io.Discard, body, maxDiscard)
+	n, err := io.CopyN(io.Discard, r.Body, maxDiscard)
 	return n < maxDiscard && err == io.EOF
 }
 
@@ -181,11 +179,30 @@ func (c *conn) linger(more bool) {
 	}
 }
 
+// bodyOf is the body on the wire, without what is wrapped around it.
 func bodyOf(r *http.Request) io.Reader {
-	if b, ok := r.Body.(*continueBody); ok {
-		return b.ReadCloser
+	body := r.Body
+	if b, ok := body.(*continueBody); ok {
+		body = b.ReadCloser
 	}
-	return r.Body
+	if b, ok := body.(*timedBody); ok {
+		body = b.ReadCloser
+	}
+	return body
+}
+
+// timedBody is client_body_timeout: a bound on each wait for more of a body, not on the whole.
+type timedBody struct {
+	io.ReadCloser
+	c       *conn
+	timeout time.Duration
+}
+
+func (b *timedBody) Read(p []byte) (int, error) {
+	if b.c.br.Buffered() == 0 {
+		b.c.raw.SetReadDeadline(time.Now().Add(b.timeout))
+	}
+	return b.ReadCloser.Read(p)
 }
 
 // answerBad sends the error page for a request that could not be read, and closes.

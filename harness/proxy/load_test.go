@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"tlsurge/harness/proxy/nginxconf"
 	"tlsurge/profiles/wire"
 )
 
@@ -189,6 +190,36 @@ func TestServerNamesChooseAsNginxDoes(t *testing.T) {
 		got := findServer(list, tc.host)
 		if tc.want < 0 && got != nil || tc.want >= 0 && got != list[tc.want] {
 			t.Errorf("%q chose %+v, want server %d", tc.host, got, tc.want)
+		}
+	}
+}
+
+// Every directive that is not said to be without effect is read somewhere: none is accepted and forgotten.
+func TestNoDirectiveIsForgotten(t *testing.T) {
+	var code strings.Builder
+	for _, pattern := range []string{"*.go", "site/*.go", "upstream/*.go", "nginxconf/load.go", "nginxconf/directives.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			if strings.HasSuffix(f, "_test.go") {
+				continue
+			}
+			text, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f == "nginxconf/directives.go" { // only what it does with a name, not the table
+				_, rest, _ := strings.Cut(string(text), "func Check(")
+				text = []byte(rest)
+			}
+			code.Write(text)
+		}
+	}
+	for _, name := range nginxconf.Names() {
+		if !strings.Contains(code.String(), `"`+name+`"`) {
+			t.Errorf("%q is known, has no reason to be without effect, and nobody reads it", name)
 		}
 	}
 }

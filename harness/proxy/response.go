@@ -46,9 +46,18 @@ func newResponse(c *conn, r *http.Request, keep bool) *response {
 func (w *response) buffer() *bufio.Writer {
 	if w.w == nil {
 		w.w = writerBuffers.Get().(*bufio.Writer)
-		w.w.Reset(w.c.stream)
+		w.w.Reset(sender{w.c})
 	}
 	return w.w
+}
+
+// sender writes to the client within send_timeout: a bound on each write, so that one who does not read does not
+// hold the connection for ever.
+type sender struct{ c *conn }
+
+func (s sender) Write(p []byte) (int, error) {
+	s.c.raw.SetWriteDeadline(time.Now().Add(s.c.server0().SendTimeout))
+	return s.c.stream.Write(p)
 }
 
 func (w *response) Header() http.Header { return w.hdr }

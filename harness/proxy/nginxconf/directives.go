@@ -2,6 +2,7 @@ package nginxconf
 
 import (
 	"fmt"
+	"sort"
 	"strings"
 )
 
@@ -74,7 +75,7 @@ var known = map[string]spec{
 	"access_log":                    {in: anyL, min: 1, max: 4},
 	"listen":                        {in: Server, min: 1, max: -1},
 	"server_name":                   {in: Server, min: 1, max: -1},
-	"server_tokens":                 {in: any3, min: 1, max: 1},
+	"server_tokens":                 {any3, 1, 1, false, "the Server header has no version here"},
 	"server_names_hash_bucket_size": {HTTP, 1, 1, false, idleHash}, "server_names_hash_max_size": {HTTP, 1, 1, false, idleHash},
 	"types_hash_max_size": {any3, 1, 1, false, idleHash}, "types_hash_bucket_size": {any3, 1, 1, false, idleHash},
 	"variables_hash_max_size": {HTTP, 1, 1, false, idleHash}, "variables_hash_bucket_size": {HTTP, 1, 1, false, idleHash},
@@ -128,7 +129,7 @@ var known = map[string]spec{
 	"proxy_intercept_errors":        {in: any3, min: 1, max: 1},
 	"proxy_ssl_verify":              {in: any3, min: 1, max: 1},
 	"proxy_ssl_trusted_certificate": {in: any3, min: 1, max: 1},
-	"proxy_ssl_server_name":         {in: any3, min: 1, max: 1},
+	"proxy_ssl_server_name":         {any3, 1, 1, false, "the name of proxy_ssl_name, or of the upstream, is always sent"},
 	"proxy_ssl_name":                {in: any3, min: 1, max: 1},
 	"proxy_protocol":                {in: any3, min: 1, max: 1},
 	"proxy_buffering":               {any3, 1, 1, false, "answers are passed on as they come"},
@@ -171,6 +172,18 @@ var known = map[string]spec{
 
 // serverInUpstream is "server" inside upstream: a directive with arguments, not a block.
 var serverInUpstream = spec{in: Upstream, min: 1, max: -1}
+
+// Names lists the directives that have an effect.
+func Names() []string {
+	var out []string
+	for name, s := range known {
+		if s.idle == "" {
+			out = append(out, name)
+		}
+	}
+	sort.Strings(out)
+	return out
+}
 
 // Known says whether the edge knows a directive of this name.
 func Known(name string) bool { _, ok := known[name]; return ok }

@@ -119,9 +119,9 @@ func (b *builder) logFormats(block []*nginxconf.Directive) error {
 func (b *builder) defaults() *conf {
 	root, _ := b.parseTemplate("html")
 	return &conf{root: root, index: []string{"index.html"}, types: builtinTypes, defType: "text/plain", etag: true, msiePad: true,
-		maxBody: 1 << 20, errorPages: map[int]errorPage{}, hide: map[string]bool{},
+		maxBody: 1 << 20, errorPages: map[int]errorPage{}, hide: map[string]bool{}, passed: map[string]bool{},
 		gzip:      gzipConf{level: 1, minLength: 20, types: map[string]bool{"text/html": true}, proxied: map[string]bool{"off": true}, httpVersion: 1},
-		proxy:     proxyConf{connect: 60 * time.Second, read: 60 * time.Second, next: map[string]bool{"error": true, "timeout": true}, tls: &tls.Config{InsecureSkipVerify: true}},
+		proxy:     proxyConf{connect: 60 * time.Second, send: 60 * time.Second, read: 60 * time.Second, next: map[string]bool{"error": true, "timeout": true}, tls: &tls.Config{InsecureSkipVerify: true}},
 		redirects: []redirect{{implied: true}},
 		realIP:    realIP{header: "X-Real-IP"},
 	}

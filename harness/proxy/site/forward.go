@@ -27,11 +27,11 @@ type pass struct {
 
 // proxyConf is proxy_* settings.
 type proxyConf struct {
-	http11        bool
-	connect, read time.Duration
-	next          map[string]bool
-	tls           *tls.Config
-	sendProxy     int // version of the PROXY header that goes first; 0: none
+	http11              bool
+	connect, send, read time.Duration
+	next                map[string]bool
+	tls                 *tls.Config
+	sendProxy           int // version of the PROXY header that goes first; 0: none
 }
 
 // redirect is one proxy_redirect.
@@ -163,7 +163,8 @@ func (x *exchange) attempt(p *pass, g *upstream.Group, s *upstream.Server, tried
 	if err != nil {
 		return giveUp(badGateway(err), kindOf(err), "connecting to upstream", err)
 	}
-	c.SetDeadline(time.Now().Add(conf.read))
+	c.SetReadDeadline(time.Now().Add(conf.read))
+	c.SetWriteDeadline(time.Now().Add(conf.send))
 	req := x.upstreamRequest(p, body)
 	if err = c.Send(req); err == nil {
 		var resp *http.Response
@@ -187,6 +188,13 @@ func (x *exchange) dialer(p *pass) *upstream.Dialer {
 	d := &upstream.Dialer{Timeout: conf.connect, Take: func() (func(), bool) { return x.s.site.env.Take(x.r) }}
 	if p.scheme == "https" {
 		d.TLS = conf.tls
+		if d.TLS.ServerName == "" {
+			d.TLS = d.TLS.Clone()
+			d.TLS.ServerName = x.up.host
+			if host, _, err := net.SplitHostPort(x.up.host); err == nil {
+				d.TLS.ServerName = host
+			}
+		}
 	}
 	h := proxyproto.Header{Source: x.r.Conn.Remote, Destination: x.r.Conn.Local}
 	switch conf.sendProxy {

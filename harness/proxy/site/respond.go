@@ -96,8 +96,11 @@ func (x *exchange) relay(body io.Reader, c *upstream.Conn) (n int64, err error) 
 
 // hidden are headers of an upstream that nginx keeps to itself.
 func (x *exchange) hidden(name string) bool {
-	if x.conf.hide[name] {
+	switch {
+	case x.conf.hide[name]:
 		return true
+	case x.conf.passed[name]:
+		return false
 	}
 	switch name {
 	case "Date", "Server", "X-Pad", "Connection", "Keep-Alive", "Transfer-Encoding", "Content-Length", "Trailer":

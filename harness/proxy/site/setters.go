@@ -90,6 +90,12 @@ func init() {
 			c.hide[headerName(strings.ReplaceAll(d.Args[0], "-", "_"))] = true
 			return nil
 		},
+		"proxy_pass_header": func(_ *builder, c *conf, d *nginxconf.Directive, _ bool) error {
+			c.passed = maps.Clone(c.passed)
+			c.passed[headerName(strings.ReplaceAll(d.Args[0], "-", "_"))] = true
+			return nil
+		},
+		"proxy_send_timeout": duration(func(c *conf) *time.Duration { return &c.proxy.send }),
 		"proxy_http_version": func(_ *builder, c *conf, d *nginxconf.Directive, _ bool) error {
 			if d.Args[0] != "1.0" && d.Args[0] != "1.1" {
 				return fmt.Errorf("%q: allowed are 1.0 and 1.1", d.Args[0])

@@ -168,6 +168,7 @@ type conf struct {
 	pass       *pass
 	setHeaders []header
 	hide       map[string]bool
+	passed     map[string]bool // proxy_pass_header
 	redirects  []redirect
 	proxy      proxyConf
 	maxBody    int64
