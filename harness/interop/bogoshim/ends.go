@@ -90,6 +90,12 @@ func (p *play) serve(resume bool) error {
 	}
 	if p.verifyFail && p.requestCert {
 		cfg.ClientVerifier = &engine.Verifier{Client: true, Roots: x509.NewCertPool()}
+		// The suite's callbacks refuse without a reason; which alert that is depends on the callback.
+		alert := wire.AlertHandshakeFailure
+		if p.customVerify {
+			alert = wire.AlertCertificateUnknown
+		}
+		cfg.Rules.Alerts = []engine.CauseAlert{{Cause: engine.ErrUnknownCA, Alert: alert}}
 	}
 	if p.noTicket {
 		cfg.Tickets = nil
@@ -299,7 +305,8 @@ func (p *play) extensions13(ch *hello.ClientHello, cfg *engine.ClientConfig) err
 		p.offeredEarly = true
 		add(wire.ExtEarlyData, nil)
 		if p.writesFirst {
-			cfg.EarlyData, p.sentEarly = []byte("hello"), true
+			n := min(len(p.greeting), int(s.MaxEarly))
+			cfg.EarlyData, p.greeting = p.greeting[:n], p.greeting[n:]
 		}
 	}
 	age := uint32(p.shim.now.Sub(s.Created).Milliseconds()) + s.AgeAdd

@@ -72,6 +72,7 @@ type options struct {
 	expectNoPeerCert bool
 	verifyFail       bool
 	useContext       bool
+	customVerify     bool
 
 	retry             *options // after rejected 0-RTT data
 	early             bool
@@ -181,7 +182,7 @@ var switches = map[string]func(*options){
 
 	"implicit-handshake": nothing, "partial-write": nothing, "use-early-callback": nothing, "handshake-twice": nothing,
 	"no-op-extra-handshake": nothing, "peek-then-read": nothing, "use-ticket-callback": nothing, "use-old-client-cert-callback": nothing,
-	"use-custom-verify-callback": nothing, "install-ddos-callback": nothing, "read-with-unfinished-write": nothing, "use-ocsp-callback": nothing,
+	"use-custom-verify-callback": func(o *options) { o.customVerify = true }, "install-ddos-callback": nothing, "read-with-unfinished-write": nothing, "use-ocsp-callback": nothing,
 	"use-exporter-between-reads": nothing, "no-legacy-server-connect": nothing,
 }
 

@@ -49,7 +49,7 @@ type play struct {
 	closed                      bool   // close_notify or FIN
 	sessions                    int
 	offered                     string // server: the hello's ALPN list
-	sentEarly                   bool   // client: the greeting went out as 0-RTT data
+	greeting                    []byte // what -shim-writes-first still has to say
 	offeredEarly, rejectedEarly bool
 	retried                     bool // a HelloRetryRequest was seen or sent
 }
@@ -71,7 +71,7 @@ func (s *shim) connect(o *options, resume bool) error {
 	if _, err := nc.Write(binary.LittleEndian.AppendUint64(nil, o.shimID)); err != nil {
 		return err
 	}
-	p := &play{options: o, shim: s, nc: nc, buf: make([]byte, 1<<15)}
+	p := &play{options: o, shim: s, nc: nc, buf: make([]byte, 1<<15), greeting: []byte("hello")}
 	if o.async {
 		p.buf = p.buf[:1] // every byte alone: the engine must not care
 	}
@@ -138,7 +138,7 @@ func (p *play) events() {
 			p.shim.session = e.Session
 			p.sessions++
 		case engine.EventEarlyRejected:
-			p.rejectedEarly, p.sentEarly = true, false
+			p.rejectedEarly, p.greeting = true, []byte("hello")
 		case engine.EventCloseNotify:
 			p.closed = true
 		}
@@ -219,8 +219,8 @@ func (p *play) begin() error {
 			return err
 		}
 	}
-	if p.writesFirst && !p.sentEarly {
-		return p.c.Send([]byte("hello"))
+	if p.writesFirst && len(p.greeting) > 0 {
+		return p.c.Send(p.greeting)
 	}
 	return nil
 }
