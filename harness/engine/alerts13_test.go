@@ -294,7 +294,7 @@ func TestClientAlerts13(t *testing.T) {
 			p.hello(nil)
 			p.say(&wire.EncryptedExtensions{Extensions: []wire.Extension{ext(17613)}})
 		}},
-		{"an extension twice in EncryptedExtensions", illegal, ErrExtensionTwice, nil, func(p *puppet) {
+		{"an extension twice in EncryptedExtensions", decode, ErrDuplicateExtension, nil, func(p *puppet) {
 			p.hello(nil)
 			p.say(&wire.EncryptedExtensions{Extensions: []wire.Extension{ext(wire.ExtServerName), ext(wire.ExtServerName)}})
 		}},

@@ -27,7 +27,7 @@ var elsewhere = []wire.ExtensionType{
 func (c *Conn) onEncryptedExtensions(m *wire.EncryptedExtensions) (state, error) {
 	h := c.hs.h13
 	if t, twice := wire.DuplicateExtension(m.Extensions); twice {
-		return 0, fmt.Errorf("%w: %v in EncryptedExtensions", ErrExtensionTwice, t)
+		return 0, fmt.Errorf("%w: %v in EncryptedExtensions", ErrDuplicateExtension, t)
 	}
 	accepted := false
 	for _, e := range m.Extensions {
@@ -121,7 +121,7 @@ func (c *Conn) onCertificateRequest13(m *wire.CertificateRequest13) (state, erro
 		return 0, fmt.Errorf("%w: %d bytes in the handshake, expected none", ErrCertContext, len(m.Context))
 	}
 	if t, twice := wire.DuplicateExtension(m.Extensions); twice {
-		return 0, fmt.Errorf("%w: %v in CertificateRequest", ErrExtensionTwice, t)
+		return 0, fmt.Errorf("%w: %v in CertificateRequest", ErrDuplicateExtension, t)
 	}
 	if _, ok := findExt(m.Extensions, wire.ExtSignatureAlgorithms); !ok {
 		return 0, fmt.Errorf("%w: signature_algorithms in CertificateRequest", ErrMissingExtension)
@@ -179,7 +179,7 @@ func (c *Conn) onServerCertificate13(m *wire.Certificate13) (state, error) {
 	}
 	for _, e := range m.Entries {
 		if t, twice := wire.DuplicateExtension(e.Extensions); twice {
-			return 0, fmt.Errorf("%w: %v in Certificate", ErrExtensionTwice, t)
+			return 0, fmt.Errorf("%w: %v in Certificate", ErrDuplicateExtension, t)
 		}
 		for _, x := range e.Extensions {
 			if err := c.checkEntryExtension(x); err != nil {

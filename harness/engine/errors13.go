@@ -33,7 +33,7 @@ var (
 	ErrFinishedLength     = errors.New("verify_data has the wrong length")
 	ErrKeyUpdateRequest   = errors.New("KeyUpdate request is neither 0 nor 1")
 	ErrTooManyKeyUpdates  = errors.New("too many KeyUpdates without data between them")
-	ErrExtensionTwice     = errors.New("extension twice in one message of TLS 1.3")
+	ErrExtensionTwice     = errors.New("extension twice in ServerHello, HelloRetryRequest or NewSessionTicket")
 	ErrBinderCount        = errors.New("as many PSK binders as identities are needed")
 	ErrTicketLifetime     = errors.New("ticket_lifetime above seven days")
 )

@@ -76,7 +76,7 @@ func checkMandatory13(ch *hello.ClientHello) error {
 	return checkShares(ch)
 }
 
-// checkBinderCount: pre_shared_key is two lists of one length. What is no list at all is left to Check.
+// checkBinderCount: pre_shared_key is two lists of one length. An empty list is malformed, and left to Check.
 func checkBinderCount(ch *hello.ClientHello) error {
 	data, _ := ch.Extension(wire.ExtPreSharedKey)
 	r := wire.NewReader(data)
@@ -88,7 +88,7 @@ func checkBinderCount(ch *hello.ClientHello) error {
 	for l := wire.NewReader(r.Vec16()); l.Len() > 0 && l.OK(); binders++ {
 		l.Vec8()
 	}
-	if r.Done() && len(data) > 0 && identities != binders {
+	if r.Done() && binders > 0 && identities != binders {
 		return fmt.Errorf("%w: %d identities, %d binders", ErrBinderCount, identities, binders)
 	}
 	return nil

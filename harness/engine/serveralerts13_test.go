@@ -124,11 +124,20 @@ func TestServerAlerts13(t *testing.T) {
 		{"a binder that is wrong", wire.AlertDecryptError, ErrBadBinder, pskBuild, func(l *liar) {
 			l.hello(func(ch *hello.ClientHello) { ch.Random[0] ^= 1 })
 		}},
-		{"fewer binders than identities", illegal, ErrBinderCount, pskBuild, func(l *liar) {
+		{"no binders at all", decode, nil, pskBuild, func(l *liar) {
 			l.hello(func(ch *hello.ClientHello) {
 				data, _ := ch.Extension(wire.ExtPreSharedKey)
 				psk, _ := ch.PSK()
 				setExt(ch, wire.ExtPreSharedKey, append(data[:len(data)-psk.BindersLen:len(data)-psk.BindersLen], 0, 0))
+			})
+		}},
+		{"more binders than identities", illegal, ErrBinderCount, pskBuild, func(l *liar) {
+			l.hello(func(ch *hello.ClientHello) {
+				data, _ := ch.Extension(wire.ExtPreSharedKey)
+				psk, _ := ch.PSK()
+				n := len(data) - psk.BindersLen
+				list := wire.AppendVec8(wire.AppendVec8(nil, make([]byte, 32)), make([]byte, 32))
+				setExt(ch, wire.ExtPreSharedKey, wire.AppendVec16(data[:n:n], list))
 			})
 		}},
 		{"a binder of the wrong length", wire.AlertDecryptError, ErrBadBinder, pskBuild, func(l *liar) {
