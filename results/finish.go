@@ -149,7 +149,8 @@ func (c *Collector) totals(run *Run, at time.Time) {
 	run.Connections.Opened = t.Opened
 	run.Connections.ClosedByClient, run.Connections.ClosedByServer, run.Connections.Failed = t.ClosedByClient, t.ClosedByServer, t.ClosedByFailure
 	run.Attempts = Attempts{Started: t.Started, Completed: t.Completed, Failed: t.Failed, OpenAtEnd: t.OpenAtEnd, Retransmits: t.Retransmits}
-	run.Requests = Requests{Sent: t.RequestsSent, OK: t.RequestsOK, Failed: t.RequestsFailed, Retried: t.RequestsRetried}
+	run.Requests = Requests{Sent: t.RequestsSent, OK: t.RequestsOK, Failed: t.RequestsFailed, Retried: t.RequestsRetried, Unsent: t.RequestsUnsent,
+		OpenAtEnd: max(0, t.RequestsSent-t.RequestsOK-t.RequestsFailed-t.RequestsRetried)}
 	if running > 0 {
 		run.Requests.PerS = float64(t.RequestsSent) / running.Seconds()
 	}

@@ -30,7 +30,7 @@ type join struct {
 	logged  map[int][]*ServerEvent          // the lines about an attempt, in order of time
 	order   map[string]int                  // phase name -> position in the run
 
-	claimed int // attempts that name a fault the ledger does not have
+	claimed int // failed attempts that name a fault the ledger does not have
 }
 
 // seen is a connection that once had a 4-tuple: ports come back within a long run.
@@ -204,7 +204,7 @@ func (j *join) nameFaults() {
 		if named[i] == "" {
 			named[i] = j.ruleOf(j.attempts[i].Key)
 		}
-		if a := &j.attempts[i]; a.Fault != "" && len(j.own[a.Key]) == 0 {
+		if a := &j.attempts[i]; a.Fault != "" && a.Class != ClassOK && named[i] == "" {
 			j.claimed++
 		}
 	}
@@ -225,13 +225,11 @@ func (j *join) root(k faults.Key) faults.Key {
 	return k
 }
 
-// ruleOf is the rule that hit the attempt itself: by the ledger, else as the agent knew it.
+// ruleOf is the rule that hit the attempt itself: by the ledger alone. What an agent armed and what
+// struck are two things.
 func (j *join) ruleOf(k faults.Key) string {
 	if fs := j.own[k]; len(fs) > 0 {
 		return fs[0].Rule
-	}
-	if i, ok := j.byKey[k]; ok {
-		return j.attempts[i].Fault
 	}
 	return ""
 }

@@ -31,6 +31,11 @@ func follows(a Attempt, origin faults.Key) Attempt {
 	return a
 }
 
+func armed(a Attempt) Attempt {
+	a.Fault = "never-fired"
+	return a
+}
+
 func firingAt(rule string, action faults.Action, port uint16, second int) faults.Firing {
 	return faults.Firing{Rule: rule, Action: string(action), Tuple: tuple(port), Time: epoch.Add(time.Duration(second)*time.Second + 5*time.Millisecond)}
 }
@@ -134,6 +139,12 @@ func TestJoin(t *testing.T) {
 			attempts: []Attempt{attemptAt(key(1, 0, 1), 1, 0)},
 			firings:  []faults.Firing{firingAt("cut", faults.Reset, 77, 0)},
 			faults:   []string{""},
+		},
+		{
+			why:      "a rule that was armed and never fired explains nothing",
+			attempts: []Attempt{armed(attemptAt(key(1, 0, 1), 1, 0)), attemptAt(key(2, 0, 1), 2, 0)},
+			firings:  []faults.Firing{firingAt("cut", faults.Reset, 2, 0)},
+			faults:   []string{"", "cut"},
 		},
 		{
 			why:      "several lines about one connection are named in order, each code once",

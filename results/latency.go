@@ -65,6 +65,7 @@ func (t *Totals) add(o Totals) {
 	t.RequestsOK += o.RequestsOK
 	t.RequestsFailed += o.RequestsFailed
 	t.RequestsRetried += o.RequestsRetried
+	t.RequestsUnsent += o.RequestsUnsent
 }
 
 // percentiles reads the figures of run.json off a histogram.

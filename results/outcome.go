@@ -76,7 +76,8 @@ type Attempt struct {
 	Asked          string `json:"resume_asked,omitempty"`  // what the hello offered
 	Issuer         string `json:"resume_issuer,omitempty"` // the edge that issued what was offered
 
-	// Fault names the rule that hit this very attempt, where the agent itself knows it.
+	// Fault is what the agent armed for this attempt; the join replaces it by the root cause, which
+	// is a rule that fired, or nothing.
 	Fault string `json:"fault,omitempty"`
 	// Origin is the attempt whose failure began the chain this one belongs to (itself included);
 	// the join walks it to the firing.

@@ -38,8 +38,9 @@ type RequestEvent uint8
 const (
 	RequestSent RequestEvent = iota
 	RequestOK
-	RequestFailed  // given up: the user sees it
-	RequestRetried // sent again on another connection
+	RequestFailed  // sent, and given up
+	RequestRetried // sent, lost with its connection, and made ready to be sent again
+	RequestUnsent  // given up before it was ever written: no connection came up for it
 )
 
 // RecorderConfig says whose numbers these are.
@@ -212,6 +213,8 @@ func (r *Recorder) Request(e RequestEvent) {
 		r.t.RequestsFailed++
 	case RequestRetried:
 		r.t.RequestsRetried++
+	case RequestUnsent:
+		r.t.RequestsUnsent++
 	}
 }
 

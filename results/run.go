@@ -98,12 +98,16 @@ type Handshakes struct {
 	PeakPerS         float64          `json:"peak_per_s"`
 }
 
+// Requests balance: sent = ok + failed + retried + open_at_end. A request that is sent again is sent
+// twice. Unsent ones are apart: given up before they were written, for want of a connection.
 type Requests struct {
-	Sent    int64   `json:"sent"`
-	OK      int64   `json:"ok"`
-	Failed  int64   `json:"failed"`
-	Retried int64   `json:"retried"`
-	PerS    float64 `json:"per_s"`
+	Sent      int64   `json:"sent"`
+	OK        int64   `json:"ok"`
+	Failed    int64   `json:"failed"`
+	Retried   int64   `json:"retried"`
+	OpenAtEnd int64   `json:"open_at_end"`
+	Unsent    int64   `json:"unsent"`
+	PerS      float64 `json:"per_s"`
 }
 
 type Phase struct {

@@ -31,6 +31,7 @@ type Totals struct {
 	RequestsOK      int64 `json:"requests_ok"`
 	RequestsFailed  int64 `json:"requests_failed"`
 	RequestsRetried int64 `json:"requests_retried"`
+	RequestsUnsent  int64 `json:"requests_unsent"`
 }
 
 // Snapshot is everything one recorder has counted since its phase began. It is cumulative: the last

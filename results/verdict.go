@@ -58,7 +58,7 @@ func (c *Collector) verdict(run *Run, in judgement) Verdict {
 	judgeResumption(d, run, c.cfg.Limits.ResumptionMisses)
 	d.v.Notes = append(d.v.Notes, c.cfg.Notes...)
 	if in.claimed > 0 {
-		d.note("%d attempts name a fault that the ledger has no firing of", in.claimed)
+		d.note("%d failed attempts were armed by a rule whose firing is not in the ledger", in.claimed)
 	}
 	if len(in.stray) > 0 {
 		d.note("%s struck connections outside the evidence: good ones that had nothing else to tell, such as idle keepalive connections", strings.Join(in.stray, ", "))
@@ -92,7 +92,7 @@ func (c *Collector) judgeProcesses(d *judge, cutShort string) {
 func (p *phaseState) unfinished(agents map[string]*agentState) []string {
 	var list []string
 	for k, s := range p.snapshots {
-		if !s.Final && agents[k.agent].lost == "" && !slices.Contains(list, k.agent) {
+		if !s.Final && s.Totals.Started > 0 && agents[k.agent].lost == "" && !slices.Contains(list, k.agent) {
 			list = append(list, k.agent)
 		}
 	}
@@ -119,6 +119,9 @@ func (c *Collector) judgeBalance(d *judge, run *Run, in judgement) {
 	a := run.Attempts
 	if sum := a.Completed + a.Failed + a.OpenAtEnd; sum != a.Started {
 		d.invalid("attempts do not balance: %d started, but %d completed + %d failed + %d open at the end = %d", a.Started, a.Completed, a.Failed, a.OpenAtEnd, sum)
+	}
+	if q := run.Requests; q.OK+q.Failed+q.Retried > q.Sent {
+		d.invalid("requests do not balance: %d sent, but %d ok + %d failed + %d sent again", q.Sent, q.OK, q.Failed, q.Retried)
 	}
 	for _, u := range run.Users {
 		if sum := u.Fine + u.SavedByRetry + u.Downgraded + u.SawError; sum != u.PageLoads {

@@ -62,6 +62,7 @@ func TestVerdict(t *testing.T) {
 		{why: "an agent that never spoke", change: func(c *cfg, _ *Snapshot, _ *PhaseInfo) { c.Agents = append(c.Agents, "agent-2") }, state: Invalid, reason: "agent-2 never reported"},
 		{why: "an agent whose last report is not its final one", change: func(_ *cfg, s *Snapshot, _ *PhaseInfo) { s.Final = false }, state: Suspect, reason: "the last report of agent-1 on act never came"},
 		{why: "attempts that vanish", change: func(_ *cfg, s *Snapshot, _ *PhaseInfo) { s.Totals.Started++ }, state: Invalid, reason: "do not balance: 101 started"},
+		{why: "requests that come from nowhere", change: func(_ *cfg, s *Snapshot, _ *PhaseInfo) { s.Totals.RequestsOK = 5 }, state: Invalid, reason: "requests do not balance: 0 sent"},
 		{why: "page loads that vanish", change: func(_ *cfg, s *Snapshot, _ *PhaseInfo) { s.Pages[0].Verdict = "perhaps" }, state: Invalid, reason: "page loads of firefox-35-osx"},
 		{why: "failures whose evidence never came", change: func(_ *cfg, s *Snapshot, _ *PhaseInfo) {
 			s.Outcomes = append(s.Outcomes, outcome(ClassReset, 2))

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tlsurge/harness/bench"
+	"tlsurge/harness/scenario"
 	"tlsurge/results/compare"
 )
 
@@ -74,6 +75,14 @@ func (a *app) runBench(ctx context.Context, args []string, f benchFlags) error {
 	cfg, err := a.benchConfig(f)
 	if err != nil {
 		return err
+	}
+	if len(args) == 1 {
+		// A wrong scenario or override is found before anything runs; another binary may know others.
+		for _, s := range []bench.Side{cfg.Base, cfg.New} {
+			if _, err := scenario.Load(args[0], scenario.Overrides{Set: s.Set}); err != nil && s.Binary == "" {
+				return err
+			}
+		}
 	}
 	dir := f.out
 	if dir == "" {

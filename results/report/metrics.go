@@ -141,7 +141,7 @@ func (e emitter) counters() {
 		e.counter("handshakes_total", "Completed handshakes, full or by what resumed them.", n, "kind", kind)
 	}
 	q := r.Requests
-	for state, n := range map[string]int64{"sent": q.Sent, "ok": q.OK, "failed": q.Failed, "retried": q.Retried} {
+	for state, n := range map[string]int64{"sent": q.Sent, "ok": q.OK, "failed": q.Failed, "retried": q.Retried, "unsent": q.Unsent} {
 		e.counter("requests_total", "Requests by what became of them.", n, "state", state)
 	}
 	e.counter("connections_opened_total", "Connections established.", r.Connections.Opened)

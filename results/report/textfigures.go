@@ -37,7 +37,11 @@ func (t *text) figures() {
 	resumed := h.ResumedSessionID + h.ResumedTicket + h.ResumedPSK
 	t.fact("handshakes", fmt.Sprintf("%s full, %s resumed (session ID %s, ticket %s, PSK %s) of %s asked; peak %.0f/s; %s",
 		count(h.Full), count(resumed), count(h.ResumedSessionID), count(h.ResumedTicket), count(h.ResumedPSK), count(h.ResumptionAsked), h.PeakPerS, listed(sorted(h.ByVersion), " ")))
-	t.fact("requests", fmt.Sprintf("%s sent (%.0f/s), %s ok, %s failed, %s sent again", count(q.Sent), q.PerS, count(q.OK), count(q.Failed), count(q.Retried)))
+	requests := fmt.Sprintf("%s sent (%.0f/s) = %s ok + %s failed + %s sent again + %s open at the end", count(q.Sent), q.PerS, count(q.OK), count(q.Failed), count(q.Retried), count(q.OpenAtEnd))
+	if q.Unsent > 0 {
+		requests += fmt.Sprintf("; %s never written, for want of a connection", count(q.Unsent))
+	}
+	t.fact("requests", requests)
 
 	t.latencies()
 	t.kernel()
