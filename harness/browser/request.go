@@ -158,8 +158,12 @@ func (c *conn) resend() {
 
 // lose gives a request up.
 func (b *browser) lose(x *exchange) {
-	if b.visit == nil && (x.out || x.scheduled) {
+	switch {
+	case b.visit != nil:
+	case x.out:
 		b.agent.rec.Request(results.RequestFailed)
+	case x.scheduled:
+		b.agent.rec.Request(results.RequestUnsent)
 	}
 	part := x.part || x.document
 	b.agent.drop(x)
