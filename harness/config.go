@@ -41,17 +41,18 @@ func plain(err error) error {
 
 // shape is the run as the limits of this machine see it.
 func shape(sc *scenario.Scenario) fleet.Shape {
-	s := fleet.Shape{Connections: sc.Load.Connections, Agents: sc.Run.Agents}
+	most := sc.MostConnections()
+	s := fleet.Shape{Connections: most, Agents: sc.Run.Agents}
 	if sc.Target == nil {
 		s.Edges = sc.Fleet.Edges
 	}
 	// A relay holds two more files for a connection that is hit: no more are at once than it can hit.
 	for _, f := range sc.Faults {
 		if f.Rule.Engine == faults.EngineRelay {
-			s.Relayed += int(f.Rule.Probability * float64(sc.Load.Connections))
+			s.Relayed += int(f.Rule.Probability * float64(most))
 		}
 	}
-	s.Relayed = min(s.Relayed, sc.Load.Connections)
+	s.Relayed = min(s.Relayed, most)
 	return s
 }
 

@@ -38,6 +38,7 @@ var rooms = []struct{ pkgs, why string }{
 	{"harness", "the drive ties the rooms together"},
 	{"harness/cases harness/interop harness/interop/bogoshim", "cases and peers use the whole drive"},
 	{"harness/bench", "rounds of runs, each a process of its own"},
+	{"harness/capacity", "a search is made of such runs"},
 	{"cmd/tlsurge", "the door"},
 }
 

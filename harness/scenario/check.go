@@ -25,7 +25,7 @@ func defaults() *Scenario {
 		Run:   Run{Netns: "auto", Sample: 0.01, Group: "tlsurge"},
 		Fleet: Fleet{Edges: 3, Edge: "bundled", Stack: "openssl-1.0.1j", Config: "builtin:fl-ssl.conf", Key: "rsa-2048", ServerName: "www.example.test", Balancer: "bundled"},
 		Load: Traffic{Model: "open", Connections: 100, Duration: Duration(10 * time.Second), Ramp: Duration(2 * time.Second), Arrivals: "poisson",
-			FirstAlone: true, Spare: true},
+			FirstAlone: true},
 	}
 }
 

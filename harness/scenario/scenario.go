@@ -100,8 +100,8 @@ type Traffic struct {
 	// FirstAlone: a browser's first connection ends (served or given up) before it opens others. With
 	// false they open at once, as some browsers do, and per-attempt outcomes depend on timing.
 	FirstAlone bool `toml:"first_alone"`
-	// Spare: connections beyond the first are opened ahead of need and held; with false each is opened
-	// for a request.
+	// Spare: connections beyond the first are opened ahead of need and held; with false each carries a
+	// request as soon as it is up, as for a page's resources.
 	Spare  bool     `toml:"spare"`
 	Reload Duration `toml:"reload,omitempty"` // a user who was shown an error tries again after this; absent: leaves
 	ALPN   []string `toml:"alpn,omitempty"`   // overrides the profiles' offers; the hello then differs

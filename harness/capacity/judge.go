@@ -1,0 +1,230 @@
+package capacity
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"tlsurge/faults"
+	"tlsurge/results"
+)
+
+// Limits say what counts as too much.
+type Limits struct {
+	P99 time.Duration // of the median second, after the ramp; 0: five times the first step's, at least 20 ms
+	// ErrorShare is the share of page loads or requests that may fail.
+	ErrorShare float64
+	// MetShare is the share of the offered load that must be held or answered.
+	MetShare float64
+}
+
+// DefaultLimits are those of a run without its own.
+func DefaultLimits() Limits { return Limits{ErrorShare: 0.001, MetShare: 0.98} }
+
+// Dimension is what is turned up.
+type Dimension string
+
+const (
+	Connections Dimension = "connections" // keepalive connections held
+	Handshakes  Dimension = "handshakes"  // handshakes per second
+	Requests    Dimension = "requests"    // requests per second over the scenario's connections
+)
+
+// Seen is a step as its run shows it.
+type Seen struct {
+	Step
+	Label    string        `json:"run"` // its directory below the search's
+	P99      time.Duration `json:"p99_ns"`
+	Met      float64       `json:"met"`         // held, or done per second
+	SawError float64       `json:"error_share"` // of page loads or requests, the larger one
+	Fallback int64         `json:"false_fallbacks"`
+	Verdict  results.State `json:"verdict"`
+	Words    []string      `json:"why"` // one for each knee that it is beyond
+	Run      *results.Run  `json:"-"`
+}
+
+// judge reads a run. ramp is cut off its beginning: what happens while the load is not there yet says
+// nothing of the load.
+func judge(run *results.Run, d Dimension, load float64, ramp time.Duration, lim Limits) Seen {
+	s := Seen{Step: Step{Load: load, Bad: map[Knee]bool{}}, Verdict: run.Verdict.State, Run: run}
+	held := settled(run, ramp)
+	metric := func(x results.Sample) int64 { return x.ResponseP99Ns }
+	if d == Handshakes {
+		metric = func(x results.Sample) int64 { return x.HandshakeP99Ns }
+	}
+	s.P99 = time.Duration(median(held, metric))
+	switch d {
+	case Connections:
+		s.Met = float64(median(held, func(x results.Sample) int64 { return x.Established }))
+	case Handshakes:
+		s.Met = perSecond(held, func(x results.Sample) int64 { return x.Handshakes })
+	case Requests:
+		s.Met = perSecond(held, func(x results.Sample) int64 { return x.Requests - x.RequestsFailed })
+	}
+	var loads, errors int64
+	for _, u := range run.Users {
+		loads, errors = loads+u.PageLoads, errors+u.SawError
+	}
+	s.SawError = max(share(errors, loads), share(run.Requests.Failed, run.Requests.Sent))
+	s.Fallback = falseFallbacks(run)
+	s.mark(lim.P99 > 0 && s.P99 > lim.P99, Latency, "p99 of %v, the limit is %v", s.P99.Round(time.Microsecond), lim.P99.Round(time.Microsecond))
+	s.mark(s.SawError > lim.ErrorShare, Errors, "%.2f %% of page loads or requests end in an error", 100*s.SawError)
+	s.mark(s.Fallback > 0, Fallback, "%d browsers fell back and nothing was injected", s.Fallback)
+	s.mark(s.Met < lim.MetShare*load, Unmet, "%.0f of %.0f %s", s.Met, load, d)
+	if reason, ours := generatorGaveOut(run); ours {
+		s.mark(true, Generator, "%s", reason)
+	}
+	return s
+}
+
+func (s *Seen) mark(bad bool, k Knee, format string, args ...any) {
+	if bad {
+		s.Bad[k] = true
+		s.Words = append(s.Words, fmt.Sprintf("%s: "+format, append([]any{k}, args...)...))
+	}
+}
+
+// settled is the seconds of the run in which the load stood.
+func settled(run *results.Run, ramp time.Duration) (out []results.Sample) {
+	if len(run.Phases) == 0 {
+		return nil
+	}
+	p := run.Phases[0]
+	for _, x := range run.Timeline {
+		from := x.AtNs - x.LengthNs - p.StartedNs
+		if x.Phase == p.Name && from >= int64(ramp) && x.AtNs <= p.StartedNs+p.DurationNs {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+func median(xs []results.Sample, of func(results.Sample) int64) int64 {
+	if len(xs) == 0 {
+		return 0
+	}
+	var v []int64
+	for _, x := range xs {
+		v = append(v, of(x))
+	}
+	slices.Sort(v)
+	return v[len(v)/2]
+}
+
+func perSecond(xs []results.Sample, of func(results.Sample) int64) float64 {
+	var n, ns int64
+	for _, x := range xs {
+		n, ns = n+of(x), ns+x.LengthNs
+	}
+	if ns == 0 {
+		return 0
+	}
+	return float64(n) / time.Duration(ns).Seconds()
+}
+
+func share(part, whole int64) float64 {
+	if whole == 0 {
+		return 0
+	}
+	return float64(part) / float64(whole)
+}
+
+// falseFallbacks counts the fallbacks that no injected fault began. What an edge does to itself under load
+// is no injection: it is what we look for.
+func falseFallbacks(run *results.Run) (n int64) {
+	injected := map[string]bool{}
+	for _, f := range run.Faults {
+		injected[f.Name] = f.Engine != string(faults.EngineEdge)
+	}
+	for _, o := range run.Outcomes {
+		if o.Kind == results.KindFallback && !injected[o.Fault] {
+			n += o.Count
+		}
+	}
+	return n
+}
+
+// generatorGaveOut says whether the run's own verdict blames the generator.
+func generatorGaveOut(run *results.Run) (reason string, ours bool) {
+	if run.Verdict.State != results.Invalid {
+		return "", false
+	}
+	for _, r := range run.Verdict.Reasons {
+		for _, word := range []string{"lag", "generator", "agent", "GC", "port"} {
+			if strings.Contains(r, word) {
+				return r, true
+			}
+		}
+	}
+	return strings.Join(run.Verdict.Reasons, "; "), true
+}
+
+// Culprit is what may have given out, with the counter that shows it.
+type Culprit struct {
+	What    string  `json:"what"`
+	Counter string  `json:"counter"`
+	Value   float64 `json:"value"`
+	// Decisive: the counter cannot grow for another reason.
+	Decisive bool `json:"decisive"`
+}
+
+// culprits names what a run beyond a knee shows, the surest first.
+func culprits(run *results.Run, table int64) (list []Culprit) {
+	add := func(bad bool, what, counter string, value float64, decisive bool) {
+		if bad {
+			list = append(list, Culprit{what, counter, value, decisive})
+		}
+	}
+	var full, files, upstream, edgeCPU, agentCPU, memory, peak int64
+	for _, e := range run.Edges {
+		for _, l := range e.LogLines {
+			switch {
+			case strings.Contains(l.Reason, "worker_connections are not enough"):
+				full += l.Count
+			case strings.Contains(l.Reason, "Too many open files"):
+				files += l.Count
+			case strings.Contains(l.Reason, "upstream timed out"), strings.Contains(l.Reason, "no live upstreams"):
+				upstream += l.Count
+			}
+		}
+		edgeCPU, memory, peak = edgeCPU+e.CPUNs, memory+e.RSSPeakBytes, max(peak, e.PeakEstablished)
+	}
+	for _, a := range run.Agents {
+		agentCPU, memory = agentCPU+a.CPUNs, memory+a.RSSPeakBytes
+	}
+	add(full > 0, "the edge's connection table (worker_connections)", "error.log: worker_connections are not enough", float64(full), true)
+	add(full == 0 && table > 0 && float64(peak) >= 0.95*float64(table), "the edge's connection table (worker_connections)", "edges.peak_established", float64(peak), true)
+	add(files > 0, "the edge's open files", "error.log: Too many open files", float64(files), true)
+	ours := run.KernelNamespace == "own"
+	add(run.Kernel["ListenOverflows"] > 0, "the accept queue", "kernel.ListenOverflows", float64(run.Kernel["ListenOverflows"]), ours)
+	for _, o := range run.Outcomes {
+		add(o.Class == results.ClassNoResource, "ports or files of the generator", "outcomes.no_resource", float64(o.Count), true)
+	}
+	add(upstream > 0, "the application behind the edge", "error.log: upstream", float64(upstream), true)
+	busy := float64(edgeCPU+agentCPU) / float64(max(run.DurationNs, 1)) / float64(max(run.Machine.CPUs, 1))
+	switch {
+	case busy >= 0.8 && edgeCPU >= agentCPU:
+		add(true, "the edges' processor time", "edges.cpu_ns, as a share of the machine with the agents'", busy, false)
+	case busy >= 0.8:
+		add(true, "the generator's processor time", "agents.cpu_ns, as a share of the machine with the edges'", busy, false)
+	default:
+		first, hand := latencyOf(run, "first_byte"), latencyOf(run, "handshake")
+		add(first > 4*max(hand, int64(5*time.Millisecond)), "the application behind the edge", "latency.first_byte p99 beside an idle processor", float64(first), false)
+	}
+	add(run.Machine.MemoryBytes > 0 && float64(memory) > 0.8*float64(run.Machine.MemoryBytes), "memory", "rss_peak_bytes of edges and agents", float64(memory), true)
+	slices.SortStableFunc(list, func(a, b Culprit) int { return cmp.Compare(sure(b), sure(a)) })
+	return slices.CompactFunc(list, func(a, b Culprit) bool { return a.What == b.What && a.Counter == b.Counter })
+}
+
+func sure(c Culprit) int {
+	if c.Decisive {
+		return 1
+	}
+	return 0
+}
+
+func latencyOf(run *results.Run, metric string) int64 {
+	return run.Latency[metric]["service_time"].P99Ns
+}
