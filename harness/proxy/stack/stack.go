@@ -87,7 +87,7 @@ var (
 	tls10to12 = []wire.Version{wire.TLS10, wire.TLS11, wire.TLS12}
 	tls10to13 = []wire.Version{wire.TLS10, wire.TLS11, wire.TLS12, wire.TLS13}
 	nist      = []wire.Group{wire.Secp256r1, wire.Secp384r1, wire.Secp521r1}
-	modern    = []wire.Group{wire.X25519, wire.Secp256r1, wire.Secp384r1, wire.Secp521r1}
+	modern    = []wire.Group{wire.X25519, wire.Secp256r1, wire.Secp521r1, wire.Secp384r1}
 )
 
 var (
