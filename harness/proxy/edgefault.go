@@ -37,29 +37,31 @@ func (s *Server) tableLimit() (int, *faults.Rule) {
 	return 0, nil
 }
 
-// waitAccept holds the acceptor back while accept_queue_full is in force, so that the kernel's queue fills.
-// false: the edge has stopped.
-func (s *Server) waitAccept() bool {
+// waitAccept holds the acceptor back while accept_queue_full is in force, so that the kernel's queue fills. It
+// returns the rule if it has held; ok is false when the edge has stopped.
+func (s *Server) waitAccept() (held *faults.Rule, ok bool) {
 	for {
-		held := false
-		rules := s.cfg.Load().Faults
-		for i := range rules {
-			if r := &rules[i]; r.Action == faults.AcceptQueue && s.inForce(r) {
-				held = true
-			}
+		rule := s.holdsAccept()
+		if rule == nil {
+			return held, true
 		}
-		if !held {
-			return true
-		}
+		held = rule
 		select {
 		case <-time.After(10 * time.Millisecond):
 		case <-s.stop:
-			return false
-		}
-		if s.stopping() {
-			return false
+			return held, false
 		}
 	}
+}
+
+func (s *Server) holdsAccept() *faults.Rule {
+	rules := s.cfg.Load().Faults
+	for i := range rules {
+		if r := &rules[i]; r.Action == faults.AcceptQueue && s.inForce(r) {
+			return r
+		}
+	}
+	return nil
 }
 
 // arm looks whether the connection's source is a rule's: then the listener's filter goes on acting on it, or

@@ -164,3 +164,34 @@ func TestListenerFilterDropsClientHello(t *testing.T) {
 		c.Close()
 	}
 }
+
+// While accept_queue_full is in force the kernel queues connections; they are served when it ends, and each is
+// a firing.
+func TestAcceptQueueIsHeld(t *testing.T) {
+	p := newPKI(t, "rsa")
+	r := faults.Rule{Name: "queue", Engine: faults.EngineEdge, Action: faults.AcceptQueue, Probability: 1, Until: 700 * time.Millisecond}
+	e := startEdge(t, Options{Stack: "openssl-3.0", Protocols: []string{"TLSv1.2"}, Certificate: p.cert, Key: p.key}, func(c *Config) { c.Faults = []faults.Rule{r} })
+	start := time.Now()
+	e.Begin(start)
+	var conns []net.Conn
+	for range 3 {
+		c, err := net.Dial("tcp", e.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		conns = append(conns, c)
+	}
+	for _, c := range conns {
+		tc := tls.Client(c, p.client())
+		if code, err := get(tc); code != 200 || err != nil {
+			t.Errorf("%d, %v; want 200 in the end", code, err)
+		}
+	}
+	if took := time.Since(start); took < 700*time.Millisecond {
+		t.Errorf("served after %v, while the queue was held", took)
+	}
+	if n := len(e.evidence.fired()); n != 3 {
+		t.Errorf("%d firings, want 3", n)
+	}
+}

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"tlsurge/faults"
 	"tlsurge/faults/sockfilter"
 	"tlsurge/harness/engine"
@@ -48,8 +50,28 @@ func (s *Server) Listen() ([]net.Listener, error) {
 			return nil, err
 		}
 		out = append(out, n)
+		if err := setBacklog(n, l.Backlog); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
+}
+
+// setBacklog sets the length of the accept queue, which package net leaves at the system's largest: listen(2)
+// called again changes it.
+func setBacklog(n net.Listener, backlog int) error {
+	t, ok := n.(*net.TCPListener)
+	if !ok || backlog <= 0 {
+		return nil
+	}
+	raw, err := t.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if e := raw.Control(func(fd uintptr) { err = unix.Listen(int(fd), backlog) }); e != nil {
+		return e
+	}
+	return err
 }
 
 // ListenTCP opens a listener that can carry a socket filter: not for MPTCP.
@@ -156,25 +178,61 @@ func (l *listener) pick(host string, current *VirtualServer) *VirtualServer {
 func (s *Server) accept(l *listener) {
 	defer s.running.Done()
 	for {
-		if !s.waitAccept() {
+		rule, ok := s.waitAccept()
+		if !ok {
+			return
+		}
+		if rule != nil && !s.acceptHeld(l, rule) {
 			return
 		}
 		n, err := l.net.Accept()
 		if err != nil {
-			if errors.Is(err, net.ErrClosed) {
+			if !s.acceptFailed(err) {
 				return
 			}
-			s.errorLine(s.cfg.Load().ErrorLog, "crit", 0, fmt.Sprintf("accept4() failed (%s)", acceptText(err)))
-			select { // as nginx does when files run out: rest for half a second
-			case <-time.After(500 * time.Millisecond):
-				continue
-			case <-s.stop:
-				return
-			}
+			continue
 		}
 		s.accepted(l, n.(*net.TCPConn))
 	}
 }
+
+// acceptHeld takes off what the kernel has queued while the rule held the acceptor back, a firing each. false:
+// the listener is closed.
+func (s *Server) acceptHeld(l *listener, rule *faults.Rule) bool {
+	t, ok := l.net.(*net.TCPListener)
+	if !ok {
+		return true
+	}
+	defer t.SetDeadline(time.Time{})
+	for {
+		t.SetDeadline(time.Now().Add(time.Millisecond))
+		n, err := t.AcceptTCP()
+		if err != nil {
+			return !errors.Is(err, net.ErrClosed)
+		}
+		client, server := n.RemoteAddr().(*net.TCPAddr).AddrPort(), n.LocalAddr().(*net.TCPAddr).AddrPort()
+		s.count.couldHit(rule.Name)
+		s.fireAt(rule, faults.Tuple{Client: unmapped(client), Server: unmapped(server)})
+		s.accepted(l, n)
+	}
+}
+
+// acceptFailed logs why; as nginx does when files run out, it rests for half a second. false: the listener is
+// closed.
+func (s *Server) acceptFailed(err error) bool {
+	if errors.Is(err, net.ErrClosed) {
+		return false
+	}
+	s.errorLine(s.cfg.Load().ErrorLog, "crit", 0, fmt.Sprintf("accept4() failed (%s)", acceptText(err)))
+	select {
+	case <-time.After(500 * time.Millisecond):
+		return true
+	case <-s.stop:
+		return false
+	}
+}
+
+func unmapped(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
 
 func acceptText(err error) string {
 	no, text := errnoText(err)
@@ -185,10 +243,8 @@ func acceptText(err error) string {
 func (s *Server) accepted(l *listener, raw *net.TCPConn) {
 	now := time.Now()
 	c := &conn{s: s, ln: l, raw: raw, id: s.ids.Add(1), accepted: now, fd: -1}
-	c.peer = raw.RemoteAddr().(*net.TCPAddr).AddrPort()
-	c.peer = netip.AddrPortFrom(c.peer.Addr().Unmap(), c.peer.Port())
-	c.server = raw.LocalAddr().(*net.TCPAddr).AddrPort()
-	c.server = netip.AddrPortFrom(c.server.Addr().Unmap(), c.server.Port())
+	c.peer = unmapped(raw.RemoteAddr().(*net.TCPAddr).AddrPort())
+	c.server = unmapped(raw.LocalAddr().(*net.TCPAddr).AddrPort())
 	c.client = c.peer
 	s.count.accepted.Add(1)
 	s.arm(c)

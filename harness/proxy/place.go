@@ -10,6 +10,9 @@ import (
 // place takes a place in the connection table for c.
 func (s *Server) place(c *conn) bool {
 	limit, rule := s.tableLimit()
+	if rule != nil {
+		s.count.couldHit(rule.Name)
+	}
 	closed, ok := s.lot.take(limit, s.reserve())
 	s.drained(closed, rule)
 	if ok {

@@ -36,6 +36,9 @@ func (s *Server) Reload(cfg *Config) error {
 			continue
 		}
 		n, err := ListenTCP(conf.Address)
+		if err == nil {
+			err = setBacklog(n, conf.Backlog)
+		}
 		if err != nil {
 			return undo(err)
 		}
