@@ -177,18 +177,23 @@ func TestLoopbackAddresses(t *testing.T) {
 					t.Errorf("%s from %s: %v after %v, want %v", device, tt.source, r.Err, r.Connect, tt.atLeast)
 				}
 			}
+			// What stays at home: a conversation is a dozen packets each way, and none of them enters the link.
+			before, _ := l.Counters()
 			home := dialogue.Serve(t, dialogue.ServerOptions{Address: "127.0.0.1:0", Inside: l.Clients.Do})
-			if r := talk(t, l, dialogue.Spec{Address: home.Addr().String(), Source: netip.MustParseAddr("127.64.0.9")}); r.Err != nil || r.Connect > 10*ms {
-				t.Errorf("%s at home: %v after %v", device, r.Err, r.Connect)
+			if r := talk(t, l, dialogue.Spec{Address: home.Addr().String(), Source: netip.MustParseAddr("127.64.0.9")}); r.Err != nil {
+				t.Errorf("%s at home: %v", device, r.Err)
 			}
 			back := dialogue.Serve(t, dialogue.ServerOptions{Address: "127.0.0.20:0", Inside: l.Servers.Do})
 			if err := l.Servers.Do(func() error {
-				if r := (dialogue.Spec{Address: back.Addr().String()}).Run(); r.Err != nil || r.Connect > 10*ms {
-					t.Errorf("%s between servers: %v after %v", device, r.Err, r.Connect)
+				if r := (dialogue.Spec{Address: back.Addr().String()}).Run(); r.Err != nil {
+					t.Errorf("%s between servers: %v", device, r.Err)
 				}
 				return nil
 			}); err != nil {
 				t.Error(err)
+			}
+			if after, _ := l.Counters(); after.In-before.In > 5 {
+				t.Errorf("%s: %d packets entered the link", device, after.In-before.In)
 			}
 		}
 	})

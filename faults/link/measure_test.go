@@ -1,6 +1,7 @@
 package link_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"math"
@@ -151,14 +152,17 @@ func throughput(t *testing.T, l *link.Link, run time.Duration) float64 {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
+	sent := make(chan struct{})
+	ended, end := context.WithCancel(t.Context())
+	defer func() { listener.Close(); end(); <-sent }()
 	go func() {
+		defer close(sent)
 		c, err := listener.Accept()
 		if err != nil {
 			return
 		}
 		defer c.Close()
-		c.SetDeadline(time.Now().Add(run + 20*time.Second))
+		context.AfterFunc(ended, func() { c.SetDeadline(time.Unix(1, 0)) })
 		block := make([]byte, 64<<10)
 		for {
 			if _, err := c.Write(block); err != nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 )
 
@@ -26,7 +27,7 @@ const step = "TLSURGE_NSTEST_STEP"
 // noNamespaces is the exit code of a process that was not allowed to make its namespaces.
 const noNamespaces = 77
 
-// Main stands in a package's TestMain.
+// Main stands in a package's TestMain. It also looks for goroutines left behind.
 func Main(m *testing.M) {
 	switch os.Getenv(step) {
 	case "nobody":
@@ -43,7 +44,14 @@ func Main(m *testing.M) {
 	// processors.
 	flag.Parse()
 	flag.Set("test.parallel", "16")
-	os.Exit(m.Run())
+	code := m.Run()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, "nstest: left behind:", err)
+			code = 1
+		}
+	}
+	os.Exit(code)
 }
 
 // Plain runs f as nobody, without namespaces, and nowhere else.
