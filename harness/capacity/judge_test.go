@@ -1,0 +1,165 @@
+package capacity
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"tlsurge/harness/bench"
+	"tlsurge/harness/scenario"
+	"tlsurge/results"
+)
+
+// second is one second of a made-up run.
+func second(at int64, established, requests, failed, p99ms int64) results.Sample {
+	return results.Sample{AtNs: at * 1e9, LengthNs: 1e9, Phase: "step", Established: established, Requests: requests,
+		RequestsFailed: failed, Handshakes: requests, ResponseP99Ns: p99ms * 1e6, HandshakeP99Ns: p99ms * 1e6}
+}
+
+// calm is a run of two seconds' ramp and four seconds' hold in which nothing is wrong at 100.
+func calm() *results.Run {
+	r := &results.Run{DurationNs: 6e9, Verdict: results.Verdict{State: results.Valid}, Machine: results.Machine{CPUs: 2},
+		Phases:   []results.Phase{{Name: "step", DurationNs: 6e9}},
+		Requests: results.Requests{Sent: 500, OK: 500},
+		Users:    []results.UserRow{{PageLoads: 100, Fine: 100}}}
+	r.Timeline = []results.Sample{second(1, 10, 10, 0, 900), second(2, 60, 60, 0, 900)}
+	for at := int64(3); at <= 6; at++ {
+		r.Timeline = append(r.Timeline, second(at, 100, 100, 0, 5))
+	}
+	return r
+}
+
+func TestJudge(t *testing.T) {
+	lim := Limits{P99: 20 * time.Millisecond, ErrorShare: 0.001, MetShare: 0.98}
+	for _, tc := range []struct {
+		why    string
+		of     Dimension
+		change func(*results.Run)
+		want   []Knee
+	}{
+		{"a calm run; its ramp counts for nothing", Connections, func(*results.Run) {}, nil},
+		{"the same by handshakes and requests", Requests, func(*results.Run) {}, nil},
+		{"one slow second is noise", Connections, func(r *results.Run) { r.Timeline[4].ResponseP99Ns = 1e9 }, nil},
+		{"most seconds are slow", Connections, func(r *results.Run) {
+			for i := 3; i < 6; i++ {
+				r.Timeline[i].ResponseP99Ns = 30e6
+			}
+		}, []Knee{Latency}},
+		{"a user sees an error", Connections, func(r *results.Run) { r.Users[0].SawError = 1 }, []Knee{Errors}},
+		{"a request fails", Requests, func(r *results.Run) { r.Requests.Failed = 1 }, []Knee{Errors}},
+		{"a fallback without a cause", Connections, func(r *results.Run) {
+			r.Outcomes = []results.OutcomeRow{{Kind: results.KindFallback, Count: 2}}
+		}, []Knee{Fallback}},
+		{"a fallback that pressure on the edge began", Connections, func(r *results.Run) {
+			r.Faults = []results.FaultRow{{Name: "pressure", Engine: "edge"}}
+			r.Outcomes = []results.OutcomeRow{{Kind: results.KindFallback, Fault: "pressure", Count: 2}}
+		}, []Knee{Fallback}},
+		{"a fallback that was injected", Connections, func(r *results.Run) {
+			r.Faults = []results.FaultRow{{Name: "cut", Engine: "relay"}}
+			r.Outcomes = []results.OutcomeRow{{Kind: results.KindFallback, Fault: "cut", Count: 2}}
+		}, nil},
+		{"fewer are held than asked for", Connections, func(r *results.Run) {
+			for i := range r.Timeline {
+				r.Timeline[i].Established = 97
+			}
+		}, []Knee{Unmet}},
+		{"requests that fail are not answered", Requests, func(r *results.Run) {
+			for i := range r.Timeline {
+				r.Timeline[i].RequestsFailed = 3
+			}
+		}, []Knee{Unmet}},
+		{"the generator lagged", Connections, func(r *results.Run) {
+			r.Verdict = results.Verdict{State: results.Invalid, Reasons: []string{"schedule lag p99 300 ms"}}
+		}, []Knee{Generator}},
+	} {
+		run := calm()
+		tc.change(run)
+		got := judge(run, tc.of, 100, 2*time.Second, lim)
+		if len(got.Bad) != len(tc.want) || len(got.Words) != len(tc.want) {
+			t.Errorf("%s: %q, want %v", tc.why, got.Words, tc.want)
+		}
+		for _, k := range tc.want {
+			if !got.Bad[k] {
+				t.Errorf("%s: %q, want %v", tc.why, got.Words, tc.want)
+			}
+		}
+	}
+}
+
+func TestCulprits(t *testing.T) {
+	for _, tc := range []struct {
+		why    string
+		change func(*results.Run)
+		want   string // beginning of the first; "": none
+	}{
+		{"nothing to blame", func(*results.Run) {}, ""},
+		{"the log says that the table is full", func(r *results.Run) {
+			r.Edges = []results.EdgeRow{{LogLines: []results.LogLine{{Level: "alert", Reason: "1024 worker_connections are not enough", Count: 3}}}}
+		}, "the edge's connection table"},
+		{"the table is full and says nothing, as nginx 1.6.2 while it finds idle connections to close", func(r *results.Run) {
+			r.Edges = []results.EdgeRow{{PeakEstablished: 198}}
+		}, "the edge's connection table"},
+		{"the accept queue, in a namespace of our own", func(r *results.Run) {
+			r.Kernel, r.KernelNamespace = map[string]int64{"ListenOverflows": 9}, "own"
+		}, "the accept queue"},
+		{"no ports", func(r *results.Run) {
+			r.Outcomes = []results.OutcomeRow{{Class: results.ClassNoResource, Count: 4}}
+		}, "ports or files of the generator"},
+		{"a slow application beside an idle processor", func(r *results.Run) {
+			r.Latency = map[string]map[string]results.Percentiles{"first_byte": {"service_time": {P99Ns: 400e6}}, "handshake": {"service_time": {P99Ns: 6e6}}}
+		}, "the application behind the edge"},
+		{"a busy machine, the edges most of all", func(r *results.Run) {
+			r.Edges, r.Agents = []results.EdgeRow{{CPUNs: 8e9}}, []results.AgentRow{{CPUNs: 3e9}}
+		}, "the edges' processor time"},
+		{"a busy machine, the agents most of all", func(r *results.Run) {
+			r.Edges, r.Agents = []results.EdgeRow{{CPUNs: 3e9}}, []results.AgentRow{{CPUNs: 8e9}}
+		}, "the generator's processor time"},
+		{"what cannot be otherwise comes before what may be", func(r *results.Run) {
+			r.Agents = []results.AgentRow{{CPUNs: 12e9}}
+			r.Edges = []results.EdgeRow{{LogLines: []results.LogLine{{Reason: "worker_connections are not enough", Count: 1}}}}
+		}, "the edge's connection table"},
+	} {
+		run := calm()
+		tc.change(run)
+		list := culprits(run, 200)
+		if tc.want == "" && len(list) > 0 || tc.want != "" && (len(list) == 0 || !strings.HasPrefix(list[0].What, tc.want)) {
+			t.Errorf("%s: %+v, want %q first", tc.why, list, tc.want)
+		}
+	}
+}
+
+// TestASearchThatDoesNotHoldIsLowered: a capacity whose testing stage fails is no capacity.
+func TestASearchThatDoesNotHoldIsLowered(t *testing.T) {
+	tests := 0
+	runner := func(_ context.Context, _ bench.Side, p bench.Part, _ uint64, label string) (*results.Run, error) {
+		sc, err := scenario.Load(p.Scenario, scenario.Overrides{})
+		if err != nil {
+			return nil, err
+		}
+		run := calm()
+		held := int64(sc.Phases[0].Connections)
+		if strings.Contains(label, "confirm") {
+			tests++
+			if tests == 1 {
+				held /= 2
+			}
+		}
+		for i := range run.Timeline {
+			run.Timeline[i].Established = min(held, 500)
+		}
+		return run, nil
+	}
+	sc, err := scenario.Load("peak-39k", scenario.Overrides{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Search(t.Context(), Config{Scenario: sc, Dimension: Connections, Plan: Plan{Start: 100, Max: 1000, Precision: 0.1, Steps: 12},
+		Limits: DefaultLimits(), Ramp: 2 * time.Second, Hold: 4 * time.Second, Dir: t.TempDir()}, runner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tests != 2 || !r.Confirmed || r.Capacity >= 500 || r.Capacity < 300 {
+		t.Errorf("capacity %.0f, confirmed %t after %d tests: want a lower load that held at the second test", r.Capacity, r.Confirmed, tests)
+	}
+}
