@@ -80,9 +80,11 @@ func (b *bars) Tick(s harness.Status) {
 	b.bar.SetCurrent(min(s.Elapsed.Milliseconds(), s.Duration.Milliseconds()))
 }
 
+// finish ends the bar of an act, full or not: mpb waits for every bar that is neither complete nor
+// aborted, for ever.
 func (b *bars) finish() {
 	if b.bar != nil {
-		b.bar.SetTotal(-1, true) // an act cut short still ends its bar
+		b.bar.Abort(false)
 	}
 }
 
