@@ -69,7 +69,7 @@ func (c *conn) begin(plan profiles.Plan, intended time.Duration) {
 	t := &try{conn: c, plan: &plan, setup: new(setup), edge: b.edge(), attempt: c.attempts,
 		intended: intended, start: a.loop.Now(), connected: -1, handshake: -1}
 	c.try = t
-	if h := b.sessions.get(&plan, &b.host.manners.Sessions, a.loop.Wall(t.start)); h != nil {
+	if h := b.sessions.get(&plan, b.host.profile, a.loop.Wall(t.start)); h != nil {
 		t.setup.session, t.issuer, t.asked = h.session, h.edge, asked(h.session)
 	}
 	c.count(t)
@@ -201,11 +201,16 @@ func (c *conn) established() {
 	t.handshake = a.loop.Now()
 	facts := t.tls.Facts()
 	b.memory.Succeeded(*t.plan, facts.Version)
+	words, refused := b.memory.Refuses(*t.plan)
 	t.settle()
 	c.countEstablished(t)
 	c.stage = idle
 	if facts.ALPN != "" && facts.ALPN != "http/1.1" && facts.ALPN != "http/1.0" {
 		c.over(&alpnError{facts.ALPN})
+		return
+	}
+	if refused && b.visit == nil {
+		c.over(&refusal{words})
 		return
 	}
 	x := c.x

@@ -184,3 +184,9 @@ type alpnError struct{ protocol string }
 
 func (e *alpnError) Error() string { return classify.ErrALPN.Error() + ": " + e.protocol }
 func (e *alpnError) Unwrap() error { return classify.ErrALPN }
+
+// refusal is an error page after a handshake that completed.
+type refusal struct{ words profiles.Wording }
+
+func (e *refusal) Error() string { return classify.ErrRefused.Error() + ": " + e.words.Error }
+func (e *refusal) Unwrap() error { return classify.ErrRefused }

@@ -49,7 +49,7 @@ func (c *conn) countClosed(by results.Side) {
 	a.rec.Closed(by)
 	r := c.try.final()
 	// Where an edge is made to close connections, those that it closed are the evidence of it.
-	r.Keep = by == results.ByServer && a.edgeStrikes
+	r.Keep = r.Keep || by == results.ByServer && a.edgeStrikes
 	a.rec.Attempt(r)
 }
 
@@ -93,7 +93,8 @@ func (t *try) record(v classify.Verdict, shown string) *results.Attempt {
 	if t.asked != engine.NotResumed {
 		r.Issuer = a.cfg.Edges[t.issuer].Name
 	}
-	if t.rule != nil {
+	r.Keep = t.rule != nil // armed: the join looks for its firing
+	if t.struck {
 		r.Fault = t.rule.Name
 	}
 	if t.tls != nil {
@@ -147,6 +148,9 @@ func (c *conn) decide(v classify.Verdict, err error) profiles.Decision {
 	}
 	if t.handshake >= 0 && c.x == nil {
 		return profiles.Decision{} // nothing depended on it
+	}
+	if r := (*refusal)(nil); errors.As(err, &r) {
+		return profiles.Decision{UserSees: r.words.Shown, Wording: r.words}
 	}
 	d := c.b.memory.Failed(*t.plan, f)
 	if c.x == nil {

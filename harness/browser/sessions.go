@@ -54,10 +54,8 @@ func accepts(m *profiles.SessionManners, s *engine.Session) bool {
 
 // get gives the session that an attempt made by plan offers at a time, nil if none. A single-use session
 // is taken out.
-func (s *sessionStore) get(plan *profiles.Plan, m *profiles.SessionManners, now time.Time) *held {
-	if !plan.Resume {
-		return nil
-	}
+func (s *sessionStore) get(plan *profiles.Plan, p *profiles.Profile, now time.Time) *held {
+	m := &p.Manners().Sessions
 	for i := len(s.held) - 1; i >= 0; i-- {
 		h := s.held[i]
 		life := m.Lifetime
@@ -65,7 +63,7 @@ func (s *sessionStore) get(plan *profiles.Plan, m *profiles.SessionManners, now 
 			life = h.session.Lifetime
 		}
 		switch {
-		case h.key != plan.SessionKey, h.session.Version > plan.MaxVersion:
+		case h.key != plan.SessionKey, !p.MayOffer(*plan, h.session.Version, h.session.Suite):
 			continue
 		case life > 0 && now.Sub(h.session.Created) >= life:
 			s.held = append(s.held[:i], s.held[i+1:]...)

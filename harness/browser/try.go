@@ -39,6 +39,7 @@ type try struct {
 	edge    uint8
 	issuer  uint8             // the edge that issued what was offered
 	asked   engine.Resumption // how the session offered resumes
+	struck  bool              // the rule has done damage, as this agent itself saw
 	backed  bool              // a second connection was opened because this one's SYN went unanswered
 }
 

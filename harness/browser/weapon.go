@@ -153,6 +153,7 @@ func (w *weapon) fired(f faults.Firing) {
 	t.weapon = nil
 	a.loop.Cancel(&w.timer)
 	if f.Packets > 0 {
+		t.struck = true
 		f.Key, f.HasKey, f.Tuple = t.key(), true, t.tuple()
 		a.ledger(f)
 	}

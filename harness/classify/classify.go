@@ -36,6 +36,8 @@ var (
 	ErrHTTP = errors.New("malformed HTTP")
 	// ErrStatus is wrapped by an answer of 500 or above and by a failed check.
 	ErrStatus = errors.New("unwanted answer")
+	// ErrRefused: the browser does not accept what the handshake agreed on, and closes without an alert.
+	ErrRefused = errors.New("handshake complete, and refused by the browser")
 	// ErrALPN is wrapped when the server selected an application protocol that we do not speak.
 	ErrALPN = errors.New("server selected a protocol that is not spoken here")
 )
@@ -81,6 +83,8 @@ func Of(err error, at Stage) Verdict {
 		v.Class = results.ClassHTTPMalformed
 	case errors.Is(err, ErrStatus):
 		v.Class = results.ClassHTTPStatus
+	case errors.Is(err, ErrRefused):
+		v.Class = results.ClassLocalAlert
 	case errors.Is(err, ErrALPN):
 		v.Class = results.ClassALPN
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, engine.ErrTruncated):

@@ -47,6 +47,7 @@ var cases = []struct {
 	{"we give up on the answer", ErrTimeout, Open, results.ClassRequestTimeout},
 	{"the answer is a 502", fmt.Errorf("%w: status 502", ErrStatus), Open, results.ClassHTTPStatus},
 	{"the answer is no HTTP", fmt.Errorf("%w: two lengths", ErrHTTP), Open, results.ClassHTTPMalformed},
+	{"the browser does not like what was agreed on", fmt.Errorf("%w: ERR_X", ErrRefused), Open, results.ClassLocalAlert},
 	{"the server wants h2", fmt.Errorf("%w: h2", ErrALPN), Handshaking, results.ClassALPN},
 	{"no file descriptor left", syscall.EMFILE, Connecting, results.ClassNoResource},
 	{"no port left", syscall.EADDRNOTAVAIL, Connecting, results.ClassNoResource},
