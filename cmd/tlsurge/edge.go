@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os/signal"
 	"strings"
@@ -52,7 +53,13 @@ Stacks: ` + strings.Join(stack.Names(), ", ") + ".",
 			for _, w := range cfg.Warnings {
 				fmt.Fprintf(a.err, "tlsurge: warning: %v\n", w)
 			}
-			return proxy.RunStandalone(ctx, cfg, a.out, func() (*proxy.Config, error) { return proxy.Load(o) })
+			err = proxy.RunStandalone(ctx, cfg, a.out, func() (*proxy.Config, error) { return proxy.Load(o) })
+			for _, wrong := range []error{syscall.EADDRINUSE, syscall.EADDRNOTAVAIL, syscall.EACCES} {
+				if errors.Is(err, wrong) {
+					return usagef("%v", err) // the address is not one to listen on
+				}
+			}
+			return err
 		},
 	}
 	fl := cmd.Flags()
