@@ -209,7 +209,7 @@ func TestSources(t *testing.T) {
 			t.Errorf("%s leads to %v, want %s", six, got, r.Name)
 		}
 	}
-	for _, other := range []string{"127.1.0.1", "127.66.0.1", "192.64.0.1", "::1"} {
+	for _, other := range []string{"127.1.0.1", "127.66.0.1", "192.64.0.1", "10.64.0.1", "::1"} {
 		if r := faults.RuleOf(rules, netip.MustParseAddr(other)); r != nil {
 			t.Errorf("%s leads to %s", other, r.Name)
 		}

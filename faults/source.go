@@ -61,16 +61,14 @@ func SourcePrefix6(r *Rule) netip.Prefix {
 }
 
 // RuleOf finds the rule whose source subnet addr lies in, nil if none: how an edge recognises an armed
-// connection.
-func RuleOf(rules []Rule, addr netip.Addr) *Rule {
+// connection. Only loopback's subnets and our own IPv6 prefix count: other addresses may be somebody's.
+func RuleOf(rules []Rule, addr netip.Addr) *Rule { return RuleOfIn(loopback4, rules, addr) }
+
+// RuleOfIn is RuleOf with the subnets of another /8 than loopback's.
+func RuleOfIn(net8 netip.Prefix, rules []Rule, addr netip.Addr) *Rule {
 	addr = addr.Unmap()
 	for i := range rules {
-		r := &rules[i]
-		if addr.Is4() {
-			if a := addr.As4(); (a[0] == 127 || a[0] == 10) && int(a[1]) == firstSubnet+r.Index {
-				return r
-			}
-		} else if SourcePrefix6(r).Contains(addr) {
+		if r := &rules[i]; SourcePrefixIn(net8, r).Contains(addr) || SourcePrefix6(r).Contains(addr) {
 			return r
 		}
 	}

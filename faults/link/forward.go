@@ -228,6 +228,9 @@ func (f *forwarder) flowOf(now time.Time, k packet) *flow {
 		return fl
 	}
 	r := faults.RuleOf(*rules, t.Client.Addr())
+	if r == nil {
+		r = faults.RuleOfIn(faults.LinkNet, *rules, t.Client.Addr())
+	}
 	if r == nil || r.Engine != faults.EngineLink {
 		return nil
 	}

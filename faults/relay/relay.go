@@ -25,7 +25,7 @@ import (
 // Config of a relay.
 type Config struct {
 	Target netip.AddrPort // where connections go
-	Listen netip.Addr     // loopback of the target's family where zero; the port is the kernel's choice
+	Listen netip.Addr     // 127.0.0.1 where zero, also for an IPv6 target; the port is the kernel's choice
 	// Ledger receives each firing, from goroutines of the relay, concurrently. nil: they are lost.
 	Ledger func(faults.Firing)
 	Seed   uint64 // of jitter and of the bit that is flipped
@@ -64,9 +64,6 @@ func Start(cfg Config) (*Relay, error) {
 	}
 	if !cfg.Listen.IsValid() {
 		cfg.Listen = netip.AddrFrom4([4]byte{127, 0, 0, 1})
-		if cfg.Target.Addr().Is6() {
-			cfg.Listen = netip.IPv6Loopback()
-		}
 	}
 	if cfg.IdleAfter == 0 {
 		cfg.IdleAfter = 300 * time.Millisecond

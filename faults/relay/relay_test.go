@@ -69,15 +69,17 @@ func TestPassThrough(t *testing.T) {
 	never := faults.Rule{Name: "never", Engine: faults.EngineRelay, Action: faults.Reset, At: stage.ServerHello, Direction: stage.ServerToClient, Probability: 1}
 	for _, tt := range []struct {
 		sentence, address string
+		listen            netip.Addr
 		armed             bool
 	}{
-		{"IPv4", "127.0.0.1:0", false},
-		{"IPv6", "[::1]:0", false},
-		{"armed, but it is not TLS", "127.0.0.1:0", true},
-		{"armed, over IPv6", "[::1]:0", true},
+		{"IPv4", "127.0.0.1:0", netip.Addr{}, false},
+		{"IPv6", "[::1]:0", netip.IPv6Loopback(), false},
+		{"IPv4 to IPv6", "[::1]:0", netip.Addr{}, false},
+		{"armed, but it is not TLS", "127.0.0.1:0", netip.Addr{}, true},
+		{"armed, over IPv6", "[::1]:0", netip.IPv6Loopback(), true},
 	} {
 		t.Run(tt.sentence, func(t *testing.T) {
-			r := start(t, relay.Config{Target: echo(t, tt.address), Ledger: func(f faults.Firing) { t.Errorf("fired: %+v", f) }})
+			r := start(t, relay.Config{Target: echo(t, tt.address), Listen: tt.listen, Ledger: func(f faults.Firing) { t.Errorf("fired: %+v", f) }})
 			if tt.armed {
 				r.Arm(netip.AddrPortFrom(r.Addr().Addr(), 0), &never, faults.Key{})
 			}
@@ -104,7 +106,7 @@ func TestSixWithFaults(t *testing.T) {
 	server := dialogue.Serve(t, dialogue.ServerOptions{Address: "[::1]:0"})
 	var fired faults.Firing
 	var mu sync.Mutex
-	r := start(t, relay.Config{Target: server.Addr(), Ledger: func(f faults.Firing) { mu.Lock(); fired = f; mu.Unlock() }})
+	r := start(t, relay.Config{Target: server.Addr(), Listen: netip.IPv6Loopback(), Ledger: func(f faults.Firing) { mu.Lock(); fired = f; mu.Unlock() }})
 	rule := &faults.Rule{Name: "cut", Engine: faults.EngineRelay, Action: faults.Reset, At: stage.ServerHello, Direction: stage.ServerToClient, Probability: 1}
 	r.Arm(netip.AddrPortFrom(netip.IPv6Loopback(), 0), rule, faults.Key{Browser: 3})
 	got := dialogue.Spec{Address: r.Addr().String()}.Run()

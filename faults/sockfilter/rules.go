@@ -124,7 +124,7 @@ func ListenerProgram(rules []faults.Rule, released []netip.Addr) (p Program, ok 
 	return p, ok, nil
 }
 
-// sourcesOf lists the subnets that armed connections of a rule may come from: loopback's, a link's, IPv6's.
+// sourcesOf lists the subnets that armed connections of a rule come from: loopback's and IPv6's.
 func sourcesOf(r *faults.Rule) []netip.Prefix {
-	return []netip.Prefix{faults.SourcePrefix(r), faults.SourcePrefixIn(faults.LinkNet, r), faults.SourcePrefix6(r)}
+	return []netip.Prefix{faults.SourcePrefix(r), faults.SourcePrefix6(r)}
 }
