@@ -121,7 +121,7 @@ func Start(ctx context.Context, cfg Config) (_ *Fleet, err error) {
 
 // startBehind starts what stands behind the edges and returns the address that they pass requests to.
 func (f *Fleet) startBehind(ctx context.Context) (upstream string, err error) {
-	order := behindOrder{Listen: "127.0.0.21:0", Phase: f.cfg.Phase, Seed: f.cfg.Seed, Rules: f.cfg.Rules}
+	order := behindOrder{Listen: "127.0.0.21:0", Seed: f.cfg.Seed}
 	if f.application, err = f.start("application", RoleApplication, order); err != nil {
 		return "", err
 	}
@@ -130,7 +130,7 @@ func (f *Fleet) startBehind(ctx context.Context) (upstream string, err error) {
 	}
 	switch f.cfg.Balancer {
 	case "", "bundled":
-		order = behindOrder{Listen: "127.0.0.20:0", Upstreams: []string{upstream}, Phase: f.cfg.Phase, Seed: f.cfg.Seed}
+		order = behindOrder{Listen: "127.0.0.20:0", Upstreams: []string{upstream}, Seed: f.cfg.Seed}
 		f.balancer, err = f.start("balancer", RoleBalancer, order)
 	case "haproxy":
 		f.balancer, err = f.startHAProxy(upstream)

@@ -17,9 +17,7 @@ type edgeOrder struct {
 type behindOrder struct {
 	Listen    string
 	Upstreams []string // of the balancer
-	Phase     string
 	Seed      uint64
-	Rules     []faults.Rule
 }
 
 // phaseOrder is the verb "phase" of a child that is kept from one phase to the next.
