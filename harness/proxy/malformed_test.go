@@ -76,6 +76,7 @@ func TestMalformedRequestsAsNginx(t *testing.T) {
 		{why: "HTTP/0.9", raw: "GET /plain.txt\r\n\r\n", differs: "HTTP/0.9 has no place in a harness of browsers", ours: "400 close-header closed"},
 	} {
 		t.Run(strings.ReplaceAll(tc.why, " ", "-"), func(t *testing.T) {
+			t.Parallel()
 			ours, theirs := w.outcome(t, w.ours, tc.raw), w.outcome(t, w.theirs, tc.raw)
 			switch {
 			case tc.differs != "" && ours != tc.ours:

@@ -45,8 +45,12 @@ func ending(c net.Conn) string {
 }
 
 func count(conns []net.Conn, how string) (n int) {
+	ends := make(chan string)
 	for _, c := range conns {
-		if ending(c) == how {
+		go func() { ends <- ending(c) }()
+	}
+	for range conns {
+		if <-ends == how {
 			n++
 		}
 	}
