@@ -12,6 +12,7 @@ import (
 // startClient sends the hello as it stands.
 func (c *Conn) startClient(ch *hello.ClientHello) error {
 	hs := &handshake{hello: ch, clientRandom: ch.Random, session: c.client.Session}
+	hs.scratch = hs.room[:0]
 	c.hs = hs
 	if c.client.Renegotiate == RenegotiateSecure || c.client.Renegotiate == RenegotiateAlways {
 		c.again = ch
@@ -21,7 +22,7 @@ func (c *Conn) startClient(ch *hello.ClientHello) error {
 	}
 	hs.transcript.keep = c.client.Certificate != nil
 	hs.transcript.raw = ch.AppendMessage(make([]byte, 0, 600))
-	c.out = ch.AppendRecords(c.out)
+	c.out = ch.AppendRecords(make([]byte, 0, len(hs.transcript.raw)+wire.RecordHeaderLen))
 	c.sendEarlyData13()
 	c.state = stateWaitSH
 	return nil

@@ -48,7 +48,8 @@ type handshake struct {
 	config    *ServerConfig
 	nextRead  record.Half // becomes the read half at ChangeCipherSpec
 	nextWrite record.Half
-	scratch   []byte // handshake messages are built here
+	scratch   []byte    // handshake messages are built here
+	room      [192]byte // where scratch begins: enough for all that a client sends
 
 	h13 *handshake13
 }

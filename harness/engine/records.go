@@ -284,6 +284,10 @@ func (c *Conn) setWrite(h record.Half) { c.write = h }
 // writeRecord frames and protects one fragment of any length.
 func (c *Conn) writeRecord(typ wire.RecordType, fragment []byte) {
 	limit := c.fragmentLimit()
+	if c.out == nil {
+		// One growth for a client's whole flight instead of one per record.
+		c.out = make([]byte, 0, max(256, min(len(fragment), limit)+128))
+	}
 	for {
 		n := min(len(fragment), limit)
 		if c.write == nil {
