@@ -41,8 +41,9 @@ type Agent struct {
 	free   []*exchange
 	line   results.Attempt // what is being recorded
 
-	start time.Duration // of the phase, on the loop's clock
-	live  int64         // attempts started and not over
+	start     time.Duration // of the phase, on the loop's clock
+	live      int64         // attempts started and not over
+	gcPercent int           // the process's own setting, while ours is in force; 0 otherwise
 	// edgeStrikes: a rule makes edges close connections of their own choice.
 	edgeStrikes bool
 	fatal       error // a defect of this program, or a failed warm-up
@@ -179,7 +180,7 @@ func (a *Agent) Run(ctx context.Context, start time.Time) error {
 	defer cancel()
 	a.startLoad()
 	if a.cfg.Load.holds() && a.cfg.Load.Ramp > 0 {
-		a.loop.Pace(&tidy{at: a.start + a.cfg.Load.Ramp + parkAfter})
+		a.loop.Pace(&tidy{agent: a, at: a.start + a.cfg.Load.Ramp + parkAfter})
 	}
 	err := a.loop.Run(end)
 	a.stopLoad()
@@ -221,20 +222,25 @@ func (a *Agent) Each(period time.Duration, f func()) { a.loop.Pace(&ticker{perio
 // tidy gives the memory that the ramp's handshakes took back to the system once they are over, in the
 // background, and has the collector keep it so: what an agent weighs is then what its connections weigh.
 // Both concern the whole process, which an agent has to itself.
-type tidy struct{ at time.Duration }
+type tidy struct {
+	agent *Agent
+	at    time.Duration
+	done  bool
+}
 
 // heldGCPercent is how much garbage there may be beside a held agent's live heap. The few requests per
 // connection make little of it, so collections stay seconds apart.
 const heldGCPercent = 20
 
 func (t *tidy) Due(now time.Duration) time.Duration {
-	if now < t.at {
+	if now < t.at && !t.done {
 		return t.at
 	}
-	go func() {
-		debug.SetGCPercent(heldGCPercent)
-		debug.FreeOSMemory()
-	}()
+	if !t.done && !t.agent.ended {
+		t.done = true
+		t.agent.gcPercent = debug.SetGCPercent(heldGCPercent)
+		go debug.FreeOSMemory()
+	}
 	return loop.Never
 }
 

@@ -2,6 +2,7 @@ package browser
 
 import (
 	"container/heap"
+	"runtime/debug"
 	"time"
 
 	"tlsurge/harness/loop"
@@ -225,6 +226,10 @@ func (a *Agent) stopLoad() {
 	})
 	a.closeRelays()
 	a.loop.Drain()
+	if a.gcPercent != 0 {
+		debug.SetGCPercent(a.gcPercent)
+		a.gcPercent = 0
+	}
 }
 
 // storm closes and opens every connection at one moment.
