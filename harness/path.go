@@ -92,5 +92,8 @@ func (d *drive) readKernel() (fleet.Kernel, error) {
 		}
 		return err
 	})
+	if d.link != nil {
+		sum["LinkOverruns"] = d.link.Overruns() // beside the kernel's: packets lost for want of time
+	}
 	return sum, err
 }
