@@ -17,7 +17,7 @@ import (
 // browser is a real one, started without a window to fetch one page from our server.
 type browser struct {
 	name string
-	// start gives the command that fetches url, with a new profile in dir, and prints or writes what it saw.
+	// start gives the command that opens url, with a new profile in dir, and stays until it is killed.
 	start func(dir, url, host, port string) *exec.Cmd
 }
 
@@ -25,10 +25,10 @@ var browsers = []browser{
 	{"chromium", func(dir, url, host, port string) *exec.Cmd {
 		return exec.Command("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 			"--disable-background-networking", "--disable-component-update", "--disable-sync", "--ignore-certificate-errors",
-			"--host-resolver-rules=MAP "+host+" 127.0.0.1", "--user-data-dir="+dir, "--virtual-time-budget=2000", "--dump-dom", url)
+			"--host-resolver-rules=MAP "+host+" 127.0.0.1", "--user-data-dir="+dir, "--remote-debugging-port=0", url)
 	}},
 	{"firefox", func(dir, url, host, port string) *exec.Cmd {
-		cmd := exec.Command("firefox-esr", "--headless", "--no-remote", "--profile", dir, "--screenshot", filepath.Join(dir, "page.png"), url)
+		cmd := exec.Command("firefox-esr", "--headless", "--no-remote", "--profile", dir, url)
 		cmd.Env = append(os.Environ(), "HOME="+dir, "MOZ_HEADLESS=1")
 		return cmd
 	}},
