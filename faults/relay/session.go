@@ -97,7 +97,10 @@ func (s *session) pump(p *direction) {
 	var err error
 	if s.rule == nil {
 		// Not by splice, which would hold a pipe, two more files, for each direction of a silent connection.
-		_, err = io.Copy(struct{ io.Writer }{p.dst}, struct{ io.Reader }{p.src})
+		err = readEach(p.src, func(b []byte) error { _, err := p.dst.Write(b); return err })
+		if err == io.EOF {
+			err = nil
+		}
 	} else {
 		err = s.pumpArmed(p)
 	}
@@ -126,28 +129,25 @@ var errEnded = errors.New("relay: ended by a fault")
 
 // pumpArmed reads, names and judges.
 func (s *session) pumpArmed(p *direction) error {
-	buf := make([]byte, 32<<10)
-	var spans []stage.Span
-	for {
-		n, err := p.src.Read(buf)
-		if n > 0 {
-			p.pending = append(p.pending, buf[:n]...)
-			s.mu.Lock()
-			spans = s.observer.Observe(p.d, buf[:n], spans[:0])
-			s.mu.Unlock()
-			for _, span := range spans {
-				if err := s.onSpan(p, span); err != nil {
-					return err
-				}
+	err := readEach(p.src, func(b []byte) error {
+		p.pending = append(p.pending, b...)
+		s.mu.Lock()
+		spans := s.observer.Observe(p.d, b, nil)
+		s.mu.Unlock()
+		for _, span := range spans {
+			if err := s.onSpan(p, span); err != nil {
+				return err
 			}
 		}
-		if err == io.EOF {
-			return s.flush(p)
+		if len(p.pending) == 0 {
+			p.pending = nil
 		}
-		if err != nil {
-			return err
-		}
+		return nil
+	})
+	if err == io.EOF {
+		return s.flush(p)
 	}
+	return err
 }
 
 // flush forwards what never got a name: the stream has ended within a header.
