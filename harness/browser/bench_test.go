@@ -1,10 +1,12 @@
 package browser
 
 import (
+	"bufio"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
@@ -18,6 +20,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -121,7 +124,8 @@ func settled(tb testing.TB) int64 {
 	return rss(tb)
 }
 
-// BenchmarkIdleConnections holds 10,000 connections of browsers and reports resident memory per connection.
+// BenchmarkIdleConnections holds 10,000 connections of browsers and reports resident memory per connection:
+// what is added to a process that has held sixty, so that code and tables, paid once, are not counted.
 func BenchmarkIdleConnections(b *testing.B) {
 	const held = 10_000
 	for _, name := range []string{"firefox-35-osx", "chrome-40-osx"} {
@@ -134,6 +138,9 @@ func BenchmarkIdleConnections(b *testing.B) {
 				for i := range 4 {
 					cfg.Sources = append(cfg.Sources, netip.AddrFrom4([4]byte{127, 1, 0, byte(i + 1)}))
 				}
+				few := *cfg
+				few.Load.Connections, few.Load.Ramp, few.Load.Duration = 60, 500*time.Millisecond, time.Second
+				play(b, &few)
 				rec := results.NewRecorder(results.RecorderConfig{Seed: 1, Phase: "test"})
 				before := settled(b)
 				start := cpu()
@@ -162,6 +169,48 @@ func BenchmarkIdleConnections(b *testing.B) {
 				runtime.KeepAlive(a)
 			}
 		})
+	}
+}
+
+// BenchmarkIdleCryptoTLS is the yardstick: as many as 2,000 connections of crypto/tls, each with the goroutine
+// that waits for its next byte, after one request.
+func BenchmarkIdleCryptoTLS(b *testing.B) {
+	const held = 2_000
+	for range b.N {
+		s := nginx(b, 1, "")
+		cfg := &tls.Config{RootCAs: s.roots, ServerName: testName, MaxVersion: tls.VersionTLS12}
+		hold := func(n int) (conns []*tls.Conn, wait func()) {
+			var wg sync.WaitGroup
+			for range n {
+				c, err := tls.Dial("tcp", s.edges[0].Addr.String(), cfg)
+				if err != nil {
+					b.Fatal(err)
+				}
+				fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", testName)
+				conns = append(conns, c)
+				wg.Go(func() {
+					r := bufio.NewReader(c)
+					for {
+						if _, err := r.ReadByte(); err != nil {
+							return
+						}
+					}
+				})
+			}
+			time.Sleep(time.Second) // the answers are in
+			return conns, wg.Wait
+		}
+		end := func(conns []*tls.Conn, wait func()) {
+			for _, c := range conns {
+				c.Close()
+			}
+			wait()
+		}
+		end(hold(60))
+		before := settled(b)
+		conns, wait := hold(held)
+		b.ReportMetric(float64(settled(b)-before)/held, "RSS-B/conn")
+		end(conns, wait)
 	}
 }
 
