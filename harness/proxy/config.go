@@ -47,7 +47,6 @@ type Config struct {
 
 	expired *engine.Certificate
 	site    *site.Site
-	files   []string // everything that was read, for messages
 }
 
 // Listener is one address with the virtual servers behind it.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -50,7 +51,11 @@ type conn struct {
 	armed    *sockfilter.Armed
 	rule     *faults.Rule // engine "edge": the rule that this connection's source names
 	fired    bool
-	ballast  []byte // memory that a plant makes this connection hold
+	// placeGone: its place in the table was taken from it.
+	placeGone bool
+	// idle: its goroutine waits for a request to begin (crypto/tls only; others are parked).
+	idle    atomic.Bool
+	ballast []byte // memory that a plant makes this connection hold
 }
 
 type connPhase uint8
@@ -149,7 +154,9 @@ func (c *conn) close() {
 		c.goTLS.Close()
 	}
 	c.raw.Close()
-	c.s.lot.release()
+	if !c.placeGone {
+		c.s.lot.release()
+	}
 	c.s.count.established.Add(-1)
 	c.s.forget(c)
 }
@@ -166,11 +173,7 @@ func (c *conn) closeParked(why closeKind) {
 	case c.secure != nil:
 		c.secure.closeNotify()
 	}
-	if why == closeReuse {
-		c.s.lot.mu.Lock()
-		c.s.lot.used++ // close gives it back
-		c.s.lot.mu.Unlock()
-	}
+	c.placeGone = why == closeReuse
 	c.close()
 }
 

@@ -48,19 +48,22 @@ func (c *conn) awaitFirstByte() bool {
 		wait = vs.HeaderTimeout
 	}
 	c.raw.SetReadDeadline(time.Now().Add(wait))
-	if _, err := c.br.Peek(1); err != nil {
+	c.idle.Store(true)
+	_, err := c.br.Peek(1)
+	c.idle.Store(false)
+	if err != nil {
 		c.ended(err)
-		return false
 	}
-	return true
+	return err == nil
 }
 
 // ended says in the log how an idle connection ended, as nginx does.
 func (c *conn) ended(err error) {
 	if c.phase == phaseIdle {
 		if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) || !isTimeout(err) && isReset(err) {
-			c.log("info", "", "client closed keepalive connection",
-				fmt.Sprintf("client %s closed keepalive connection%s", c.client.Addr(), resetText(err)))
+			// the ordinary end of a connection: a line, and no evidence
+			c.s.errorLine(c.server0().ErrorLog, "info", c.id, fmt.Sprintf("client %s closed keepalive connection%s", c.client.Addr(), resetText(err)))
+			c.s.count.line("info", "", "client closed keepalive connection")
 		}
 	} else if isTimeout(err) {
 		c.log("info", "", "client timed out", "client timed out (110: Connection timed out)"+c.while("waiting for request"))

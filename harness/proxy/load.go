@@ -42,7 +42,7 @@ func Load(o Options) (*Config, error) {
 	if stackName == "" {
 		stackName = stack.Default
 	}
-	cfg := &Config{Name: o.Name, Metrics: o.Metrics, Warnings: warnings, files: []string{o.Source}}
+	cfg := &Config{Name: o.Name, Metrics: o.Metrics, Warnings: warnings}
 	if cfg.Stack, err = stack.Lookup(stackName); err != nil {
 		return nil, err
 	}

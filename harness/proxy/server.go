@@ -195,6 +195,13 @@ func (s *Server) shutdown() {
 	for _, c := range s.lot.stop() {
 		c.closeParked(closeDrain)
 	}
+	s.mu.Lock()
+	for c := range s.conns {
+		if c.idle.Load() {
+			c.raw.SetReadDeadline(time.Unix(1, 0))
+		}
+	}
+	s.mu.Unlock()
 	done := make(chan struct{})
 	go func() { s.running.Wait(); close(done) }()
 	select {
