@@ -135,6 +135,61 @@ func TestReload(t *testing.T) {
 	get(kept, "two")
 }
 
+// Clients that never stop asking do not notice reloads.
+func TestReloadDropsNoRequest(t *testing.T) {
+	p := newPKI(t, "ecdsa")
+	o := Options{Stack: "openssl-3.0", Protocols: []string{"TLSv1.2"}, Certificate: p.cert, Key: p.key, Listen: []string{freeAddr(t)},
+		ErrorLog: filepath.Join(t.TempDir(), "error.log"), Set: map[string]string{"keepalive_requests": "7"}}
+	e := startEdge(t, o)
+	stop, failed := make(chan struct{}), make(chan error, 4)
+	var answered atomic.Int64
+	for range cap(failed) {
+		go func() {
+			client := &http.Client{Transport: &http.Transport{TLSClientConfig: p.client()}, Timeout: 10 * time.Second}
+			defer client.CloseIdleConnections()
+			for {
+				select {
+				case <-stop:
+					failed <- nil
+					return
+				default:
+				}
+				// POST is not repeated by net/http: a dropped one would be seen
+				resp, err := client.Post("https://"+e.addr+"/upload", "text/plain", strings.NewReader("x"))
+				if err != nil {
+					failed <- err
+					return
+				}
+				io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+				if resp.StatusCode != 200 {
+					failed <- fmt.Errorf("status %d", resp.StatusCode)
+					return
+				}
+				answered.Add(1)
+			}
+		}()
+	}
+	for i := range 10 {
+		seen := answered.Load()
+		waitFor(t, "requests between reloads", func() bool { return answered.Load() > seen+20 })
+		o.Set["client_header_timeout"] = fmt.Sprint(30 + i)
+		cfg, err := Load(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Reload(cfg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
+	for range cap(failed) {
+		if err := <-failed; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestPROXYProtocolInAndOut(t *testing.T) {
 	p := newPKI(t, "rsa")
 	var seen atomic.Pointer[proxyproto.Header]

@@ -65,6 +65,11 @@ func (o *Options) fillIn(text []byte) []byte {
 	if root == "" {
 		root = site.BuiltinRoot
 	}
+	prefer := "off"
+	if o.Ciphers != "" {
+		prefer = "on"
+	}
+	text = bytes.ReplaceAll(text, []byte("@prefer@"), []byte(prefer))
 	text = bytes.ReplaceAll(text, []byte("@upstream@"), []byte(up))
 	return bytes.ReplaceAll(text, []byte("@root@"), []byte(root))
 }

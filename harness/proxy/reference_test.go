@@ -28,7 +28,7 @@ var recordedServers = map[string]Options{
 	"nginx-1.6.2-openssl-0.9.8zc-tls10":           {Stack: "openssl-0.9.8zc", Protocols: []string{"TLSv1"}, Source: "builtin:fl-ssl.conf"},
 	"nginx-1.6.2-openssl-1.0.2-seedconf":          {Stack: "openssl-1.0.2", Source: "builtin:fl-ssl.conf"},
 	"nginx-1.22.1-openssl-3.0-seedconf-seclevel0": {Stack: "openssl-3.0", Source: "builtin:fl-ssl.conf", Ciphers: "@SECLEVEL=0"},
-	"nginx-1.22.1-openssl-3.0-default-tls12-13":   {Stack: "openssl-3.0", Protocols: []string{"TLSv1.2", "TLSv1.3"}, Set: map[string]string{"ssl_prefer_server_ciphers": "off"}},
+	"nginx-1.22.1-openssl-3.0-default-tls12-13":   {Stack: "openssl-3.0", Protocols: []string{"TLSv1.2", "TLSv1.3"}},
 }
 
 // answer is the first thing that a server says, in the words of testdata/reference.jsonl.
