@@ -149,6 +149,13 @@ type Check struct {
 
 // checked validates what the scenario could not, and fills in defaults.
 func (c *Config) checked() error {
+	switch c.Load.Model {
+	case "":
+		c.Load.Model = Open
+	case Open, Closed, Idle, HandshakeOnly, ResumeOnly:
+	default:
+		return fmt.Errorf("browser: load model %q: want open, closed, idle, handshake or resume", c.Load.Model)
+	}
 	switch {
 	case c.Agents < 1 || c.AgentIndex < 0 || c.AgentIndex >= c.Agents:
 		return fmt.Errorf("browser: agent %d of %d: want an index below the number of agents", c.AgentIndex, c.Agents)
@@ -158,7 +165,7 @@ func (c *Config) checked() error {
 		return fmt.Errorf("browser: %d edges: a name has at most 255 addresses here", len(c.Edges))
 	case len(c.Mix) == 0:
 		return fmt.Errorf("browser: no browsers in the mix")
-	case c.Load.Connections < 1 && c.Load.holds():
+	case c.Load.Connections < 1 && c.Load.Model != HandshakeOnly:
 		return fmt.Errorf("browser: %d connections to hold: want at least 1", c.Load.Connections)
 	}
 	var sum float64
