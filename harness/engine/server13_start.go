@@ -52,6 +52,9 @@ func checkClientHello13(ch *hello.ClientHello) error {
 	if err := ch.Check(); err != nil {
 		return err
 	}
+	if data, ok := ch.Extension(extCertificateAuthorities); ok && !authorities(data) {
+		return &wire.DecodeError{What: "ClientHello", Reason: "certificate_authorities is malformed or empty"}
+	}
 	// "For every TLS 1.3 ClientHello, this vector MUST contain exactly one byte, set to zero"
 	if len(ch.Compression) != 1 || ch.Compression[0] != 0 {
 		return fmt.Errorf("%w: legacy_compression_methods %x", ErrNoNullCompression, ch.Compression)
@@ -66,8 +69,6 @@ func checkMandatory13(ch *hello.ClientHello) error {
 	switch {
 	case psk && !ch.Has(wire.ExtPSKKeyExchangeModes):
 		return fmt.Errorf("%w: psk_key_exchange_modes beside pre_shared_key", ErrMissingExtension)
-	case ch.Has(wire.ExtEarlyData) && !psk:
-		return fmt.Errorf("%w: early_data without pre_shared_key", ErrForbiddenExtension)
 	case ch.Has(wire.ExtSupportedGroups) != ch.Has(wire.ExtKeyShare):
 		return fmt.Errorf("%w: one of supported_groups and key_share without the other", ErrMissingExtension)
 	case !psk && (!ch.Has(wire.ExtKeyShare) || !ch.Has(wire.ExtSignatureAlgorithms)):
@@ -208,6 +209,7 @@ func (c *Conn) onSecondClientHello(wire.Opaque) (state, error) {
 func (c *Conn) rejectEarlyData() {
 	h := c.hs.h13
 	h.early = earlyRejected
-	// Each record of the allowed bytes may be as small as the client likes; twice the bytes is ample.
-	h.skip = 2 * max(minSkippedEarly, int(c.hs.config.MaxEarlyData))
+	// An eighth on top of what was allowed, for the tags of small records; BoringSSL has 16384 for 14336.
+	allowed := int(min(c.hs.config.MaxEarlyData, 1<<24))
+	h.skip = max(minSkippedEarly, allowed+allowed/8)
 }

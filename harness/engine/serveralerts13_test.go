@@ -120,7 +120,7 @@ func TestServerAlerts13(t *testing.T) {
 		{"no signature_algorithms", missing, ErrMissingExtension, nil, func(l *liar) { l.hello(drop(wire.ExtSignatureAlgorithms)) }},
 		{"pre_shared_key without psk_key_exchange_modes", missing, ErrMissingExtension, pskBuild, func(l *liar) { l.hello(drop(wire.ExtPSKKeyExchangeModes)) }},
 		{"an extension behind pre_shared_key", illegal, ErrPSKNotLast, pskBuild, func(l *liar) { l.hello(put(0xabcd)) }},
-		{"early_data without a PSK", illegal, ErrForbiddenExtension, nil, func(l *liar) { l.hello(put(wire.ExtEarlyData)) }},
+		{"an empty name in certificate_authorities", decode, nil, nil, func(l *liar) { l.hello(put(extCertificateAuthorities, 0, 2, 0, 0)) }},
 		{"a binder that is wrong", wire.AlertDecryptError, ErrBadBinder, pskBuild, func(l *liar) {
 			l.hello(func(ch *hello.ClientHello) { ch.Random[0] ^= 1 })
 		}},
@@ -282,8 +282,8 @@ func TestSkipsEarlyData(t *testing.T) {
 		records int
 		ok      bool
 	}{
-		{"as much as a client may send", 16, true},
-		{"far more than that", 64, false},
+		{"as much as a client may send", 15, true},
+		{"more than that", 16, false},
 	} {
 		cc, ch, sc := resumed13(wire.TLS_AES_128_GCM_SHA256, only25519, "x", func(_ *ClientConfig, _ *hello.ClientHello, sc *ServerConfig) { sc.MaxEarlyData = 0 })(t)
 		p := newPair(t, cc, ch, sc)

@@ -176,8 +176,9 @@ func (c *Conn) skipClearEarlyData13(typ wire.RecordType, n int) bool {
 		c.hs.h13.early == earlyRejected && c.spendSkip(n)
 }
 
+// spendSkip counts the ciphertext of one record of n bytes.
 func (c *Conn) spendSkip(n int) bool {
-	c.hs.h13.skip -= n
+	c.hs.h13.skip -= n - wire.RecordHeaderLen
 	return c.hs.h13.skip >= 0
 }
 
