@@ -179,6 +179,7 @@ func (a *Agent) Run(ctx context.Context, start time.Time) error {
 	end, cancel := context.WithDeadline(ctx, start.Add(a.cfg.Load.Duration))
 	defer cancel()
 	a.startLoad()
+	a.gcPercent = debug.SetGCPercent(a.gcPercentFor(garbageInRamp, 100))
 	if a.cfg.Load.holds() && a.cfg.Load.Ramp > 0 {
 		a.loop.Pace(&tidy{agent: a, at: a.start + a.cfg.Load.Ramp + parkAfter})
 	}
@@ -228,9 +229,20 @@ type tidy struct {
 	done  bool
 }
 
-// heldGCPercent is how much garbage there may be beside a held agent's live heap. The few requests per
-// connection make little of it, so collections stay seconds apart.
-const heldGCPercent = 20
+// How much garbage may lie beside the live heap before it is collected. In the ramp, handshakes make tens
+// of megabytes a second, and each collection may stop a loop that has no processor to spare: room is cheap
+// then. While connections are held it would be the greater part of what they weigh.
+const (
+	garbageInRamp = 16 << 20
+	garbageHeld   = 4 << 20
+)
+
+// gcPercentFor is the collector's setting that leaves room for so much garbage at this agent's full load.
+func (a *Agent) gcPercentFor(garbage, least int) int {
+	const perConnection, fixed = 1400, 5 << 20 // bytes of live heap, measured
+	live := a.cfg.Load.Connections/a.cfg.Agents*perConnection + fixed
+	return max(least, min(garbage*100/live, 400))
+}
 
 func (t *tidy) Due(now time.Duration) time.Duration {
 	if now < t.at && !t.done {
@@ -238,7 +250,7 @@ func (t *tidy) Due(now time.Duration) time.Duration {
 	}
 	if !t.done && !t.agent.ended {
 		t.done = true
-		t.agent.gcPercent = debug.SetGCPercent(heldGCPercent)
+		debug.SetGCPercent(t.agent.gcPercentFor(garbageHeld, 20))
 		go debug.FreeOSMemory()
 	}
 	return loop.Never
