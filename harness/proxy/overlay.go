@@ -144,8 +144,10 @@ func override(tree []*nginxconf.Directive, name, args string) ([]*nginxconf.Dire
 	if err != nil || len(ds) != 1 || ds[0].HasBlock {
 		return nil, fmt.Errorf("override %q = %q: not the arguments of one directive", name, args)
 	}
+	ds[0].File, ds[0].Line = name+" (laid over the configuration)", 0
 	if !nginxconf.Known(name) {
-		return nil, fmt.Errorf("override %q: no such directive", name)
+		_, err := nginxconf.Check(ds)
+		return nil, err
 	}
 	tree = without(tree, name)
 	in := nginxconf.Inheritable(name)

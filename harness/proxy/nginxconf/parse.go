@@ -20,9 +20,6 @@ type Directive struct {
 	Line     int
 }
 
-// Where gives "file:line", as errors and warnings begin.
-func (d *Directive) Where() string { return fmt.Sprintf("%s:%d", d.File, d.Line) }
-
 // Find returns the directives of a block with the given name, in order.
 func Find(block []*Directive, name string) (found []*Directive) {
 	for _, d := range block {
@@ -40,7 +37,12 @@ type SyntaxError struct {
 	Text string
 }
 
-func (e *SyntaxError) Error() string { return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Text) }
+func (e *SyntaxError) Error() string {
+	if e.Line == 0 { // not from a file
+		return e.File + ": " + e.Text
+	}
+	return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Text)
+}
 
 // Bounds of what a configuration may hold: far beyond any real one, so that a hostile file ends with an
 // error and not with the machine's memory.
