@@ -2,9 +2,11 @@ package keys
 
 import (
 	"crypto"
-	"crypto/hkdf"
 	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/sha512"
 	"crypto/subtle"
+	"hash"
 
 	"tlsurge/profiles/wire"
 )
@@ -57,62 +59,70 @@ const (
 )
 
 // Schedule13 walks down the key schedule of RFC 8446 §7.1: early, handshake, master secret. Derive
-// gives the secrets of the level where it stands.
-type Schedule13 struct{ current Secret }
+// gives the secrets of the level where it stands; the keyed hash state is made once per level.
+type Schedule13 struct {
+	current Secret
+	mac     hash.Hash // nil until something is derived at this level
+}
 
 // StartSchedule13 gives the schedule at the early secret; psk is nil without one.
 //
 //	"if a given secret is not available, then the 0-value consisting of a string of Hash.length bytes
 //	set to zeros is used"
 func StartSchedule13(h crypto.Hash, psk []byte) Schedule13 {
-	var zero [48]byte
 	if psk == nil {
-		psk = zero[:h.Size()]
+		psk = zeros[:h.Size()]
 	}
-	return Schedule13{current: extract(h, nil, psk)}
+	return Schedule13{current: extract(h, zeros[:h.Size()], psk)}
 }
 
 // Handshake goes from the early to the handshake secret; shared is the (EC)DHE secret.
 func (s *Schedule13) Handshake(shared []byte) { s.step(shared) }
 
 // Master goes from the handshake to the master secret.
-func (s *Schedule13) Master() {
-	var zero [48]byte
-	s.step(zero[:s.current.hash.Size()])
-}
+func (s *Schedule13) Master() { s.step(zeros[:s.current.hash.Size()]) }
 
 func (s *Schedule13) step(input []byte) {
-	h := s.current.hash
-	derived := deriveSecret(&s.current, labelDerived, emptyHash(h))
-	s.current = extract(h, derived.Bytes(), input)
+	derived := s.Derive(labelDerived, nil)
+	s.current, s.mac = extract(s.current.hash, derived.Bytes(), input), nil
 }
 
 // Derive is Derive-Secret with a transcript hash that the caller has computed; for the binder labels
 // that is the hash of nothing, and transcript may be nil.
 func (s *Schedule13) Derive(label string, transcript []byte) Secret {
+	h := s.current.hash
 	if transcript == nil {
-		transcript = emptyHash(s.current.hash)
+		transcript = emptyHash(h)
 	}
-	return deriveSecret(&s.current, label, transcript)
+	if s.mac == nil {
+		s.mac = s.current.keyed()
+	}
+	out := Secret{hash: h}
+	expandLabel(s.mac, out.b[:h.Size()], label, transcript)
+	return out
 }
 
 // Key derives the traffic key and IV of a traffic secret (RFC 8446 §7.3, Traffic Key Calculation).
 func (s *Secret) Key(keyLen int) (key [32]byte, iv [12]byte) {
-	copy(key[:keyLen], expandLabel(s, labelKey, nil, keyLen))
-	copy(iv[:], expandLabel(s, labelIV, nil, len(iv)))
+	mac := s.keyed()
+	expandLabel(mac, key[:keyLen], labelKey, nil)
+	expandLabel(mac, iv[:], labelIV, nil)
 	return key, iv
 }
 
 // Next is the traffic secret after a KeyUpdate (RFC 8446 §7.2, Updating Traffic Secrets).
 func (s *Secret) Next() Secret {
-	return NewSecret(s.hash, expandLabel(s, labelUpdate, nil, s.hash.Size()))
+	out := Secret{hash: s.hash}
+	expandLabel(s.keyed(), out.b[:s.hash.Size()], labelUpdate, nil)
+	return out
 }
 
 // VerifyData is the MAC of a Finished message, and of a PSK binder, whose base key is s
 // (RFC 8446 §4.4.4, Finished; §4.2.11.2, PSK Binder).
 func (s *Secret) VerifyData(transcript []byte) []byte {
-	key := expandLabel(s, labelFinished, nil, s.hash.Size())
-	mac := hmac.New(s.hash.New, key)
+	key := Secret{hash: s.hash}
+	expandLabel(s.keyed(), key.b[:s.hash.Size()], labelFinished, nil)
+	mac := key.keyed()
 	mac.Write(transcript)
 	return mac.Sum(nil)
 }
@@ -125,14 +135,22 @@ func (s *Secret) Verify(transcript, verifyData []byte) bool {
 // PSK is the pre-shared key that a ticket with this nonce stands for, when s is the resumption master
 // secret (RFC 8446 §4.6.1, New Session Ticket Message).
 func (s *Secret) PSK(nonce []byte) []byte {
-	return expandLabel(s, labelResumption, nonce, s.hash.Size())
+	out := make([]byte, s.hash.Size())
+	expandLabel(s.keyed(), out, labelResumption, nonce)
+	return out
 }
 
 // Export is the exporter of RFC 8446 §7.5, when s is the exporter master secret.
 func (s *Secret) Export(label string, context []byte, length int) []byte {
-	inner := deriveSecret(s, label, emptyHash(s.hash))
-	return expandLabel(&inner, labelExporter, sum(s.hash, context), length)
+	inner := Secret{hash: s.hash}
+	expandLabel(s.keyed(), inner.b[:s.hash.Size()], label, emptyHash(s.hash))
+	out := make([]byte, length)
+	expandLabel(inner.keyed(), out, labelExporter, sum(s.hash, context))
+	return out
 }
+
+// keyed is HMAC under s.
+func (s *Secret) keyed() hash.Hash { return hmac.New(newHash(s.hash), s.Bytes()) }
 
 // MessageHash is the synthetic message that replaces the first ClientHello in the transcript after a
 // HelloRetryRequest (RFC 8446 §4.4.1, The Transcript Hash).
@@ -142,35 +160,41 @@ func MessageHash(h crypto.Hash, firstHello []byte) []byte {
 	return append(m, sum(h, firstHello)...)
 }
 
-func deriveSecret(s *Secret, label string, transcript []byte) Secret {
-	return NewSecret(s.hash, expandLabel(s, label, transcript, s.hash.Size()))
-}
-
+// extract is HKDF-Extract (RFC 5869 §2.2): HMAC under the salt.
 func extract(h crypto.Hash, salt, input []byte) Secret {
-	// hkdf.Extract fails for no input that reaches it here: it refuses short keys in FIPS-only mode.
-	b, err := hkdf.Extract(h.New, input, salt)
-	if err != nil {
-		panic("keys: HKDF-Extract: " + err.Error())
-	}
-	return NewSecret(h, b)
+	mac := hmac.New(newHash(h), salt)
+	mac.Write(input)
+	out := Secret{hash: h}
+	mac.Sum(out.b[:0])
+	return out
 }
 
-// expandLabel is HKDF-Expand-Label. HkdfLabel is
+// expandLabel is HKDF-Expand-Label into out (RFC 8446 §7.1, RFC 5869 §2.3); mac is HMAC under the secret.
 //
-//	uint16 length; opaque label<7..255> = "tls13 " + Label; opaque context<0..255>
-func expandLabel(s *Secret, label string, context []byte, length int) []byte {
+//	T(n) = HMAC(secret, T(n-1) | HkdfLabel | n)
+//	HkdfLabel = uint16 length; opaque label<7..255> = "tls13 " + Label; opaque context<0..255>
+//
+// Nearly every output of the schedule is one block, so it is written out here: crypto/hkdf keys its HMAC
+// anew and allocates for each.
+func expandLabel(mac hash.Hash, out []byte, label string, context []byte) {
 	const prefix = "tls13 "
-	var buf [2 + 1 + 255 + 1 + 255]byte
-	info := append(buf[:0], byte(length>>8), byte(length), byte(len(prefix)+len(label)))
+	info := make([]byte, 0, 4+len(prefix)+len(label)+len(context)+1)
+	info = append(info, byte(len(out)>>8), byte(len(out)), byte(len(prefix)+len(label)))
 	info = append(info, prefix...)
 	info = append(info, label...)
 	info = append(info, byte(len(context)))
 	info = append(info, context...)
-	out, err := hkdf.Expand(s.hash.New, s.Bytes(), string(info), length)
-	if err != nil {
-		panic("keys: HKDF-Expand: " + err.Error()) // length is a hash's or a key's, far below 255 blocks
+	info = append(info, 0)
+	var block [64]byte
+	prev := block[:0]
+	for n := byte(1); len(out) > 0; n++ {
+		info[len(info)-1] = n
+		mac.Reset()
+		mac.Write(prev)
+		mac.Write(info)
+		prev = mac.Sum(block[:0])
+		out = out[copy(out, prev):]
 	}
-	return out
 }
 
 func sum(h crypto.Hash, b []byte) []byte {
@@ -179,4 +203,16 @@ func sum(h crypto.Hash, b []byte) []byte {
 	return d.Sum(nil)
 }
 
-func emptyHash(h crypto.Hash) []byte { return sum(h, nil) }
+// zeros stands for absent inputs; emptyHash256 and emptyHash384 are the transcript of nothing.
+var (
+	zeros        [48]byte
+	emptyHash256 = sha256.Sum256(nil)
+	emptyHash384 = sha512.Sum384(nil)
+)
+
+func emptyHash(h crypto.Hash) []byte {
+	if h == crypto.SHA384 {
+		return emptyHash384[:]
+	}
+	return emptyHash256[:]
+}

@@ -3,6 +3,7 @@ package keys
 import (
 	"bytes"
 	"crypto"
+	"crypto/hkdf"
 	"encoding/hex"
 	"strings"
 	"testing"
@@ -94,6 +95,26 @@ func TestBinder13(t *testing.T) {
 	}
 	if !key.Verify(partial, want) || key.Verify(partial, want[:31]) || key.Verify(nil, want) {
 		t.Error("Verify accepts the whole right binder over the right hash, and nothing else")
+	}
+}
+
+// TestExpandLabelIsHKDF holds extract and expandLabel, written out here for speed, against crypto/hkdf.
+func TestExpandLabelIsHKDF(t *testing.T) {
+	for _, h := range []crypto.Hash{crypto.SHA256, crypto.SHA384} {
+		secret := extract(h, []byte("salt"), []byte("input"))
+		prk, err := hkdf.Extract(h.New, []byte("input"), []byte("salt"))
+		if err != nil || !bytes.Equal(secret.Bytes(), prk) {
+			t.Errorf("%v: extract gives %x, crypto/hkdf %x (%v)", h, secret.Bytes(), prk, err)
+		}
+		for _, n := range []int{1, 12, 16, 32, 48, 49, 100, 500} {
+			got := make([]byte, n)
+			expandLabel(secret.keyed(), got, "label", []byte("context"))
+			info := append([]byte{byte(n >> 8), byte(n), 11}, "tls13 label\x07context"...)
+			want, err := hkdf.Expand(h.New, prk, string(info), n)
+			if err != nil || !bytes.Equal(got, want) {
+				t.Errorf("%v, %d bytes: %x, crypto/hkdf has %x (%v)", h, n, got, want, err)
+			}
+		}
 	}
 }
 
