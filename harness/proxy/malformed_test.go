@@ -15,7 +15,7 @@ import (
 // Requests that are wrong, ambiguous or made to smuggle: our edge answers each with nginx's status, and closes
 // where nginx closes. Differences are listed with a reason.
 func TestMalformedRequestsAsNginx(t *testing.T) {
-	w := startTwins(t)
+	w := startTwins(t, false)
 	const host = "Host: example.test\r\n"
 	for _, tc := range []struct {
 		why, raw string

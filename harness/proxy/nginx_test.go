@@ -5,6 +5,8 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/tls"
+	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -89,9 +91,12 @@ type twins struct {
 	pki          *pki
 }
 
-func startTwins(t *testing.T) *twins {
+// startTwins runs both; without nginx, ours alone where alone is allowed.
+func startTwins(t *testing.T, alone bool) *twins {
 	t.Helper()
-	need(t, "nginx")
+	if !alone {
+		need(t, "nginx")
+	}
 	w := &twins{pki: newPKI(t, "rsa"), root: t.TempDir(), dirs: [2]string{t.TempDir(), t.TempDir()}}
 	for name, text := range map[string]string{
 		"assets/site.css": strings.Repeat("body { margin: 2em }\n", 100), "assets/site.js": "document.title = 1;\n",
@@ -124,8 +129,10 @@ func startTwins(t *testing.T) *twins {
 			"access_log    access.log", "access_log "+filepath.Join(dir, "access.log"), "fl.ssl.access.log", filepath.Join(dir, "fl.log")).Replace(conf)
 		return strings.Replace(out, "http {", "http {\n"+tempPaths(dir), 1)
 	}
-	w.theirs = freeAddr(t)
-	realNginx(t, w.dirs[1], file(w.dirs[1], w.theirs), w.theirs)
+	if !alone {
+		w.theirs = freeAddr(t)
+		realNginx(t, w.dirs[1], file(w.dirs[1], w.theirs), w.theirs)
+	}
 	w.ours = freeAddr(t)
 	path := filepath.Join(w.dirs[0], "fl-ssl.conf")
 	writeFile(t, path, []byte(strings.ReplaceAll(file(w.dirs[0], w.ours), tempPaths(w.dirs[0]), "")))
@@ -182,70 +189,109 @@ type site1 struct {
 	why, method, uri string
 	header           string
 	body             string
+	closed           bool // with system/maintenance.html in place
 }
+
+// threadRequests walk the thread's configuration: each location, rewrite, header, upstream, error page.
+var threadRequests = []site1{
+	{why: "the application's page: no such file", uri: "/"},
+	{why: "any other path too", uri: "/accounts/42?tab=2"},
+	{why: "an index file makes the if rewrite", uri: "/about"},
+	{why: "also with a slash at the end", uri: "/about/"},
+	{why: "a file", uri: "/assets/site.css"},
+	{why: "a file with a number behind it lasts for ever", uri: "/assets/site.css?1421151779"},
+	{why: "a script, compressed", uri: "/assets/site.css", header: "Accept-Encoding: gzip\r\n"},
+	{why: "a picture is not", uri: "/assets/pic.png?1", header: "Accept-Encoding: gzip\r\n"},
+	{why: "fonts may be used from elsewhere", uri: "/fonts/site.woff"},
+	{why: "whatever their case", uri: "/fonts/site.TTF"},
+	{why: "a font that is not there", uri: "/fonts/none.woff"},
+	{why: "long poll by name", uri: "/polling/room?since=1"},
+	{why: "polling anywhere in the URI", uri: "/x?next=/POLLING"},
+	{why: "upload", method: "POST", uri: "/upload", body: strings.Repeat("u", 10000)},
+	{why: "upload in chunks", method: "POST", uri: "/upload", header: "Transfer-Encoding: chunked\r\n", body: "5\r\nhello\r\n0\r\n\r\n"},
+	{why: "GET of upload", uri: "/upload"},
+	{why: "crossdomain", uri: "/crossdomain.xml"},
+	{why: "crossdomain with arguments is another URI", uri: "/crossdomain.xml?a"},
+	{why: "the old script", uri: "/javascripts/ga.js"},
+	{why: "with arguments kept", uri: "/javascripts/ga.js?v=2"},
+	{why: "the old pixel", uri: "/__utm.gif"},
+	{why: "adgear", uri: "/adgear.js/current/adgear.js"},
+	{why: "adgear standard", uri: "/adgear.js/current/adgear_standard.js"},
+	{why: "another name of the host", uri: "/a%20b?c=d", header: "Host: OLD.example.test\r\n"},
+	{why: "HEAD of a file", method: "HEAD", uri: "/plain.txt"},
+	{why: "HEAD of a page", method: "HEAD", uri: "/page"},
+	{why: "POST to a file", method: "POST", uri: "/plain.txt", body: "x"},
+	{why: "a range", uri: "/plain.txt", header: "Range: bytes=10-19\r\n"},
+	{why: "the end", uri: "/plain.txt", header: "Range: bytes=-5\r\n"},
+	{why: "beyond the end", uri: "/plain.txt", header: "Range: bytes=1000-\r\n"},
+	{why: "not a range", uri: "/plain.txt", header: "Range: lines=1-2\r\n"},
+	{why: "range if unchanged", uri: "/plain.txt", header: "Range: bytes=0-0\r\nIf-Range: \"54b50e23-64\"\r\n"},
+	{why: "not modified", uri: "/plain.txt", header: "If-Modified-Since: Tue, 13 Jan 2015 12:22:59 GMT\r\n"},
+	{why: "modified since an earlier time", uri: "/plain.txt", header: "If-Modified-Since: Tue, 13 Jan 2015 12:22:58 GMT\r\n"},
+	{why: "tag matches", uri: "/plain.txt", header: "If-None-Match: \"54b50e23-64\"\r\n"},
+	{why: "tag does not", uri: "/plain.txt", header: "If-None-Match: \"nope\"\r\n"},
+	{why: "precondition", uri: "/plain.txt", header: "If-Match: \"nope\"\r\n"},
+	{why: "empty file", uri: "/empty.txt"},
+	{why: "a name with a space", uri: "/with%20space.txt"},
+	{why: "a file without an ending has the default type", uri: "/noext"},
+	{why: "dots and slashes are resolved", uri: "/assets//../assets/./site.js"},
+	{why: "the backend is down: 502, and 50x.html answers", uri: "/down"},
+	{why: "a status that the application gives", uri: "/status/404"},
+	{why: "500 of the application is passed on", uri: "/status/500"},
+	{why: "204 has no body", uri: "/status/204"},
+	{why: "HTTP/1.0 is answered and closed", uri: "/plain.txt", method: "GET10"},
+	{why: "HTTP/1.0 of a page", uri: "/page", method: "GET10"},
+	{why: "return with a status", uri: "/gone"},
+	{why: "return with a text", uri: "/text"},
+	{why: "return with a redirect", uri: "/moved?x=1"},
+	{why: "client behind a proxy that is trusted", uri: "/echo", header: "X-Forwarded-For: 10.9.9.9, 10.1.2.3\r\n"},
+	{why: "nonsense in the trusted header", uri: "/echo", header: "X-Forwarded-For: somebody\r\n"},
+	{why: "what goes upstream", uri: "/echo?a=1&b=%20", header: "X-Custom: 1\r\nCookie: FL=sweet; other=2\r\nReferer: https://example.test/\r\nUser-Agent: test \"quoted\"\r\n"},
+	{why: "POST upstream", method: "POST", uri: "/echo", header: "Content-Type: text/plain\r\n", body: "the body"},
+	{why: "the site is closed while the file exists", uri: "/plain.txt", closed: true},
+}
+
+var rewrite = flag.Bool("rewrite", false, "record the answers of Debian's nginx anew in testdata/thread.json")
 
 // The same requests to our edge and to Debian's nginx with the same file: status, headers, body and log line.
 func TestThreadConfigurationAsNginx(t *testing.T) {
-	w := startTwins(t)
-	for _, tc := range []site1{
-		{why: "the application's page: no such file", uri: "/"},
-		{why: "any other path too", uri: "/accounts/42?tab=2"},
-		{why: "an index file makes the if rewrite", uri: "/about"},
-		{why: "also with a slash at the end", uri: "/about/"},
-		{why: "a file", uri: "/assets/site.css"},
-		{why: "a file with a number behind it lasts for ever", uri: "/assets/site.css?1421151779"},
-		{why: "a script, compressed", uri: "/assets/site.css", header: "Accept-Encoding: gzip\r\n"},
-		{why: "a picture is not", uri: "/assets/pic.png?1", header: "Accept-Encoding: gzip\r\n"},
-		{why: "fonts may be used from elsewhere", uri: "/fonts/site.woff"},
-		{why: "whatever their case", uri: "/fonts/site.TTF"},
-		{why: "a font that is not there", uri: "/fonts/none.woff"},
-		{why: "long poll by name", uri: "/polling/room?since=1"},
-		{why: "polling anywhere in the URI", uri: "/x?next=/POLLING"},
-		{why: "upload", method: "POST", uri: "/upload", body: strings.Repeat("u", 10000)},
-		{why: "upload in chunks", method: "POST", uri: "/upload", header: "Transfer-Encoding: chunked\r\n", body: "5\r\nhello\r\n0\r\n\r\n"},
-		{why: "GET of upload", uri: "/upload"},
-		{why: "crossdomain", uri: "/crossdomain.xml"},
-		{why: "crossdomain with arguments is another URI", uri: "/crossdomain.xml?a"},
-		{why: "the old script", uri: "/javascripts/ga.js"},
-		{why: "with arguments kept", uri: "/javascripts/ga.js?v=2"},
-		{why: "the old pixel", uri: "/__utm.gif"},
-		{why: "adgear", uri: "/adgear.js/current/adgear.js"},
-		{why: "adgear standard", uri: "/adgear.js/current/adgear_standard.js"},
-		{why: "another name of the host", uri: "/a%20b?c=d", header: "Host: OLD.example.test\r\n"},
-		{why: "HEAD of a file", method: "HEAD", uri: "/plain.txt"},
-		{why: "HEAD of a page", method: "HEAD", uri: "/page"},
-		{why: "POST to a file", method: "POST", uri: "/plain.txt", body: "x"},
-		{why: "a range", uri: "/plain.txt", header: "Range: bytes=10-19\r\n"},
-		{why: "the end", uri: "/plain.txt", header: "Range: bytes=-5\r\n"},
-		{why: "beyond the end", uri: "/plain.txt", header: "Range: bytes=1000-\r\n"},
-		{why: "not a range", uri: "/plain.txt", header: "Range: lines=1-2\r\n"},
-		{why: "range if unchanged", uri: "/plain.txt", header: "Range: bytes=0-0\r\nIf-Range: \"54b50e23-64\"\r\n"},
-		{why: "not modified", uri: "/plain.txt", header: "If-Modified-Since: Tue, 13 Jan 2015 12:22:59 GMT\r\n"},
-		{why: "modified since an earlier time", uri: "/plain.txt", header: "If-Modified-Since: Tue, 13 Jan 2015 12:22:58 GMT\r\n"},
-		{why: "tag matches", uri: "/plain.txt", header: "If-None-Match: \"54b50e23-64\"\r\n"},
-		{why: "tag does not", uri: "/plain.txt", header: "If-None-Match: \"nope\"\r\n"},
-		{why: "precondition", uri: "/plain.txt", header: "If-Match: \"nope\"\r\n"},
-		{why: "empty file", uri: "/empty.txt"},
-		{why: "a name with a space", uri: "/with%20space.txt"},
-		{why: "a file without an ending has the default type", uri: "/noext"},
-		{why: "dots and slashes are resolved", uri: "/assets//../assets/./site.js"},
-		{why: "the backend is down: 502, and 50x.html answers", uri: "/down"},
-		{why: "a status that the application gives", uri: "/status/404"},
-		{why: "500 of the application is passed on", uri: "/status/500"},
-		{why: "204 has no body", uri: "/status/204"},
-		{why: "HTTP/1.0 is answered and closed", uri: "/plain.txt", method: "GET10"},
-		{why: "HTTP/1.0 of a page", uri: "/page", method: "GET10"},
-		{why: "return with a status", uri: "/gone"},
-		{why: "return with a text", uri: "/text"},
-		{why: "return with a redirect", uri: "/moved?x=1"},
-		{why: "client behind a proxy that is trusted", uri: "/echo", header: "X-Forwarded-For: 10.9.9.9, 10.1.2.3\r\n"},
-		{why: "nonsense in the trusted header", uri: "/echo", header: "X-Forwarded-For: somebody\r\n"},
-		{why: "what goes upstream", uri: "/echo?a=1&b=%20", header: "X-Custom: 1\r\nCookie: FL=sweet; other=2\r\nReferer: https://example.test/\r\nUser-Agent: test \"quoted\"\r\n"},
-		{why: "POST upstream", method: "POST", uri: "/echo", header: "Content-Type: text/plain\r\n", body: "the body"},
-	} {
-		t.Run(strings.ReplaceAll(tc.why, " ", "-"), func(t *testing.T) { w.compare(t, tc) })
+	w := startTwins(t, false)
+	recorded := map[string]observed{}
+	for _, tc := range threadRequests {
+		t.Run(strings.ReplaceAll(tc.why, " ", "-"), func(t *testing.T) {
+			recorded[tc.why] = w.observe(t, 1, tc)
+			w.observe(t, 0, tc).mustEqual(t, recorded[tc.why])
+		})
 	}
-	w.compareMaintenance(t)
+	if *rewrite && !t.Failed() {
+		text, err := json.MarshalIndent(recorded, "", " ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, "testdata/thread.json", append(text, '\n'))
+	}
+}
+
+// And where there is no nginx, the answers that it gave when they were recorded.
+func TestThreadConfigurationAsRecorded(t *testing.T) {
+	text, err := os.ReadFile("testdata/thread.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var recorded map[string]observed
+	if err := json.Unmarshal(text, &recorded); err != nil {
+		t.Fatal(err)
+	}
+	w := startTwins(t, true)
+	for _, tc := range threadRequests {
+		t.Run(strings.ReplaceAll(tc.why, " ", "-"), func(t *testing.T) {
+			want, ok := recorded[tc.why]
+			if !ok {
+				t.Fatal("not recorded: run with -rewrite where nginx is")
+			}
+			w.observe(t, 0, tc).mustEqual(t, want)
+		})
+	}
 }
 
 func (tc site1) raw() string {
@@ -266,40 +312,55 @@ func (tc site1) raw() string {
 	return text + "Connection: close\r\n\r\n" + tc.body
 }
 
-func (w *twins) compare(t *testing.T, tc site1) {
+// observed is what a client and the log saw of one exchange, without what must differ.
+type observed struct {
+	Status  int    `json:"status"`
+	Headers string `json:"headers"`
+	Body    string `json:"body"`
+	Line    string `json:"line"`
+}
+
+func (o observed) mustEqual(t *testing.T, want observed) {
 	t.Helper()
-	var status [2]int
-	var headers, bodies, lines [2]string
-	for i, addr := range []string{w.ours, w.theirs} {
-		resp, body, err := w.exchangeRaw(t, addr, tc.raw())
+	if o.Status != want.Status || o.Headers != want.Headers || o.Body != want.Body {
+		t.Errorf("ours  %d\n%s%.400s\nnginx %d\n%s%.400s", o.Status, o.Headers, o.Body, want.Status, want.Headers, want.Body)
+	}
+	if o.Line != want.Line {
+		t.Errorf("log line\n ours  %s\n nginx %s", o.Line, want.Line)
+	}
+}
+
+// observe sends the request to our edge (0) or to nginx (1).
+func (w *twins) observe(t *testing.T, i int, tc site1) (o observed) {
+	t.Helper()
+	if tc.closed {
+		dir := filepath.Join(w.root, "system")
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, filepath.Join(dir, "maintenance.html"), []byte("closed"))
+		defer os.RemoveAll(dir)
+	}
+	addr := [2]string{w.ours, w.theirs}[i]
+	resp, body, err := w.exchangeRaw(t, addr, tc.raw())
+	if err != nil {
+		t.Fatalf("%s: %v", addr, err)
+	}
+	if resp.Header.Get("Content-Encoding") == "gzip" {
+		z, err := gzip.NewReader(bytes.NewReader(body))
 		if err != nil {
-			t.Fatalf("%s: %v", addr, err)
+			t.Fatal(err)
 		}
-		status[i] = resp.StatusCode
-		if resp.Header.Get("Content-Encoding") == "gzip" {
-			z, err := gzip.NewReader(bytes.NewReader(body))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if body, err = io.ReadAll(z); err != nil {
-				t.Fatal(err)
-			}
+		if body, err = io.ReadAll(z); err != nil {
+			t.Fatal(err)
 		}
-		headers[i] = neutral(resp.Header, resp.ContentLength, addr)
-		bodies[i] = neutralBody(string(body), addr)
-		lines[i] = w.lastLine(t, i, tc)
 	}
-	if status[0] != status[1] || headers[0] != headers[1] || bodies[0] != bodies[1] {
-		t.Errorf("ours   %d\n%s%.400s\ntheirs %d\n%s%.400s", status[0], headers[0], bodies[0], status[1], headers[1], bodies[1])
-	}
-	if lines[0] != lines[1] {
-		t.Errorf("log line\n ours   %s\n theirs %s", lines[0], lines[1])
-	}
+	return observed{Status: resp.StatusCode, Headers: neutral(resp.Header, addr), Body: neutralBody(string(body), addr), Line: w.lastLine(t, i, tc)}
 }
 
 // neutral is the header without what must differ: the server's name, the time, the port, and the length of
 // pages that end in the server's name.
-func neutral(h http.Header, length int64, addr string) string {
+func neutral(h http.Header, addr string) string {
 	var out []string
 	for k, vs := range h {
 		switch k {
@@ -347,15 +408,4 @@ func (w *twins) lastLine(t *testing.T, i int, tc site1) string {
 		line = strings.Replace(line, words[1]+" "+words[2], words[1]+" N", 1)
 	}
 	return line
-}
-
-// compareMaintenance: while the file exists everything is 503.
-func (w *twins) compareMaintenance(t *testing.T) {
-	dir := filepath.Join(w.root, "system")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	writeFile(t, filepath.Join(dir, "maintenance.html"), []byte("closed"))
-	t.Run("maintenance", func(t *testing.T) { w.compare(t, site1{uri: "/plain.txt"}) })
-	os.RemoveAll(dir)
 }

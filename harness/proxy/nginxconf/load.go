@@ -16,7 +16,7 @@ type Warning struct {
 	Text string
 }
 
-func (w Warning) String() string { return fmt.Sprintf("%s:%d: %s", w.File, w.Line, w.Text) }
+func (w Warning) String() string { return (&SyntaxError{w.File, w.Line, w.Text}).Error() }
 
 // Source is where files come from: the disk, or the files that are built in.
 type Source struct {
