@@ -62,7 +62,7 @@ const (
 // gives the secrets of the level where it stands; the keyed hash state is made once per level.
 type Schedule13 struct {
 	current Secret
-	mac     hash.Hash // nil until something is derived at this level
+	exp     *expander // nil until something is derived at this level
 }
 
 // StartSchedule13 gives the schedule at the early secret; psk is nil without one.
@@ -84,7 +84,7 @@ func (s *Schedule13) Master() { s.step(zeros[:s.current.hash.Size()]) }
 
 func (s *Schedule13) step(input []byte) {
 	derived := s.Derive(labelDerived, nil)
-	s.current, s.mac = extract(s.current.hash, derived.Bytes(), input), nil
+	s.current, s.exp = extract(s.current.hash, derived.Bytes(), input), nil
 }
 
 // Derive is Derive-Secret with a transcript hash that the caller has computed; for the binder labels
@@ -94,26 +94,26 @@ func (s *Schedule13) Derive(label string, transcript []byte) Secret {
 	if transcript == nil {
 		transcript = emptyHash(h)
 	}
-	if s.mac == nil {
-		s.mac = s.current.keyed()
+	if s.exp == nil {
+		s.exp = s.current.expander()
 	}
 	out := Secret{hash: h}
-	expandLabel(s.mac, out.b[:h.Size()], label, transcript)
+	s.exp.label(out.b[:h.Size()], label, transcript)
 	return out
 }
 
 // Key derives the traffic key and IV of a traffic secret (RFC 8446 §7.3, Traffic Key Calculation).
 func (s *Secret) Key(keyLen int) (key [32]byte, iv [12]byte) {
-	mac := s.keyed()
-	expandLabel(mac, key[:keyLen], labelKey, nil)
-	expandLabel(mac, iv[:], labelIV, nil)
+	e := s.expander()
+	e.label(key[:keyLen], labelKey, nil)
+	e.label(iv[:], labelIV, nil)
 	return key, iv
 }
 
 // Next is the traffic secret after a KeyUpdate (RFC 8446 §7.2, Updating Traffic Secrets).
 func (s *Secret) Next() Secret {
 	out := Secret{hash: s.hash}
-	expandLabel(s.keyed(), out.b[:s.hash.Size()], labelUpdate, nil)
+	s.expander().label(out.b[:s.hash.Size()], labelUpdate, nil)
 	return out
 }
 
@@ -121,8 +121,8 @@ func (s *Secret) Next() Secret {
 // (RFC 8446 §4.4.4, Finished; §4.2.11.2, PSK Binder).
 func (s *Secret) VerifyData(transcript []byte) []byte {
 	key := Secret{hash: s.hash}
-	expandLabel(s.keyed(), key.b[:s.hash.Size()], labelFinished, nil)
-	mac := key.keyed()
+	s.expander().label(key.b[:s.hash.Size()], labelFinished, nil)
+	mac := hmac.New(newHash(s.hash), key.Bytes())
 	mac.Write(transcript)
 	return mac.Sum(nil)
 }
@@ -136,21 +136,18 @@ func (s *Secret) Verify(transcript, verifyData []byte) bool {
 // secret (RFC 8446 §4.6.1, New Session Ticket Message).
 func (s *Secret) PSK(nonce []byte) []byte {
 	out := make([]byte, s.hash.Size())
-	expandLabel(s.keyed(), out, labelResumption, nonce)
+	s.expander().label(out, labelResumption, nonce)
 	return out
 }
 
 // Export is the exporter of RFC 8446 §7.5, when s is the exporter master secret.
 func (s *Secret) Export(label string, context []byte, length int) []byte {
 	inner := Secret{hash: s.hash}
-	expandLabel(s.keyed(), inner.b[:s.hash.Size()], label, emptyHash(s.hash))
+	s.expander().label(inner.b[:s.hash.Size()], label, emptyHash(s.hash))
 	out := make([]byte, length)
-	expandLabel(inner.keyed(), out, labelExporter, sum(s.hash, context))
+	inner.expander().label(out, labelExporter, sum(s.hash, context))
 	return out
 }
-
-// keyed is HMAC under s.
-func (s *Secret) keyed() hash.Hash { return hmac.New(newHash(s.hash), s.Bytes()) }
 
 // MessageHash is the synthetic message that replaces the first ClientHello in the transcript after a
 // HelloRetryRequest (RFC 8446 §4.4.1, The Transcript Hash).
@@ -169,30 +166,43 @@ func extract(h crypto.Hash, salt, input []byte) Secret {
 	return out
 }
 
-// expandLabel is HKDF-Expand-Label into out (RFC 8446 §7.1, RFC 5869 §2.3); mac is HMAC under the secret.
+// expander is HKDF-Expand-Label under one secret (RFC 8446 §7.1, RFC 5869 §2.3).
 //
 //	T(n) = HMAC(secret, T(n-1) | HkdfLabel | n)
 //	HkdfLabel = uint16 length; opaque label<7..255> = "tls13 " + Label; opaque context<0..255>
 //
 // Nearly every output of the schedule is one block, so it is written out here: crypto/hkdf keys its HMAC
 // anew and allocates for each.
-func expandLabel(mac hash.Hash, out []byte, label string, context []byte) {
+type expander struct {
+	mac   hash.Hash
+	used  bool
+	info  [96]byte // room for every label of the schedule; an exporter's may be longer
+	block [64]byte
+}
+
+func (s *Secret) expander() *expander {
+	return &expander{mac: hmac.New(newHash(s.hash), s.Bytes())}
+}
+
+// label fills out.
+func (e *expander) label(out []byte, label string, context []byte) {
 	const prefix = "tls13 "
-	info := make([]byte, 0, 4+len(prefix)+len(label)+len(context)+1)
-	info = append(info, byte(len(out)>>8), byte(len(out)), byte(len(prefix)+len(label)))
+	info := append(e.info[:0], byte(len(out)>>8), byte(len(out)), byte(len(prefix)+len(label)))
 	info = append(info, prefix...)
 	info = append(info, label...)
 	info = append(info, byte(len(context)))
 	info = append(info, context...)
 	info = append(info, 0)
-	var block [64]byte
-	prev := block[:0]
+	prev := e.block[:0]
 	for n := byte(1); len(out) > 0; n++ {
+		if e.used { // the first Reset of an HMAC saves its keyed state, which costs an allocation or two
+			e.mac.Reset()
+		}
+		e.used = true
 		info[len(info)-1] = n
-		mac.Reset()
-		mac.Write(prev)
-		mac.Write(info)
-		prev = mac.Sum(block[:0])
+		e.mac.Write(prev)
+		e.mac.Write(info)
+		prev = e.mac.Sum(e.block[:0])
 		out = out[copy(out, prev):]
 	}
 }

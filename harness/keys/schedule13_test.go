@@ -98,7 +98,7 @@ func TestBinder13(t *testing.T) {
 	}
 }
 
-// TestExpandLabelIsHKDF holds extract and expandLabel, written out here for speed, against crypto/hkdf.
+// TestExpandLabelIsHKDF holds extract and expander, written out here for speed, against crypto/hkdf.
 func TestExpandLabelIsHKDF(t *testing.T) {
 	for _, h := range []crypto.Hash{crypto.SHA256, crypto.SHA384} {
 		secret := extract(h, []byte("salt"), []byte("input"))
@@ -108,7 +108,7 @@ func TestExpandLabelIsHKDF(t *testing.T) {
 		}
 		for _, n := range []int{1, 12, 16, 32, 48, 49, 100, 500} {
 			got := make([]byte, n)
-			expandLabel(secret.keyed(), got, "label", []byte("context"))
+			secret.expander().label(got, "label", []byte("context"))
 			info := append([]byte{byte(n >> 8), byte(n), 11}, "tls13 label\x07context"...)
 			want, err := hkdf.Expand(h.New, prk, string(info), n)
 			if err != nil || !bytes.Equal(got, want) {
