@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -34,6 +35,8 @@ var browsers = []browser{
 	}},
 }
 
+var withBrowsers = flag.Bool("browsers", false, "run the tests with real Chromium and Firefox ESR")
+
 // firefoxPrefs keep a new profile off the network and let it find and trust our server.
 func firefoxPrefs(t *testing.T, dir, host string) {
 	t.Helper()
@@ -66,7 +69,12 @@ func firefoxPrefs(t *testing.T, dir, host string) {
 // TestBrowsers lets real browsers fetch a page through our server: over TLS 1.2 and over 1.3, with RSA
 // and ECDSA; over 1.3 with a post-quantum share, a HelloRetryRequest, and a compressed
 // certificate; and resumed, by ticket and by PSK.
+//
+// It takes most of a minute, so it runs with -browsers (make test-browsers), or where TLSURGE_REQUIRE asks.
 func TestBrowsers(t *testing.T) {
+	if required := os.Getenv("TLSURGE_REQUIRE"); !*withBrowsers && !strings.Contains(required, "chromium") && !strings.Contains(required, "firefox") {
+		t.Skip("run with -browsers")
+	}
 	for _, b := range browsers {
 		for _, r := range []struct {
 			why    string
