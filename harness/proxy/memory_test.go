@@ -150,3 +150,57 @@ func hold(t testing.TB, addr string, cfg *tls.Config, n int) []net.Conn {
 	}
 	return conns
 }
+
+// BenchmarkHalfOpen holds b.N handshakes that stopped after the server's flight, serves good clients beside
+// them, and lets them go: it reports the edge's resident set for each, and the files that are left open. Run with
+// -benchtime=10000x.
+func BenchmarkHalfOpen(b *testing.B) {
+	p := newPKI(b, "ecdsa")
+	c := startChild(b, Options{Listen: []string{"127.0.0.1:0"}, Stack: "openssl-1.0.1j", Certificate: p.cert, Key: p.key,
+		Set: map[string]string{"client_header_timeout": "600", "error_log": "stderr crit"}})
+	hello, err := datasetHello("chrome-40-osx", "first")
+	if err != nil {
+		b.Fatal(err)
+	}
+	warm, err := visit(c.addr, p.client())
+	if err != nil {
+		b.Fatal(err)
+	}
+	warm.Close()
+	before, files := c.rss(b), c.files(b)
+	conns := make([]net.Conn, 0, b.N)
+	for range b.N {
+		n, err := net.Dial("tcp", c.addr)
+		if err != nil {
+			b.Fatal(err)
+		}
+		n.SetDeadline(time.Now().Add(30 * time.Second))
+		n.Write(hello)
+		if _, err := n.Read(make([]byte, 4096)); err != nil {
+			b.Fatal(err)
+		}
+		conns = append(conns, n)
+	}
+	b.ReportMetric(float64(c.rss(b)-before)/float64(b.N), "rss-B/handshake")
+	good, err := visit(c.addr, p.client())
+	if err != nil {
+		b.Fatalf("a good client beside %d half-open handshakes: %v", b.N, err)
+	}
+	good.Close()
+	for _, n := range conns {
+		n.Close()
+	}
+	waitFor(b, "the edge to let all files go", func() bool { return c.files(b) <= files })
+	b.ReportMetric(float64(c.files(b)-files), "files-left")
+	b.ReportMetric(0, "ns/op")
+}
+
+// files counts the child's open files.
+func (c *childEdge) files(t testing.TB) int {
+	t.Helper()
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", c.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
