@@ -109,7 +109,7 @@ func (c *conn) awaitConnect(t *try) {
 	if m.ConnectTimeout > 0 {
 		at = t.start + m.ConnectTimeout
 	}
-	if m.BackupConnection > 0 && !t.backed && c.backs == nil && c.x != nil {
+	if m.BackupConnection > 0 && !t.backed && c.backs == nil && c.x != nil && c.b.visit == nil {
 		at = min(at, t.start+m.BackupConnection)
 	}
 	if at != loop.Never {

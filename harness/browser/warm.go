@@ -18,6 +18,7 @@ type visit struct {
 	b         *browser
 	timer     loop.Timer
 	tries     int
+	deadline  time.Duration // of all tries together, on the loop's clock
 	reference bool
 }
 
@@ -27,13 +28,25 @@ type warmup struct {
 	active   int
 	known    map[uint32]*browser // returning browsers by index
 	warnings []string
+	silent   map[pair]bool // pairs that a visit waited for in vain: others are spared the wait
 }
 
 const (
 	visitsAtOnce = 64 // per agent: warm-up is not a load test
 	visitTries   = 4
 	visitPause   = 250 * time.Millisecond
+	// visitLimit ends a visit to a server that accepts and never answers, which some browsers wait for
+	// for ever.
+	visitLimit = 10 * time.Second
 )
+
+// pair is an entry of the mix and an edge.
+type pair struct {
+	visitor uint16
+	edge    uint8
+}
+
+func (v *visit) pair() pair { return pair{v.b.who.visitor, v.b.who.edge} }
 
 // Warm makes the visits before the load, unfaulted and unrecorded: one per profile and edge, against
 // which a downgrade is judged, and one per returning browser, from which it holds a session.
@@ -43,7 +56,7 @@ const (
 func (a *Agent) Warm(ctx context.Context) error {
 	a.start = a.loop.Now()
 	a.ended = false
-	a.warm.known = make(map[uint32]*browser)
+	a.warm.known, a.warm.silent = make(map[uint32]*browser), make(map[pair]bool)
 	a.planVisits()
 	for range min(visitsAtOnce, len(a.warm.queue)) {
 		a.nextVisit()
@@ -86,6 +99,9 @@ func (a *Agent) planVisits() {
 
 // nextVisit starts one, if any is left.
 func (a *Agent) nextVisit() {
+	for len(a.warm.queue) > 0 && a.warm.silent[a.warm.queue[0].pair()] {
+		a.warm.queue = a.warm.queue[1:]
+	}
 	if len(a.warm.queue) == 0 {
 		if a.warm.active == 0 {
 			a.loop.Stop()
@@ -97,6 +113,7 @@ func (a *Agent) nextVisit() {
 	a.warm.active++
 	v.b.visit = v
 	v.timer.Owner = v
+	v.deadline = a.loop.Now() + visitLimit
 	v.start()
 }
 
@@ -106,11 +123,18 @@ func (v *visit) start() {
 	b.page = pagePending
 	x := b.agent.newExchange(0)
 	x.page = true
+	b.agent.loop.Schedule(&v.timer, v.deadline)
 	b.conns[0].want(b.agent.loop.Now(), x)
 }
 
-// Expire tries again after a pause.
-func (v *visit) Expire(*loop.Timer) { v.start() }
+// Expire tries again after a pause, or ends a visit that nobody answers.
+func (v *visit) Expire(*loop.Timer) {
+	if c := &v.b.conns[0]; c.stage != empty {
+		c.over(classify.ErrTimeout)
+		return
+	}
+	v.start()
+}
 
 // done ends a visit that was answered: the browser keeps its session and what it learnt, not its
 // connection.
@@ -127,9 +151,18 @@ func (v *visit) done(version wire.Version) {
 // fail ends one try of a visit.
 func (v *visit) fail(c classify.Verdict) {
 	b, a := v.b, v.b.agent
-	if v.tries < visitTries {
-		a.loop.Schedule(&v.timer, a.loop.Now()+visitPause)
+	if again := a.loop.Now() + visitPause; v.tries < visitTries && again < v.deadline {
+		a.loop.Schedule(&v.timer, again)
 		return
+	}
+	if c.Class == results.ClassHandshakeTimeout || c.Class == results.ClassRequestTimeout {
+		c.Detail = fmt.Sprintf("did not answer within %v", visitLimit)
+		if a.warm.silent[v.pair()] {
+			v.finish() // said before
+			return
+		}
+		a.warm.silent[v.pair()] = true
+		v.reference = true // worth a warning, whoever it was
 	}
 	what := fmt.Sprintf("warm-up: %s at %s: %s: %s", b.host.profile.Name, a.cfg.Edges[b.who.edge].Name, c.Describe(), c.Detail)
 	switch c.Class {
@@ -148,6 +181,7 @@ func (v *visit) fail(c classify.Verdict) {
 
 func (v *visit) finish() {
 	a := v.b.agent
+	a.loop.Cancel(&v.timer)
 	v.b.visit = nil
 	a.warm.active--
 	a.nextVisit()
