@@ -33,7 +33,7 @@ func runEdge(c *child) error {
 		return err
 	}
 	report := &reporter{member: c.member}
-	cfg.Name, cfg.Phase, cfg.Seed, cfg.Faults, cfg.Reporter = c.name, order.Phase, order.Seed, order.Rules, report
+	cfg.Name, cfg.Phase, cfg.Faults, cfg.Reporter = c.name, order.Phase, order.Rules, report
 	if cfg.Plant, err = proxy.ParsePlant(os.Getenv(proxy.PlantVariable)); err != nil {
 		return errors.Join(&configError{err}, c.leave())
 	}

@@ -178,9 +178,9 @@ func (f *Fleet) startEdges(ctx context.Context, port int, upstream string) error
 		}
 		addr := netip.AddrPortFrom(edgeAddr(i), uint16(port))
 		f.edges = append(f.edges, &edgeSlot{server: server, Edge: Edge{Name: name, Addr: addr, Stack: shown}, order: edgeOrder{
-			Phase: f.cfg.Phase, Seed: f.cfg.Seed, Rules: f.cfg.Rules,
+			Phase: f.cfg.Phase, Rules: f.cfg.Rules,
 			Options: proxy.Options{Name: name, Source: f.cfg.Source, Listen: []string{addr.String()}, Stack: f.cfg.Stack,
-				Certificate: f.cfg.PKI.CertFile, Key: f.cfg.PKI.KeyFile, Set: f.cfg.Set, Upstream: upstream,
+				Certificate: f.cfg.PKI.CertFile, Key: f.cfg.PKI.KeyFile, Expired: f.cfg.PKI.ExpiredFile, Set: f.cfg.Set, Upstream: upstream,
 				ErrorLog: filepath.Join(dir, "error.log"), ErrorLevel: "info", AccessLog: filepath.Join(dir, "access.log"), Dir: dir},
 		}})
 	}

@@ -8,7 +8,6 @@ import (
 // edgeOrder is what an edge is told at its start.
 type edgeOrder struct {
 	Phase   string
-	Seed    uint64
 	Rules   []faults.Rule
 	Options proxy.Options
 }

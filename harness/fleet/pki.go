@@ -30,7 +30,10 @@ type PKI struct {
 	// CAFile holds the authority's certificate; CertFile the leaf with the authority behind it; KeyFile
 	// the leaf's key (0600). All are PEM in the run's directory. The authority's key is never written.
 	CAFile, CertFile, KeyFile string
-	CA                        *x509.Certificate
+	// ExpiredFile is the leaf once more, for the same key, whose time ended a day before the run: what rules
+	// cert_expired present.
+	ExpiredFile string
+	CA          *x509.Certificate
 }
 
 // PKIConfig says what to make.
@@ -65,13 +68,20 @@ func MakePKI(cfg PKIConfig) (*PKI, error) {
 	if err != nil {
 		return nil, fmt.Errorf("certificate: %w", err)
 	}
-	p := &PKI{CA: ca, CAFile: filepath.Join(cfg.Dir, "ca.pem"), CertFile: filepath.Join(cfg.Dir, "cert.pem"),
+	past := leafTemplate(cfg)
+	past.NotBefore, past.NotAfter = cfg.Now.AddDate(-1, 0, 0), cfg.Now.AddDate(0, 0, -1)
+	_, pastDER, err := sign(past, ca, leafKey.Public(), caKey)
+	if err != nil {
+		return nil, fmt.Errorf("certificate: %w", err)
+	}
+	p := &PKI{CA: ca, ExpiredFile: filepath.Join(cfg.Dir, "expired.pem"), CAFile: filepath.Join(cfg.Dir, "ca.pem"), CertFile: filepath.Join(cfg.Dir, "cert.pem"),
 		KeyFile: filepath.Join(cfg.Dir, "key.pem")}
 	keyDER, err := x509.MarshalPKCS8PrivateKey(leafKey)
 	if err != nil {
 		return nil, fmt.Errorf("certificate key: %w", err)
 	}
 	caPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER})
+	pastPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pastDER})
 	leafPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leafDER})
 	for _, f := range []struct {
 		path string
@@ -80,6 +90,7 @@ func MakePKI(cfg PKIConfig) (*PKI, error) {
 	}{
 		{p.CAFile, caPEM, 0o644},
 		{p.CertFile, append(leafPEM, caPEM...), 0o644},
+		{p.ExpiredFile, append(pastPEM, caPEM...), 0o644},
 		{p.KeyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600},
 	} {
 		if err := writeNew(f.path, f.data, f.mode); err != nil {

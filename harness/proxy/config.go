@@ -14,13 +14,11 @@ import (
 )
 
 // Config is one edge, read and checked: what Load returns and New takes. It is not changed afterwards, but
-// for Name, Phase, Seed, Faults and Reporter, which the caller sets before New.
+// for Name, Phase, Faults and Reporter, which the caller sets before New.
 type Config struct {
 	// Name is the edge's name in reports ("edge-1") and Phase the phase whose evidence it makes.
 	Name  string
 	Phase string
-	// Seed decides which connections a per-connection rule of engine "edge" hits.
-	Seed uint64
 	// Faults are the phase's rules; those of other engines are passed over.
 	Faults []faults.Rule
 	// Reporter receives the evidence; nil: nobody.

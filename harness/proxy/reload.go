@@ -45,7 +45,7 @@ func (s *Server) Reload(cfg *Config) error {
 		fresh = append(fresh, opened{n, conf})
 	}
 	old := s.cfg.Load()
-	cfg.Name, cfg.Phase, cfg.Reporter, cfg.Seed, cfg.Faults = old.Name, old.Phase, old.Reporter, old.Seed, old.Faults
+	cfg.Name, cfg.Phase, cfg.Reporter, cfg.Faults, cfg.KeyLog = old.Name, old.Phase, old.Reporter, old.Faults, old.KeyLog
 	if err := s.adopt(cfg); err != nil {
 		return undo(err)
 	}
