@@ -86,6 +86,17 @@ func (c *Conn) UpdateKeys(request bool) error {
 	return nil
 }
 
+// renewKeys13 changes our keys before they have protected more than RFC 8446 §5.5, Limits on Key Usage,
+// allows: 2^24.5 full records for AES-GCM, some 380 GB.
+func (c *Conn) renewKeys13() {
+	if c.family != family13 || !c.done {
+		return
+	}
+	if h, ok := c.write.(*record.Half13); ok && h.NeedsUpdate() {
+		c.updateKeys(wire.UpdateNotRequested)
+	}
+}
+
 func (c *Conn) updateKeys(r wire.KeyUpdateRequest) {
 	c.writeRecord(wire.RecordHandshake, (&wire.KeyUpdate{Request: r}).AppendMessage(nil))
 	c.write.(*record.Half13).Update()

@@ -337,6 +337,7 @@ func (c *Conn) sealData(p []byte) error {
 	if len(p) == 0 {
 		return nil
 	}
+	c.renewKeys13()
 	if c.splits() {
 		switch c.split() {
 		case SplitOne:

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"tlsurge/harness/keys"
+	"tlsurge/harness/record"
 	"tlsurge/profiles/hello"
 	"tlsurge/profiles/wire"
 )
@@ -228,6 +229,27 @@ func TestKeyUpdate(t *testing.T) {
 	}
 	if a, b := p.client.Export("EXPORTER-test", []byte("context"), 40), p.server.Export("EXPORTER-test", []byte("context"), 40); !bytes.Equal(a, b) || len(a) != 40 {
 		t.Errorf("exporters differ: %x and %x", a, b)
+	}
+}
+
+// TestKeyLimit: keys that have protected as many records as their cipher allows are changed unasked.
+func TestKeyLimit(t *testing.T) {
+	p := shapes13[0].pair(t)
+	p.must()
+	small := *keys.Lookup13(wire.TLS_AES_128_GCM_SHA256)
+	small.RecordLimit = 3
+	secret := keys.NewSecret(small.Hash, bytes.Repeat([]byte{5}, 32))
+	p.client.write, p.server.read = record.NewHalf13(&small, secret), record.NewHalf13(&small, secret)
+	updates := 0
+	for range 10 {
+		p.exchange([]byte("up"), []byte("down"))
+		if p.client.write.(*record.Half13).Used() == 1 {
+			updates++
+		}
+	}
+	// Records 1, 4, 7 and 10 are the first under their keys.
+	if updates != 4 {
+		t.Errorf("ten records under a limit of three went out under %d keys, wanted 4", updates)
 	}
 }
 
