@@ -89,7 +89,7 @@ func (h *Half13) Open(rec []byte) (typ wire.RecordType, content []byte, err erro
 	if len(rec) > wire.RecordHeaderLen+wire.MaxCiphertext13 {
 		return 0, nil, ErrOverflow
 	}
-	if wire.RecordType(rec[0]) != wire.RecordApplicationData {
+	if len(rec) > 0 && wire.RecordType(rec[0]) != wire.RecordApplicationData {
 		return 0, nil, ErrOuterType
 	}
 	if len(rec) < wire.RecordHeaderLen+tagSize {
