@@ -47,10 +47,11 @@ type conn struct {
 	accepted time.Time
 	deadline time.Time // of the handshake
 	requests int
+	streams  atomic.Int64 // requests of HTTP/2
 	vs       *VirtualServer
 	armed    *sockfilter.Armed
 	rule     *faults.Rule // engine "edge": the rule that this connection's source names
-	fired    bool
+	fired    atomic.Bool  // its firing has been reported
 	// placeGone: its place in the table was taken from it.
 	placeGone bool
 	// idle: its goroutine waits for a request to begin (crypto/tls only; others are parked).

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tlsurge/faults"
+	"tlsurge/harness/proxy/site"
 )
 
 // phaseTime is how long the phase has lasted.
@@ -102,36 +103,43 @@ func (s *Server) fireAt(r *faults.Rule, tuple faults.Tuple) {
 
 // fireIf reports once that the connection's own rule has come to pass.
 func (c *conn) fireIf(action faults.Action) {
-	if c.rule != nil && c.rule.Action == action && !c.fired {
-		c.fired = true
+	if c.rule != nil && c.rule.Action == action && c.fired.CompareAndSwap(false, true) {
 		c.s.fire(c.rule, c)
 	}
 }
 
-// edgeFault does what the connection's rule does to a request. false: the connection is over.
-func (c *conn) edgeFault(w *response) bool {
+// aborter is an answer that can be broken off.
+type aborter interface {
+	http.ResponseWriter
+	Abort()
+}
+
+// answer lets the virtual server answer, unless the connection's rule has it otherwise. false: the connection is
+// over.
+func (c *conn) answer(vs *VirtualServer, w aborter, r *site.Request) bool {
 	if c.rule == nil {
+		vs.block.Serve(w, r)
 		return true
 	}
 	switch c.rule.Action {
+	case faults.Error:
+		c.fireIf(faults.Error)
+		vs.block.ServeBroken(w, r)
+		return true
+	case faults.CloseOnReuse:
+		if r.Conn.Requests > 1 {
+			c.fireIf(faults.CloseOnReuse)
+			w.Abort()
+			return false
+		}
 	case faults.Slow:
 		c.fireIf(faults.Slow)
 		select {
 		case <-time.After(c.rule.Duration):
 		case <-c.s.stop:
 		}
-	case faults.Error:
-		c.fireIf(faults.Error)
-		w.WriteHeader(http.StatusInternalServerError)
-		c.s.count.status(500)
-		return false
-	case faults.CloseOnReuse:
-		if c.requests > 1 {
-			c.fireIf(faults.CloseOnReuse)
-			w.Abort()
-			return false
-		}
 	}
+	vs.block.Serve(w, r)
 	return true
 }
 

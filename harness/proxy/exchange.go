@@ -122,11 +122,10 @@ func (c *conn) exchange() bool {
 	if strings.EqualFold(r.Header.Get("Expect"), "100-continue") && r.ProtoMinor == 1 {
 		r.Body = &continueBody{ReadCloser: r.Body, w: w}
 	}
-	if !c.edgeFault(w) {
+	if !c.answer(vs, w, &site.Request{HTTP: r, Line: rawLine, Conn: c.info, Start: start, Context: context.Background()}) {
 		w.finish()
 		return false
 	}
-	vs.block.Serve(w, &site.Request{HTTP: r, Line: rawLine, Conn: c.info, Start: start, Context: context.Background()})
 	c.s.count.status(w.code)
 	goOn := w.finish()
 	if w.hijacked {

@@ -7,9 +7,11 @@ package site
 
 import (
 	"context"
+	"io"
 	"io/fs"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -225,6 +227,17 @@ func (s *Server) ServeError(w http.ResponseWriter, r *Request, status int) {
 	defer x.logAccess()
 	x.w.close = true
 	x.fail(status)
+}
+
+// ServeBroken answers 500 as an application that has failed does: the connection goes on.
+func (s *Server) ServeBroken(w http.ResponseWriter, r *Request) {
+	x := newExchange(s, w, r)
+	defer x.logAccess()
+	const page = "<!DOCTYPE html>\n<html><head><title>We're sorry, but something went wrong</title></head></html>\n"
+	x.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	x.w.Header().Set("Content-Length", strconv.Itoa(len(page)))
+	x.w.WriteHeader(http.StatusInternalServerError)
+	io.WriteString(x.w, page)
 }
 
 // route runs the server's operations, finds the location and goes on there.
