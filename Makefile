@@ -33,6 +33,7 @@ interop: ## handshakes with OpenSSL, GnuTLS, NSS, nginx, HAProxy, curl (Debian p
 
 test-browsers: $(BIN) ## real Chromium and Firefox ESR (Debian packages) against the profiles
 	TLSURGE_REQUIRE=$${TLSURGE_REQUIRE:-chromium,firefox,tcpdump} $(GO) test ./profiles -run TestRealBrowsers -browsers -timeout 300s
+	TLSURGE_REQUIRE=$${TLSURGE_REQUIRE:-chromium,firefox,tcpdump} $(GO) test ./harness/interop -run TestBrowsers -browsers -timeout 300s
 
 bench: ## speed and memory beside the peers that are installed (nginx, wrk), as ratios
 	$(GO) test ./harness/browser -run '^$$' -bench 'IdleConnections|KeepaliveRequests|Handshakes|Stall' -benchtime 3x
