@@ -101,7 +101,7 @@ func saw(addr string, p *profiles.Profile, a attempt, s *engine.Session) (string
 // sends on its way down, without and with a session, gets the same alert or the same version and suite.
 func TestActTwo(t *testing.T) {
 	need(t, "nginx")
-	real, _ := startNginxWith(t, &pki().rsa, threadTLS(t))
+	genuine, _ := startNginxWith(t, &pki().rsa, threadTLS(t))
 	bundled := startEdge(t, proxy.Options{
 		Name: "act-two", Source: "builtin:fl-ssl.conf", Stack: "openssl-1.0.1j",
 		Certificate: pki().rsa.certFile, Key: pki().rsa.keyFile,
@@ -124,7 +124,7 @@ func TestActTwo(t *testing.T) {
 			t.Fatal(err)
 		}
 		sessions := map[string]*engine.Session{}
-		for _, addr := range []string{real, bundled} {
+		for _, addr := range []string{genuine, bundled} {
 			if _, sessions[addr], err = saw(addr, p, attempts(p)[0], nil); err != nil {
 				t.Fatalf("%s: the first visit: %v", name, err)
 			}
@@ -132,7 +132,7 @@ func TestActTwo(t *testing.T) {
 		for _, a := range attempts(p) {
 			var got [2]string
 			skip := false
-			for i, addr := range []string{real, bundled} {
+			for i, addr := range []string{genuine, bundled} {
 				var s *engine.Session
 				if a.session {
 					s = sessions[addr]
