@@ -168,6 +168,11 @@ func (c *Collector) Snapshot(s *Snapshot) error {
 	k := loopKey{s.Agent, s.Loop}
 	if old := p.snapshots[k]; old != nil {
 		if old.Seq >= s.Seq {
+			if s.Final && !old.Final { // it travels another road than the one after it, and came second
+				last := *old
+				last.Final = true
+				p.snapshots[k] = &last
+			}
 			return nil
 		}
 		if old.Final && !s.Final { // a loop that has stopped stays so, whatever is sent after

@@ -324,3 +324,30 @@ func TestLive(t *testing.T) {
 		t.Errorf("%v %+v", ok, l)
 	}
 }
+
+// TestALateFinalReportStillCounts: the last report travels as evidence and what follows it as statistics,
+// so the two may change places on the way.
+func TestALateFinalReportStillCounts(t *testing.T) {
+	for _, order := range [][]uint64{{1, 2}, {2, 1}} {
+		c, err := results.NewCollector(results.CollectorConfig{Scenario: "t", Started: time.Unix(0, 0), Agents: []string{"agent-1"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.BeginPhase(results.PhaseInfo{Name: "one"}, time.Unix(0, 0)); err != nil {
+			t.Fatal(err)
+		}
+		for _, seq := range order {
+			s := &results.Snapshot{Phase: "one", Agent: "agent-1", Seq: seq, Final: seq == 1, Totals: results.Totals{Started: 1, OpenAtEnd: 1}}
+			if err := c.Snapshot(s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		run, err := c.Finish(results.FinishInfo{At: time.Unix(10, 0)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(strings.Join(run.Verdict.Reasons, " "), "never came") {
+			t.Errorf("reports in the order %v: %+v", order, run.Verdict)
+		}
+	}
+}
