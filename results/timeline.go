@@ -24,6 +24,9 @@ func (tl *timeline) add(s Sample, t Totals, firings int64) {
 	if tl.last == nil {
 		tl.last, tl.factor = map[string]*lastSeen{}, 1
 	}
+	if s.LengthNs <= 0 { // the phase begins at an instant that is still to come: nothing is lost, counters are cumulative
+		return
+	}
 	was := tl.last[s.Phase]
 	if was == nil {
 		was = &lastSeen{}
