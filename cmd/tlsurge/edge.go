@@ -68,6 +68,7 @@ Stacks: ` + strings.Join(stack.Names(), ", ") + ".",
 	fl.StringVar(&o.Stack, "stack", "", "TLS personality (default: the configuration's own, else "+stack.Default+")")
 	fl.StringVar(&o.Certificate, "cert", "", "PEM `file` of the certificate chain")
 	fl.StringVar(&o.Key, "key", "", "PEM `file` of the private key")
+	fl.StringVar(&o.Metrics, "metrics", "", "`address` where /metrics answers in Prometheus's format (default: nowhere)")
 	fl.StringVar(&o.Ciphers, "ciphers", "", "cipher `string` in OpenSSL's language")
 	fl.StringVar(&protocols, "protocols", "", "`list` of nginx's names, separated by spaces or commas: TLSv1 TLSv1.1 TLSv1.2 TLSv1.3 SSLv3")
 	fl.StringVar(&o.ErrorLog, "error-log", "", "`file` for the error log, at level info")
