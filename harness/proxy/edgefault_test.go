@@ -197,3 +197,37 @@ func TestAcceptQueueIsHeld(t *testing.T) {
 		t.Errorf("%d firings, want 3", n)
 	}
 }
+
+// TestAWrongClockForgetsSessions: an edge whose clock is ahead holds a fresh session for one that is past
+// ssl_session_timeout, and the client pays for a full handshake without an error.
+func TestAWrongClockForgetsSessions(t *testing.T) {
+	p := newPKI(t, "rsa")
+	r := &faults.Rule{Name: "ahead", Index: 3, Engine: faults.EngineEdge, Action: faults.ClockWrong, Duration: time.Hour, Probability: 1}
+	e := startEdge(t, Options{Stack: "openssl-3.0", Protocols: []string{"TLSv1.2"}, Certificate: p.cert, Key: p.key},
+		func(c *Config) { c.Faults = []faults.Rule{*r} })
+	cfg := p.client()
+	cfg.ClientSessionCache = tls.NewLRUClientSessionCache(4)
+	dials := []struct {
+		why     string
+		dial    func() (*tls.Conn, error)
+		resumed bool
+	}{
+		{"the first visit", func() (*tls.Conn, error) { return tls.Dial("tcp", e.addr, cfg) }, false},
+		{"the second, with the clock right", func() (*tls.Conn, error) { return tls.Dial("tcp", e.addr, cfg) }, true},
+		{"the third, with the clock ahead", func() (*tls.Conn, error) { return armed(t, e, r, cfg) }, false},
+	}
+	for _, d := range dials {
+		c, err := d.dial()
+		if err != nil {
+			t.Fatalf("%s: %v", d.why, err)
+		}
+		if _, err := get(c); err != nil {
+			t.Errorf("%s: %v", d.why, err)
+		}
+		if got := c.ConnectionState().DidResume; got != d.resumed {
+			t.Errorf("%s: resumed %v, want %v", d.why, got, d.resumed)
+		}
+		c.Close()
+	}
+	waitFor(t, "one firing", func() bool { return len(e.evidence.fired()) == 1 })
+}
