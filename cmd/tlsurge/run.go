@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tlsurge/faults"
+	"tlsurge/faults/explain"
 	"tlsurge/harness"
 	"tlsurge/harness/fleet/sandbox"
 	"tlsurge/harness/scenario"
@@ -37,6 +38,7 @@ type runFlags struct {
 	noFaults        bool
 	authorise       []string
 	quiet, json, ls bool
+	dry             bool
 }
 
 func (a *app) runCmd() *cobra.Command {
@@ -68,6 +70,7 @@ func (a *app) runCmd() *cobra.Command {
 	fl.StringArrayVar(&f.authorise, "authorise", nil, "allow load on this `host`, which the scenario lists too")
 	fl.BoolVar(&f.quiet, "quiet", false, "no progress, no report: the exit code and the run's files only")
 	fl.BoolVar(&f.json, "json", false, "print run.json on standard output")
+	fl.BoolVar(&f.dry, "dry-run", false, "validate, say what each rule would do, and start nothing")
 	fl.BoolVar(&f.ls, "list", false, "list the built-in scenarios")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if f.ls {
@@ -101,6 +104,9 @@ func (a *app) runScenario(ctx context.Context, name string, o scenario.Overrides
 	sc, err := scenario.Load(name, o)
 	if err != nil {
 		return err
+	}
+	if f.dry {
+		return a.dryRun(sc)
 	}
 	place, done, code, err := sandbox.Enter(need(sc))
 	if err != nil {
@@ -141,6 +147,21 @@ func (a *app) runScenario(ctx context.Context, name string, o scenario.Overrides
 		return &exitError{exitInvalid, strings.ReplaceAll(err.Error(), "\n", "; ")}
 	}
 	return errors.Join(err, verdictError(run))
+}
+
+// dryRun says what a run of the scenario would do.
+func (a *app) dryRun(sc *scenario.Scenario) error {
+	for _, p := range sc.Phases {
+		fmt.Fprintf(a.out, "%s: %v, %d connections, rules: %s\n", p.Name, time.Duration(p.Duration), sc.Load.Connections, strings.Join(p.Faults, ", "))
+	}
+	for _, f := range sc.Faults {
+		text, err := explain.Rule(f.Rule)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(a.out, "\n%s", text)
+	}
+	return nil
 }
 
 // need is what the scenario asks of its surroundings.
