@@ -16,6 +16,7 @@ var atHome = []string{"run", "january-2015", "--no-faults", "--quiet", "--set", 
 	"--set", "phases.after-the-upgrade.duration=2s", "--set", "phases.trigger-gone.duration=2s"}
 
 func TestAnAgentFromElsewhereTakesPart(t *testing.T) {
+	t.Parallel()
 	if os.Getuid() != 0 {
 		t.Skip("an ordinary user's run takes filters, which the caller's network does not give it")
 	}

@@ -16,6 +16,7 @@ import (
 // TestCapacityFindsAPlantedLimit: an edge whose connection table holds 240 is found to hold about that,
 // and the table is named.
 func TestCapacityFindsAPlantedLimit(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("a search takes a minute; the whole suite runs it")
 	}

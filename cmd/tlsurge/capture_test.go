@@ -26,6 +26,7 @@ import (
 // TestTheWireShowsWhatTheTableNames: for every kind of error in the outcome table, a capture of that
 // very connection, taken by tcpdump, shows the alert or the close that the outcome names.
 func TestTheWireShowsWhatTheTableNames(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("two acts and a capture")
 	}

@@ -19,6 +19,7 @@ var waitsForSomebody = regexp.MustCompile(`--listen|agent --join|capture\.pcapng
 
 // TestDocumentedCommandsRun runs every line "$ tlsurge …" of README and docs.
 func TestDocumentedCommandsRun(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("runs of january-2015 take seconds each")
 	}

@@ -48,6 +48,7 @@ var story = []struct {
 }
 
 func TestJanuary2015(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("three acts take half a minute; the whole suite runs them")
 	}

@@ -25,6 +25,7 @@ profile = "firefox-35-osx"
 // TestKernelSettings: they are set in the run's own network namespace, as root and as an ordinary user,
 // stand in the report with what they were, and the caller's stay as they are.
 func TestKernelSettings(t *testing.T) {
+	t.Parallel()
 	const caller = "/proc/sys/net/ipv4/tcp_fin_timeout"
 	before, err := os.ReadFile(caller)
 	if err != nil {

@@ -79,6 +79,7 @@ func waitFor(t *testing.T, cmd *exec.Cmd, bound time.Duration) int {
 }
 
 func TestInterruptKeepsTheResults(t *testing.T) {
+	t.Parallel()
 	cmd, dir := underWay(t)
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
@@ -101,6 +102,7 @@ func TestInterruptKeepsTheResults(t *testing.T) {
 // TestNothingSurvivesAKill: whichever process of a run is killed, all of them are gone within 2 s, and
 // what was measured until the last second is on disk.
 func TestNothingSurvivesAKill(t *testing.T) {
+	t.Parallel()
 	for _, victim := range []string{"what the user started", "the coordinator"} {
 		t.Run(victim, func(t *testing.T) {
 			cmd, dir := underWay(t)
@@ -216,6 +218,7 @@ func stat(pid int) (ppid int, start string, ok bool) {
 
 // TestAFullDiskEndsTheRun: with the reason, and with what was written until then.
 func TestAFullDiskEndsTheRun(t *testing.T) {
+	t.Parallel()
 	if os.Geteuid() != 0 {
 		t.Skip("a small disk takes a mount, which takes root")
 	}

@@ -39,6 +39,7 @@ duration = "5s"
 // forwarder between, under their usual addresses. Whom the rule hits has the satellite's round trip, at
 // connect, and a line in the ledger; the others have neither, by the same edges.
 func TestOverALink(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "over-a-satellite.toml")
 	if err := os.WriteFile(file, []byte(overSatellite), 0o600); err != nil {
 		t.Fatal(err)

@@ -81,6 +81,7 @@ probability = 0.2
 // seed sends the same attempts to Debian's nginx, whose OpenSSL 3 knows TLS_FALLBACK_SCSV and the
 // required-cipher rule, and each gets the same answer.
 func TestARealNginxGivesTheSameAlerts(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("two runs take half a minute; the whole suite runs them")
 	}

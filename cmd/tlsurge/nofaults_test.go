@@ -25,6 +25,7 @@ func TestNoFaultsNoErrors(t *testing.T) {
 // TestLossAloneNeverFallsBack: segments that the kernel drops are sent again, and no browser of 2015
 // lowers its offer for it.
 func TestLossAloneNeverFallsBack(t *testing.T) {
+	t.Parallel()
 	p := play(t, append(slices.Clone(small),
 		"--set", `faults.hello-lost-until-deadline.at=server_hello`, "--set", "faults.hello-lost-until-deadline.times=1",
 		"--set", "faults.hello-lost-until-deadline.probability=0.5",

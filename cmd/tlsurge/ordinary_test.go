@@ -15,6 +15,7 @@ const nobody = 65534
 // TestScriptsAsAnOrdinaryUser plays every script once more without any privilege: this test binary runs
 // again as uid 65534.
 func TestScriptsAsAnOrdinaryUser(t *testing.T) {
+	t.Parallel()
 	if os.Geteuid() != 0 {
 		t.Skip("this is an ordinary user: TestScripts was it already")
 	}

@@ -99,6 +99,7 @@ var onScreen = []string{"run", "january-2015", "--set", "load.connections=40", "
 	"--set", "phases.after-the-upgrade.duration=1s", "--set", "phases.trigger-gone.duration=1s"}
 
 func TestARunOnATerminalEnds(t *testing.T) {
+	t.Parallel()
 	tt := onTerminal(t, append(onScreen, "--set", "phases.before-the-upgrade.duration=2s", "--out", filepath.Join(t.TempDir(), "run"))...)
 	if code := waitFor(t, tt.cmd, 90*time.Second); code != exitGood {
 		t.Errorf("exit code %d", code)
@@ -109,6 +110,7 @@ func TestARunOnATerminalEnds(t *testing.T) {
 
 // TestCtrlC: once ends the run early and still shows the results.
 func TestCtrlC(t *testing.T) {
+	t.Parallel()
 	tt := onTerminal(t, append(onScreen, "--set", "phases.before-the-upgrade.duration=5m", "--out", filepath.Join(t.TempDir(), "run"))...)
 	tt.shows(t, " hs ") // the bar of the first act moves
 	if _, err := tt.master.Write([]byte{3}); err != nil {
