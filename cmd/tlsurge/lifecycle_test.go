@@ -118,7 +118,9 @@ func TestNothingSurvivesAKill(t *testing.T) {
 				t.Fatal(err)
 			}
 			deadline := time.Now().Add(2 * time.Second)
-			go func() { _ = cmd.Wait() }() // a zombie is not gone
+			reaped := make(chan struct{}) // a zombie is not gone
+			go func() { defer close(reaped); _ = cmd.Wait() }()
+			defer func() { <-reaped }() // the test's end looks at the process too
 			for {
 				left := alive(family)
 				if len(left) == 0 {
