@@ -27,6 +27,9 @@ func FuzzParseMemory(f *testing.F) {
 
 // TestPlateauMeasuresWhatIsHeld: four KiB per connection are seen as about that, once the number stands.
 func TestPlateauMeasuresWhatIsHeld(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short is how the race detector runs, and its shadow memory would be measured")
+	}
 	const each, n = 4 << 10, 20_000
 	p := newPlateau()
 	var held [][]byte
