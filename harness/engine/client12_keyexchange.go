@@ -53,7 +53,7 @@ func (c *Conn) keyExchange() (premaster, body []byte, err error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		premaster, err = share.Agree(hs.peerShare)
+		premaster, err = share.Agree(nil, hs.peerShare)
 		return premaster, wire.AppendVec8(nil, share.Public()), err
 	case keys.KxDHE:
 		k, err := keys.GenerateDH(hs.dhP, hs.dhG, c.rand())

@@ -236,7 +236,7 @@ func (c *Conn) agree13(m *wire.ServerHello) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %v, shares sent for %v", ErrWrongGroup, group, sharedGroups(c.hs.hello))
 	}
 	c.facts.Group = group
-	return share.Agree(public)
+	return share.Agree(nil, public)
 }
 
 // shareOf finds the private half of the share that the last hello carried for group.

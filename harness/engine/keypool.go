@@ -11,6 +11,8 @@ import (
 // Reuse saves one of the two scalar multiplications of a handshake and is a shortcut that a browser does
 // not take; its size is stated in every run. One loop owns a pool.
 type KeyPool struct {
+	Making keys.Making // of X25519 shares
+
 	size   int
 	rotate int // see rotateAfter
 	rand   io.Reader
@@ -23,7 +25,8 @@ type poolKeys struct {
 	uses   int
 }
 
-// NewKeyPool makes a pool of size shares per group. Every rotateAfter handshakes one share is drawn anew.
+// NewKeyPool makes a pool of size shares per group; 0 draws each share anew, as browsers do. Every
+// rotateAfter handshakes one share of the pool is replaced.
 func NewKeyPool(size int, rand io.Reader) *KeyPool {
 	return &KeyPool{size: size, rotate: rotateAfter, rand: rand, keys: make(map[wire.Group]*poolKeys)}
 }
@@ -36,13 +39,16 @@ func (p *KeyPool) Size() int { return p.size }
 
 // Share gives the next share of group.
 func (p *KeyPool) Share(group wire.Group) (*keys.Share, error) {
+	if p.size == 0 {
+		return p.Making.Share(group, p.rand)
+	}
 	k := p.keys[group]
 	if k == nil {
 		k = &poolKeys{}
 		p.keys[group] = k
 	}
 	if len(k.shares) < p.size {
-		s, err := keys.GenerateShare(group, p.rand)
+		s, err := p.Making.Share(group, p.rand)
 		if err != nil {
 			return nil, err
 		}
@@ -52,7 +58,7 @@ func (p *KeyPool) Share(group wire.Group) (*keys.Share, error) {
 	i := k.next
 	k.next = (k.next + 1) % p.size
 	if k.uses++; k.uses%p.rotate == 0 {
-		s, err := keys.GenerateShare(group, p.rand)
+		s, err := p.Making.Share(group, p.rand)
 		if err != nil {
 			return nil, err
 		}

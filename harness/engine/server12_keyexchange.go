@@ -64,7 +64,7 @@ func (c *Conn) premaster(body []byte) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		return hs.share.Agree(p)
+		return hs.share.Agree(nil, p)
 	case keys.KxDHE:
 		y, err := wire.ParseClientKeyDH(body)
 		if err != nil {

@@ -39,7 +39,7 @@ func TestSchedule13(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shared, err := client.Agree(unhex(t, "c9828876112095fe66762bdbf7c672e156d6cc253b833df1dd69b1b04e751f0f"))
+	shared, err := client.Agree(nil, unhex(t, "c9828876112095fe66762bdbf7c672e156d6cc253b833df1dd69b1b04e751f0f"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func TestShares(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v: %v", g, err)
 			}
-			mine, err := client.Agree(public)
+			mine, err := client.Agree(nil, public)
 			if err != nil || !bytes.Equal(mine, secret) {
 				t.Errorf("%v: client has %x, server %x (%v)", g, mine, secret, err)
 			}
@@ -162,7 +162,7 @@ func TestShares(t *testing.T) {
 			last = public
 		}
 		for _, bad := range [][]byte{nil, last[:len(last)-1], append(bytes.Clone(last), 0), make([]byte, len(last))} {
-			if _, err := client.Agree(bad); err == nil {
+			if _, err := client.Agree(nil, bad); err == nil {
 				t.Errorf("%v: the client accepted a share of %d bytes that is none", g, len(bad))
 			}
 		}
@@ -194,7 +194,7 @@ func FuzzAgree(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if secret, err := s.Agree(peer); (err == nil) == (secret == nil) {
+		if secret, err := s.Agree(nil, peer); (err == nil) == (secret == nil) {
 			t.Errorf("%v: secret %x and error %v", g, secret, err)
 		}
 	})
@@ -202,11 +202,41 @@ func FuzzAgree(f *testing.F) {
 
 func BenchmarkGenerateShare(b *testing.B) {
 	for _, g := range Groups() {
+		for _, m := range []Making{ByTable, ByLadder} {
+			name := g.String()
+			if m == ByLadder {
+				if name += "/without table"; g != wire.X25519 {
+					continue
+				}
+			}
+			b.Run(name, func(b *testing.B) {
+				b.ReportAllocs()
+				random := bytes.Repeat([]byte{0x5a, 3, 9}, 100)
+				for b.Loop() {
+					if _, err := m.Share(g, bytes.NewReader(random)); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+func BenchmarkAgree(b *testing.B) {
+	for _, g := range Groups() {
 		b.Run(g.String(), func(b *testing.B) {
+			s, err := GenerateShare(g, bytes.NewReader(bytes.Repeat([]byte{9, 7}, 100)))
+			if err != nil {
+				b.Fatal(err)
+			}
+			public, _, err := Respond(g, s.Public(), bytes.NewReader(bytes.Repeat([]byte{3}, 200)))
+			if err != nil {
+				b.Fatal(err)
+			}
 			b.ReportAllocs()
-			random := bytes.Repeat([]byte{0x5a, 3, 9}, 100)
+			var secret [64]byte
 			for b.Loop() {
-				if _, err := GenerateShare(g, bytes.NewReader(random)); err != nil {
+				if _, err := s.Agree(secret[:0], public); err != nil {
 					b.Fatal(err)
 				}
 			}

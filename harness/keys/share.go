@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+
+	"github.com/cloudflare/circl/dh/x25519"
 
 	"tlsurge/profiles/wire"
 )
@@ -25,23 +28,33 @@ const (
 	hybridServerSize = mlkem.CiphertextSize768 + 32       // 1120
 )
 
+var groups = []wire.Group{wire.X25519MLKEM768, wire.X25519, wire.Secp256r1, wire.Secp384r1, wire.Secp521r1}
+
 // Groups lists what this package can agree on.
-func Groups() []wire.Group {
-	return []wire.Group{wire.X25519MLKEM768, wire.X25519, wire.Secp256r1, wire.Secp384r1, wire.Secp521r1}
-}
+func Groups() []wire.Group { return slices.Clone(groups) }
 
 // Supported says whether group has an implementation here.
 func Supported(group wire.Group) bool {
-	return group == wire.X25519MLKEM768 || curveOf(group) != nil
+	return slices.Contains(groups, group)
 }
 
-// Share is the private half of one key share. It holds no more than the seed of its key, so a pool of
-// shares is cheap, and may be used for any number of agreements.
+// Share is the private half of one key share, with its public half. It may be used for any number of
+// agreements.
 type Share struct {
-	group wire.Group
-	ec    *ecdh.PrivateKey
-	kem   *mlkem.DecapsulationKey768 // X25519MLKEM768 only
+	group  wire.Group
+	x      x25519.Key                 // X25519, and that part of X25519MLKEM768
+	ec     *ecdh.PrivateKey           // NIST curves
+	kem    *mlkem.DecapsulationKey768 // X25519MLKEM768
+	public []byte                     // the key_exchange field
 }
+
+// Making is how the public half of an X25519 share is computed. The result is the same.
+type Making uint8
+
+const (
+	ByTable  Making = iota // with a table of the base point's multiples
+	ByLadder               // as any other scalar multiplication: a third slower
+)
 
 // GenerateShare draws a key pair of group from rand: 32 bytes for X25519, 96 for X25519MLKEM768, the
 // size of the field for a NIST curve, drawn again in the rare case that they are no valid scalar.
@@ -49,71 +62,107 @@ type Share struct {
 // The bytes are used directly, because crypto/ecdh ignores a caller's reader and a run must be
 // repeatable from its seed.
 func GenerateShare(group wire.Group, rand io.Reader) (*Share, error) {
+	return ByTable.Share(group, rand)
+}
+
+// Share is GenerateShare with a choice.
+func (m Making) Share(group wire.Group, rand io.Reader) (*Share, error) {
 	s := &Share{group: group}
-	curve := curveOf(group)
-	if group == wire.X25519MLKEM768 {
-		curve = ecdh.X25519()
+	var err error
+	switch group {
+	case wire.X25519:
+		s.public = make([]byte, x25519.Size)
+		return s, s.drawX(m, rand)
+	case wire.X25519MLKEM768:
 		var seed [mlkem.SeedSize]byte
 		if _, err := io.ReadFull(rand, seed[:]); err != nil {
 			return nil, fmt.Errorf("keys: drawing an ML-KEM seed: %w", err)
 		}
-		kem, err := mlkem.NewDecapsulationKey768(seed[:])
-		if err != nil {
+		if s.kem, err = mlkem.NewDecapsulationKey768(seed[:]); err != nil {
 			return nil, fmt.Errorf("keys: expanding an ML-KEM seed: %w", err)
 		}
-		s.kem = kem
+		s.public = append(s.kem.EncapsulationKey().Bytes(), make([]byte, x25519.Size)...)
+		return s, s.drawX(m, rand)
 	}
+	curve := curveOf(group)
 	if curve == nil {
 		return nil, fmt.Errorf("%w: 0x%04x", ErrGroup, uint16(group))
 	}
-	var err error
-	s.ec, err = drawKey(curve, scalarSize(group), rand)
-	return s, err
+	if s.ec, err = drawKey(curve, scalarSize(group), rand); err != nil {
+		return nil, err
+	}
+	s.public = s.ec.PublicKey().Bytes()
+	return s, nil
+}
+
+// drawX draws the X25519 key and puts its public half at the end of s.public.
+func (s *Share) drawX(m Making, rand io.Reader) error {
+	if _, err := io.ReadFull(rand, s.x[:]); err != nil {
+		return fmt.Errorf("keys: drawing a private scalar: %w", err)
+	}
+	s.publishX(m)
+	return nil
+}
+
+func (s *Share) publishX(m Making) {
+	var public x25519.Key
+	if m == ByLadder {
+		base := x25519.Key{9} // RFC 7748 §4.1, Curve25519
+		x25519.Shared(&public, &s.x, &base)
+	} else {
+		x25519.KeyGen(&public, &s.x)
+	}
+	copy(s.public[len(s.public)-x25519.Size:], public[:])
 }
 
 // NewShare makes the share of group from a known private scalar, for published vectors and for pools
 // that keep scalars. X25519MLKEM768 has no scalar form.
 func NewShare(group wire.Group, scalar []byte) (*Share, error) {
+	s := &Share{group: group}
+	if group == wire.X25519 {
+		if len(scalar) != x25519.Size {
+			return nil, fmt.Errorf("keys: private scalar of %d bytes for X25519, not %d", len(scalar), x25519.Size)
+		}
+		copy(s.x[:], scalar)
+		s.public = make([]byte, x25519.Size)
+		s.publishX(ByTable)
+		return s, nil
+	}
 	curve := curveOf(group)
 	if curve == nil {
 		return nil, fmt.Errorf("%w: 0x%04x", ErrGroup, uint16(group))
 	}
-	ec, err := curve.NewPrivateKey(scalar)
-	if err != nil {
+	var err error
+	if s.ec, err = curve.NewPrivateKey(scalar); err != nil {
 		return nil, fmt.Errorf("keys: private scalar for group 0x%04x: %w", uint16(group), err)
 	}
-	return &Share{group: group, ec: ec}, nil
+	s.public = s.ec.PublicKey().Bytes()
+	return s, nil
 }
 
 // Group says which group the share is of.
 func (s *Share) Group() wire.Group { return s.group }
 
-// Public is the key_exchange field that a client sends for this share.
-func (s *Share) Public() []byte {
-	if s.kem == nil {
-		return s.ec.PublicKey().Bytes()
-	}
-	return append(s.kem.EncapsulationKey().Bytes(), s.ec.PublicKey().Bytes()...)
-}
+// Public is the key_exchange field that a client sends for this share. It aliases s.
+func (s *Share) Public() []byte { return s.public }
 
-// Agree computes the shared secret with the peer's key_exchange field. For X25519MLKEM768 the peer is
-// a server: its field is a ciphertext and an X25519 key.
-func (s *Share) Agree(peer []byte) ([]byte, error) {
-	if s.kem == nil {
-		return agreeEC(s.ec, peer)
+// Agree appends the shared secret with the peer's key_exchange field to dst. For X25519MLKEM768 the peer
+// is a server: its field is a ciphertext and an X25519 key.
+func (s *Share) Agree(dst, peer []byte) ([]byte, error) {
+	switch s.group {
+	case wire.X25519:
+		return s.agreeX(dst, peer)
+	case wire.X25519MLKEM768:
+		if len(peer) != hybridServerSize {
+			return nil, fmt.Errorf("%w: X25519MLKEM768 server share of %d bytes, not %d", ErrShareSize, len(peer), hybridServerSize)
+		}
+		secret, err := s.kem.Decapsulate(peer[:mlkem.CiphertextSize768])
+		if err != nil {
+			return nil, fmt.Errorf("%w: %v", ErrSharePoint, err)
+		}
+		return s.agreeX(append(dst, secret...), peer[mlkem.CiphertextSize768:])
 	}
-	if len(peer) != hybridServerSize {
-		return nil, fmt.Errorf("%w: X25519MLKEM768 server share of %d bytes, not %d", ErrShareSize, len(peer), hybridServerSize)
-	}
-	secret, err := s.kem.Decapsulate(peer[:mlkem.CiphertextSize768])
-	if err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrSharePoint, err)
-	}
-	ec, err := agreeEC(s.ec, peer[mlkem.CiphertextSize768:])
-	if err != nil {
-		return nil, err
-	}
-	return append(secret, ec...), nil
+	return s.agreeEC(dst, peer)
 }
 
 // Respond is the server's side: it draws a key pair of group from rand, and gives the key_exchange
@@ -126,7 +175,7 @@ func Respond(group wire.Group, peer []byte, rand io.Reader) (public, secret []by
 	if err != nil {
 		return nil, nil, err
 	}
-	if secret, err = s.Agree(peer); err != nil {
+	if secret, err = s.Agree(nil, peer); err != nil {
 		return nil, nil, err
 	}
 	return s.Public(), secret, nil
@@ -150,32 +199,44 @@ func respondHybrid(peer []byte, rand io.Reader) (public, secret []byte, err erro
 	if err != nil {
 		return nil, nil, err
 	}
-	own, err := drawKey(ecdh.X25519(), 32, rand)
-	if err != nil {
+	own := Share{group: wire.X25519, public: make([]byte, x25519.Size)}
+	if err := own.drawX(ByTable, rand); err != nil {
 		return nil, nil, err
 	}
-	ec, err := agreeEC(own, peer[mlkem.EncapsulationKeySize768:])
-	if err != nil {
+	if secret, err = own.agreeX(secret, peer[mlkem.EncapsulationKeySize768:]); err != nil {
 		return nil, nil, err
 	}
-	return append(ciphertext, own.PublicKey().Bytes()...), append(secret, ec...), nil
+	return append(ciphertext, own.public...), secret, nil
 }
 
-// agreeEC refuses an uncompressed point that is not on the curve, and an X25519 result of all zeroes
-// (RFC 8446 §7.4.2, Elliptic Curve Diffie-Hellman).
-func agreeEC(own *ecdh.PrivateKey, peer []byte) ([]byte, error) {
-	if want := len(own.PublicKey().Bytes()); len(peer) != want {
-		return nil, fmt.Errorf("%w: %d bytes for %v, not %d", ErrShareSize, len(peer), own.Curve(), want)
+// agreeX refuses a result of all zeroes, which a point of low order gives (RFC 8446 §7.4.2, Elliptic Curve
+// Diffie-Hellman).
+func (s *Share) agreeX(dst, peer []byte) ([]byte, error) {
+	if len(peer) != x25519.Size {
+		return nil, fmt.Errorf("%w: %d bytes for X25519, not %d", ErrShareSize, len(peer), x25519.Size)
 	}
-	pub, err := own.Curve().NewPublicKey(peer)
+	var secret, public x25519.Key
+	copy(public[:], peer)
+	if !x25519.Shared(&secret, &s.x, &public) {
+		return nil, fmt.Errorf("%w: X25519 point of low order", ErrSharePoint)
+	}
+	return append(dst, secret[:]...), nil
+}
+
+// agreeEC refuses an uncompressed point that is not on the curve.
+func (s *Share) agreeEC(dst, peer []byte) ([]byte, error) {
+	if len(peer) != len(s.public) {
+		return nil, fmt.Errorf("%w: %d bytes for %v, not %d", ErrShareSize, len(peer), s.ec.Curve(), len(s.public))
+	}
+	pub, err := s.ec.Curve().NewPublicKey(peer)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrSharePoint, err)
 	}
-	secret, err := own.ECDH(pub)
+	secret, err := s.ec.ECDH(pub)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrSharePoint, err)
 	}
-	return secret, nil
+	return append(dst, secret...), nil
 }
 
 // drawKey reads a scalar of size bytes. A random scalar is invalid with probability below 2^-32 for
@@ -200,10 +261,9 @@ func drawKey(curve ecdh.Curve, size int, rand io.Reader) (*ecdh.PrivateKey, erro
 	return nil, fmt.Errorf("keys: %d draws gave no valid scalar for %v: %w", attempts, curve, last)
 }
 
+// curveOf is the NIST curve of a group; X25519 is not crypto/ecdh's here.
 func curveOf(group wire.Group) ecdh.Curve {
 	switch group {
-	case wire.X25519:
-		return ecdh.X25519()
 	case wire.Secp256r1:
 		return ecdh.P256()
 	case wire.Secp384r1:
