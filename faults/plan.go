@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"iter"
 	"path"
 	"time"
 )
@@ -12,38 +13,66 @@ import (
 // number of agents or on the other rules, so 0 never fires, 1 always does, and the same seed hits the
 // same attempts.
 //
-// A limit alone is state: see Share. A Plan with limits belongs to one goroutine.
+// A limit is kept by Admit, in the run's own order and not in that of time. A Plan with limits belongs to one
+// goroutine.
 type Plan struct {
 	rules []Rule
 	seeds []uint64 // per rule: hash of seed, phase and rule name
-	left  []int    // per rule: firings left to this agent; -1: no limit
+	// left is, per rule, how many attempts may still be hit beyond the admitted ones; -1: no limit.
+	left     []int
+	admitted []map[Key]struct{} // per rule: whom its limit lets through, nil without a limit
 }
 
 // NewPlan makes the plan of a phase. rules are resolved (Resolve) and in the scenario's order, which is
 // also the order of precedence.
 func NewPlan(seed uint64, phase string, rules []Rule) *Plan {
-	p := &Plan{rules: rules, seeds: make([]uint64, len(rules)), left: make([]int, len(rules))}
+	p := &Plan{rules: rules, seeds: make([]uint64, len(rules)), left: make([]int, len(rules)), admitted: make([]map[Key]struct{}, len(rules))}
 	for i := range rules {
 		p.seeds[i] = mix(mix(mix(seed)^hashString(phase)) ^ hashString(rules[i].Name))
+		p.left[i] = -1
+		if rules[i].Limit > 0 {
+			p.left[i] = rules[i].Limit
+		}
 	}
-	p.Share(0, 1)
 	return p
 }
 
 // Rules are the plan's rules, in order. The caller must not change them.
 func (p *Plan) Rules() []Rule { return p.rules }
 
-// Share gives this agent its part of every limit: limit/agents, the first agents one more where that does
-// not divide. The limit is then kept without a word between agents. Whom a reached limit spares is a
-// question of time within each agent, the only thing here that the seed does not decide.
-func (p *Plan) Share(agent, agents int) {
-	for i := range p.rules {
-		switch limit := p.rules[i].Limit; {
-		case limit == 0:
-			p.left[i] = -1
-		default:
-			p.left[i] = limit / agents
-			if agent < limit%agents {
+// Admit settles whom the limits let through. expected are the attempts that the phase is expected to make, in an
+// order that is the same for every agent (a browser's first attempts, browser after browser): a limit belongs to
+// the first of them that are hit, so that neither time nor the number of agents decides whom it spares. What
+// of a limit they leave over is for attempts that nobody expects (retries, connections opened again), and
+// is dealt out among the agents: limit/agents each, the first ones one more.
+//
+// An expected attempt that is then not made takes its place with it: a limit is the most there can be.
+func (p *Plan) Admit(expected iter.Seq[Subject], agent, agents int) {
+	open := 0
+	for _, left := range p.left {
+		if left > 0 {
+			open++
+		}
+	}
+	if open > 0 {
+		for s := range expected {
+			if i := p.decide(s); i >= 0 && p.left[i] > 0 {
+				if p.admitted[i] == nil {
+					p.admitted[i] = make(map[Key]struct{})
+				}
+				p.admitted[i][s.Key] = struct{}{}
+				if p.left[i]--; p.left[i] == 0 {
+					if open--; open == 0 {
+						break
+					}
+				}
+			}
+		}
+	}
+	for i, left := range p.left {
+		if left > 0 {
+			p.left[i] = left / agents
+			if agent < left%agents {
 				p.left[i]++
 			}
 		}
@@ -54,20 +83,28 @@ func (p *Plan) Share(agent, agents int) {
 // whose draw falls below its probability. Rules per packet (DecidePerPacket) and rules that hit an edge as
 // a whole (HitsEdge) are never named.
 func (p *Plan) Decide(s Subject) *Rule {
+	i := p.decide(s)
+	if i < 0 {
+		return nil
+	}
+	if _, ok := p.admitted[i][s.Key]; !ok && p.left[i] > 0 {
+		p.left[i]--
+	}
+	return &p.rules[i]
+}
+
+// decide is the index of the rule that hits the attempt, -1 where none does.
+func (p *Plan) decide(s Subject) int {
 	for i := range p.rules {
 		r := &p.rules[i]
-		if r.PerPacket || r.HitsEdge() || p.left[i] == 0 || !r.Selects(s) {
+		if r.PerPacket || r.HitsEdge() || !r.Selects(s) || unit(draw(p.seeds[i], s.Key)) >= r.ProbabilityAt(s.At) {
 			continue
 		}
-		if unit(draw(p.seeds[i], s.Key)) >= r.ProbabilityAt(s.At) {
-			continue
+		if _, ok := p.admitted[i][s.Key]; ok || p.left[i] != 0 {
+			return i
 		}
-		if p.left[i] > 0 {
-			p.left[i]--
-		}
-		return r
 	}
-	return nil
+	return -1
 }
 
 // DecidePerPacket names the first rule per packet that concerns this attempt, nil if none does. Such a

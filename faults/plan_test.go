@@ -1,6 +1,7 @@
 package faults_test
 
 import (
+	"iter"
 	"math"
 	"net/netip"
 	"slices"
@@ -55,7 +56,6 @@ func TestSameSeedSameHits(t *testing.T) {
 			}
 			slices.Reverse(mine)
 			p := faults.NewPlan(42, "act-two", rules)
-			p.Share(a, agents)
 			got = append(got, hits(p, mine)...)
 		}
 		slices.Sort(got)
@@ -156,17 +156,46 @@ func TestFirstMatchWins(t *testing.T) {
 	}
 }
 
-// TestLimit: agents keep a limit together.
+// TestLimit: whom a limit lets through is the seed's choice, whatever the number of agents and the order in which
+// they ask; what the expected attempts leave over is dealt out.
 func TestLimit(t *testing.T) {
-	for _, agents := range []int{1, 3, 7} {
-		total := 0
-		for a := range agents {
-			p := faults.NewPlan(1, "act-two", []faults.Rule{named("r", 1, func(r *faults.Rule) { r.Limit = 10 })})
-			p.Share(a, agents)
-			total += len(hits(p, upTo(1000)))
+	limited := []faults.Rule{named("r", 0.1, func(r *faults.Rule) { r.Limit = 10 }), named("rest", 1)}
+	expected := func(n uint32) iter.Seq[faults.Subject] {
+		return func(yield func(faults.Subject) bool) {
+			for b := range n {
+				if !yield(subject(b, 0, 1)) {
+					return
+				}
+			}
 		}
-		if total != 10 {
-			t.Errorf("%d agents fired %d times, limit 10", agents, total)
+	}
+	// by asks for the browsers with the given first attempt and says whom rule r hits.
+	by := func(agents int, known, all uint32) (hit []uint32) {
+		for a := range agents {
+			p := faults.NewPlan(1, "act-two", limited)
+			p.Admit(expected(known), a, agents)
+			for b := range all {
+				b = all - 1 - b
+				if int(b)%agents != a {
+					continue
+				}
+				if r := p.Decide(subject(b, 0, 1)); r == nil {
+					t.Fatalf("browser %d is hit by nothing: the rule behind a limit that is used up has its turn", b)
+				} else if r.Name == "r" {
+					hit = append(hit, b)
+				}
+			}
+		}
+		slices.Sort(hit)
+		return hit
+	}
+	want := hits(faults.NewPlan(1, "act-two", []faults.Rule{named("r", 0.1)}), upTo(1000))[:10]
+	for _, agents := range []int{1, 3, 7} {
+		if got := by(agents, 1000, 1000); !slices.Equal(got, want) {
+			t.Errorf("%d agents hit %v, want the first ten of the run %v", agents, got, want)
+		}
+		if got := by(agents, 40, 1000); len(got) != 10 {
+			t.Errorf("%d agents that expected 40 attempts hit %d, limit 10", agents, len(got))
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -117,7 +118,7 @@ func (d *drive) agentPhase(p *scenario.Phase, edges []fleet.Edge) (fleet.AgentPh
 		return fleet.AgentPhase{}, err
 	}
 	a := fleet.AgentPhase{
-		Seed: d.sc.Seed, Phase: p.Name, ServerName: d.sc.Fleet.ServerName, Load: load, Rules: p.Rules, ALPN: l.ALPN,
+		Seed: d.sc.Seed, Phase: p.Name, ServerName: d.sc.Fleet.ServerName, Load: load, Rules: d.rulesLeft(p), ALPN: l.ALPN,
 		KeepBrowsers: p.Keeps("browsers"), SampleEvery: every(d.sc.Run.Sample),
 	}
 	if a.Curve, err = fleet.CurveOf(requests); err != nil {
@@ -144,6 +145,21 @@ func (d *drive) agentPhase(p *scenario.Phase, edges []fleet.Edge) (fleet.AgentPh
 	}
 	a.CA, err = os.ReadFile(d.pki.CAFile)
 	return a, err
+}
+
+// rulesLeft are the act's rules with what the acts before have left of their limits, which count firings per run.
+func (d *drive) rulesLeft(p *scenario.Phase) []faults.Rule {
+	rules := slices.Clone(p.Rules)
+	for i := range rules {
+		r := &rules[i]
+		if r.Limit == 0 {
+			continue
+		}
+		if r.Limit -= d.collector.Fired(r.Name); r.Limit <= 0 {
+			r.Limit, r.Probability = 0, 0
+		}
+	}
+	return rules
 }
 
 // visitor names a built-in profile, or carries the text of a file, which an agent elsewhere cannot read.

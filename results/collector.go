@@ -251,6 +251,19 @@ func (c *Collector) Evidence(e Evidence) (fresh bool, err error) {
 	return true, c.failure
 }
 
+// Fired is how often the rule has fired so far, over all phases.
+func (c *Collector) Fired(rule string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := 0
+	for i := range c.firings {
+		if c.firings[i].Rule == rule {
+			n++
+		}
+	}
+	return n
+}
+
 // Attempts, Firings and ServerEvents are Evidence of one kind.
 func (c *Collector) Attempts(source string, seq uint64, as []Attempt) (bool, error) {
 	return c.Evidence(Evidence{Source: source, Seq: seq, Attempts: as})

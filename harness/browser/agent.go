@@ -80,7 +80,6 @@ func NewAgent(cfg *Config, rec *results.Recorder, ledger func(faults.Firing)) (*
 	a.rand = a.random(^uint64(0))
 	a.keys = engine.NewKeyPool(keyPoolSize, a.rand)
 	if cfg.Plan != nil {
-		cfg.Plan.Share(cfg.AgentIndex, cfg.Agents)
 		for _, r := range cfg.Plan.Rules() {
 			a.edgeStrikes = a.edgeStrikes || r.HitsEdge()
 		}
@@ -89,6 +88,9 @@ func NewAgent(cfg *Config, rec *results.Recorder, ledger func(faults.Firing)) (*
 		a.hosts = append(a.hosts, a.newVisitor(&cfg.Mix[i]))
 	}
 	a.people = newPopulation(a.draws, &cfg.Load, cfg.Mix, len(cfg.Edges))
+	if cfg.Plan != nil {
+		cfg.Plan.Admit(a.expected(), cfg.AgentIndex, cfg.Agents)
+	}
 	for p := cfg.AgentIndex; p < len(a.people.places); p += cfg.Agents {
 		a.places = append(a.places, &seat{agent: a, who: a.people.first(uint32(p))})
 	}

@@ -1,9 +1,11 @@
 package browser
 
 import (
+	"cmp"
 	"crypto/tls"
 	"fmt"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -168,4 +170,34 @@ func TestTheSeedDecides(t *testing.T) {
 func keyLine(a results.Attempt) string {
 	return fmt.Sprintf("%d/%d/%d %s %s %s %s %s sees=%q", a.Browser, a.Connection, a.Key.Attempt, a.Profile, a.Edge,
 		a.Kind, a.Class, a.Version, a.UserSees)
+}
+
+// A limit spares the same attempts whether one agent plays the phase or three do, and those of later connections
+// are counted with the others.
+func TestALimitIsTheSameForAnyNumberOfAgents(t *testing.T) {
+	t.Parallel()
+	s := serve(t, 2, tls.VersionTLS12, http.HandlerFunc(ok))
+	hit := func(agents int) (keys []faults.Key) {
+		for i := range agents {
+			cfg := config(s, Visitor{Profile: profile(t, "firefox-34-osx"), Weight: 1})
+			r := cutFirst
+			r.Who.Connection, r.Probability, r.Limit = 0, 0.5, 5
+			cfg.Plan, cfg.Agents, cfg.AgentIndex = plan(t, r), agents, i
+			cfg.Load.Duration = 1200 * time.Millisecond
+			for _, f := range play(t, cfg).firings {
+				keys = append(keys, f.Key)
+			}
+		}
+		slices.SortFunc(keys, func(a, b faults.Key) int {
+			return cmp.Or(cmp.Compare(a.Browser, b.Browser), cmp.Compare(a.Connection, b.Connection))
+		})
+		return keys
+	}
+	one := hit(1)
+	if len(one) != 5 {
+		t.Fatalf("%d firings, limit 5: %v", len(one), one)
+	}
+	if three := hit(3); !slices.Equal(one, three) {
+		t.Errorf("three agents hit\n%v, one hits\n%v", three, one)
+	}
 }

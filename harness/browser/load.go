@@ -76,19 +76,24 @@ type requestPlan struct {
 }
 
 func (a *Agent) newSchedule() pace.Schedule {
+	if s := a.wholeSchedule(); s != nil {
+		return pace.Share(s, a.cfg.AgentIndex, a.cfg.Agents)
+	}
+	return nil
+}
+
+// wholeSchedule is that of all agents together; nil is none.
+func (a *Agent) wholeSchedule() pace.Schedule {
 	l := &a.cfg.Load
-	var s pace.Schedule
 	switch {
 	case l.RequestTimes != nil:
-		s = pace.Times(l.RequestTimes)
+		return pace.Times(l.RequestTimes)
 	case l.Requests == nil:
 		return nil
 	case l.Poisson:
-		s = pace.Poisson(l.Requests, a.draws.bits(saltArrivals, 0), l.Duration)
-	default:
-		s = pace.Evenly(l.Requests, l.Duration)
+		return pace.Poisson(l.Requests, a.draws.bits(saltArrivals, 0), l.Duration)
 	}
-	return pace.Share(s, a.cfg.AgentIndex, a.cfg.Agents)
+	return pace.Evenly(l.Requests, l.Duration)
 }
 
 // Due carries out what is due. A request goes to the connection whose turn it is, whether or not the
