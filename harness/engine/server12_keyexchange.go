@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/rsa"
 	"crypto/x509"
 	"fmt"
@@ -86,13 +87,20 @@ func (c *Conn) openPremaster(sealed []byte) ([]byte, error) {
 	if _, err := io.ReadFull(c.server.Rand, premaster); err != nil {
 		return nil, fmt.Errorf("%w: drawing a premaster secret: %v", ErrInternal, err)
 	}
-	key, ok := c.hs.cert.Key.(*rsa.PrivateKey)
-	if !ok {
-		return nil, fmt.Errorf("%w: RSA key exchange with a key of type %T", ErrInternal, c.hs.cert.Key)
-	}
 	fallback := bytes.Clone(premaster)
-	if err := rsa.DecryptPKCS1v15SessionKey(nil, key, sealed, premaster); err != nil {
-		return fallback, nil
+	switch key := c.hs.cert.Key.(type) {
+	case *rsa.PrivateKey:
+		if err := rsa.DecryptPKCS1v15SessionKey(nil, key, sealed, premaster); err != nil {
+			return fallback, nil
+		}
+	case crypto.Decrypter: // a key behind somebody else's door
+		p, err := key.Decrypt(c.server.Rand, sealed, &rsa.PKCS1v15DecryptOptions{SessionKeyLen: len(premaster)})
+		if err != nil || len(p) != len(premaster) {
+			return fallback, nil
+		}
+		premaster = p
+	default:
+		return nil, fmt.Errorf("%w: RSA key exchange with a key of type %T", ErrInternal, c.hs.cert.Key)
 	}
 	if v := c.hs.hello.Version; premaster[0] != byte(v>>8) || premaster[1] != byte(v) {
 		return fallback, nil

@@ -104,6 +104,9 @@ type CacheSettings struct {
 	Bytes int64  // shared: a session takes about 256 bytes of it
 }
 
+// Stores says whether sessions are kept under their IDs at all.
+func (s *CacheSettings) Stores() bool { return s.Mode == "shared" || s.Mode == "builtin" }
+
 // LogTarget is a file and the lowest level that goes there.
 type LogTarget struct {
 	Path  string // "stderr" is standard error; empty: nothing is written

@@ -40,6 +40,15 @@ func compileNames(list []string) (n names, err error) {
 	return n, nil
 }
 
+// Named is the virtual server that a hello with this name gets: the default one where the name is empty or
+// nobody's.
+func (l *Listener) Named(name string) *VirtualServer {
+	if vs := findServer(l.Servers, name); name != "" && vs != nil && vs.TLS != nil {
+		return vs
+	}
+	return l.Servers[0]
+}
+
 // findServer chooses the server for a name as nginx does: an exact name, the longest wildcard in front, the
 // longest behind, the first expression. nil: none is named so.
 func findServer(servers []*VirtualServer, host string) *VirtualServer {

@@ -291,13 +291,13 @@ func (s *CacheSettings) parse(args []string) error {
 	return nil
 }
 
-// engineConfig makes the engine's configuration of one virtual server.
-func (s *Server) engineConfig(t *TLSSettings, h2 bool) *engine.ServerConfig {
-	st := s.stack
+// Engine is what the settings say to the engine of a stack, without the stores, keys and randomness that
+// only an edge that runs has.
+func (t *TLSSettings) Engine(st *stack.Stack, h2 bool) *engine.ServerConfig {
 	cfg := &engine.ServerConfig{
 		Certificates: t.Certificates, Versions: engine.Versions(t.Versions...), Suites: t.Suites, PreferServer: t.PreferServer,
 		Groups: t.Groups, DHBits: t.DHBits, ALPN: st.ALPN, NPN: st.NPN, SessionLifetime: t.Timeout, TicketCount: 2,
-		Rules: st.RulesAt(t.SecurityLevel), Rand: s.rand, Renegotiate: engine.RenegotiateClose,
+		Rules: st.RulesAt(t.SecurityLevel), Renegotiate: engine.RenegotiateClose,
 	}
 	if h2 && len(st.ALPN) > 0 {
 		cfg.ALPN = append([]string{"h2"}, st.ALPN...)
@@ -305,16 +305,20 @@ func (s *Server) engineConfig(t *TLSSettings, h2 bool) *engine.ServerConfig {
 	if t.EarlyData {
 		cfg.MaxEarlyData = 16 << 10
 	}
-	switch t.SessionCache.Mode {
-	case "shared", "builtin":
+	cfg.IssueID = t.SessionCache.Mode == "none"
+	return cfg
+}
+
+// engineConfig makes the engine's configuration of one virtual server.
+func (s *Server) engineConfig(t *TLSSettings, h2 bool) *engine.ServerConfig {
+	cfg := t.Engine(s.stack, h2)
+	cfg.Rand, cfg.KeyLog = s.rand, s.keyLog
+	if t.SessionCache.Stores() {
 		cfg.Sessions = s.cache(t)
-	case "none":
-		cfg.IssueID = true
 	}
 	if t.Tickets {
 		cfg.Tickets = s.ticketKeys(t)
 	}
-	cfg.KeyLog = s.keyLog
 	return cfg
 }
 

@@ -1,14 +1,8 @@
 package trial
 
 import (
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"math/big"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -22,18 +16,12 @@ import (
 
 const host = "www.example.test"
 
-var certificate = sync.OnceValue(func() *engine.Certificate {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+var authority = sync.OnceValue(func() *Authority {
+	a, err := NewAuthority(host)
 	if err != nil {
 		panic(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: host}, DNSNames: []string{host},
-		NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1<<33, 0)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		panic(err)
-	}
-	return &engine.Certificate{Chain: [][]byte{der}, Key: key}
+	return a
 })
 
 func server(t *testing.T, name string, protocols ...string) *Server {
@@ -42,7 +30,7 @@ func server(t *testing.T, name string, protocols ...string) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := NewServer(st, ServerOptions{Host: host, Protocols: protocols, Certificates: []*engine.Certificate{certificate()}})
+	s, err := NewServer(st, ServerOptions{Host: host, Protocols: protocols, Certificates: []*engine.Certificate{authority().RSA}, Expired: authority().Expired, Verifier: authority().Verifier()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +148,7 @@ func BenchmarkPlay(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s, err := NewServer(st, ServerOptions{Host: host, Certificates: []*engine.Certificate{certificate()}})
+	s, err := NewServer(st, ServerOptions{Host: host, Certificates: []*engine.Certificate{authority().RSA}, Expired: authority().Expired, Verifier: authority().Verifier()})
 	if err != nil {
 		b.Fatal(err)
 	}
