@@ -11,8 +11,6 @@ import (
 // Reuse saves one of the two scalar multiplications of a handshake and is a shortcut that a browser does
 // not take; its size is stated in every run. One loop owns a pool.
 type KeyPool struct {
-	Making keys.Making // of X25519 shares
-
 	size   int
 	rotate int // see rotateAfter
 	rand   io.Reader
@@ -40,7 +38,7 @@ func (p *KeyPool) Size() int { return p.size }
 // Share gives the next share of group.
 func (p *KeyPool) Share(group wire.Group) (*keys.Share, error) {
 	if p.size == 0 {
-		return p.Making.Share(group, p.rand)
+		return keys.GenerateShare(group, p.rand)
 	}
 	k := p.keys[group]
 	if k == nil {
@@ -48,7 +46,7 @@ func (p *KeyPool) Share(group wire.Group) (*keys.Share, error) {
 		p.keys[group] = k
 	}
 	if len(k.shares) < p.size {
-		s, err := p.Making.Share(group, p.rand)
+		s, err := keys.GenerateShare(group, p.rand)
 		if err != nil {
 			return nil, err
 		}
@@ -58,7 +56,7 @@ func (p *KeyPool) Share(group wire.Group) (*keys.Share, error) {
 	i := k.next
 	k.next = (k.next + 1) % p.size
 	if k.uses++; k.uses%p.rotate == 0 {
-		s, err := p.Making.Share(group, p.rand)
+		s, err := keys.GenerateShare(group, p.rand)
 		if err != nil {
 			return nil, err
 		}

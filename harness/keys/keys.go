@@ -2,6 +2,5 @@
 // the key schedule of TLS 1.3, key shares, and the tables that say what a cipher suite is made of.
 //
 // It owns derivations. It does not own records (package record), states (package engine) or the
-// primitives themselves, which come from the standard library, golang.org/x/crypto and, X25519 alone, circl.
-// It is pure.
+// primitives themselves, which come from the standard library, golang.org/x/crypto. It is pure.
 package keys

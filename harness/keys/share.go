@@ -9,8 +9,6 @@ import (
 	"io"
 	"slices"
 
-	"github.com/cloudflare/circl/dh/x25519"
-
 	"tlsurge/profiles/wire"
 )
 
@@ -42,19 +40,10 @@ func Supported(group wire.Group) bool {
 // agreements.
 type Share struct {
 	group  wire.Group
-	x      x25519.Key                 // X25519, and that part of X25519MLKEM768
-	ec     *ecdh.PrivateKey           // NIST curves
+	ec     *ecdh.PrivateKey           // the curve, or the X25519 part of X25519MLKEM768
 	kem    *mlkem.DecapsulationKey768 // X25519MLKEM768
 	public []byte                     // the key_exchange field
 }
-
-// Making is how the public half of an X25519 share is computed. The result is the same.
-type Making uint8
-
-const (
-	ByTable  Making = iota // with a table of the base point's multiples
-	ByLadder               // as any other scalar multiplication: a third slower
-)
 
 // GenerateShare draws a key pair of group from rand: 32 bytes for X25519, 96 for X25519MLKEM768, the
 // size of the field for a NIST curve, drawn again in the rare case that they are no valid scalar.
@@ -62,18 +51,13 @@ const (
 // The bytes are used directly, because crypto/ecdh ignores a caller's reader and a run must be
 // repeatable from its seed.
 func GenerateShare(group wire.Group, rand io.Reader) (*Share, error) {
-	return ByTable.Share(group, rand)
-}
-
-// Share is GenerateShare with a choice.
-func (m Making) Share(group wire.Group, rand io.Reader) (*Share, error) {
 	s := &Share{group: group}
+	curve := curveOf(group)
+	if curve == nil {
+		return nil, fmt.Errorf("%w: 0x%04x", ErrGroup, uint16(group))
+	}
 	var err error
-	switch group {
-	case wire.X25519:
-		s.public = make([]byte, x25519.Size)
-		return s, s.drawX(m, rand)
-	case wire.X25519MLKEM768:
+	if group == wire.X25519MLKEM768 {
 		var seed [mlkem.SeedSize]byte
 		if _, err := io.ReadFull(rand, seed[:]); err != nil {
 			return nil, fmt.Errorf("keys: drawing an ML-KEM seed: %w", err)
@@ -81,63 +65,27 @@ func (m Making) Share(group wire.Group, rand io.Reader) (*Share, error) {
 		if s.kem, err = mlkem.NewDecapsulationKey768(seed[:]); err != nil {
 			return nil, fmt.Errorf("keys: expanding an ML-KEM seed: %w", err)
 		}
-		s.public = append(s.kem.EncapsulationKey().Bytes(), make([]byte, x25519.Size)...)
-		return s, s.drawX(m, rand)
-	}
-	curve := curveOf(group)
-	if curve == nil {
-		return nil, fmt.Errorf("%w: 0x%04x", ErrGroup, uint16(group))
+		s.public = s.kem.EncapsulationKey().Bytes()
 	}
 	if s.ec, err = drawKey(curve, scalarSize(group), rand); err != nil {
 		return nil, err
 	}
-	s.public = s.ec.PublicKey().Bytes()
+	s.public = append(s.public, s.ec.PublicKey().Bytes()...)
 	return s, nil
-}
-
-// drawX draws the X25519 key and puts its public half at the end of s.public.
-func (s *Share) drawX(m Making, rand io.Reader) error {
-	if _, err := io.ReadFull(rand, s.x[:]); err != nil {
-		return fmt.Errorf("keys: drawing a private scalar: %w", err)
-	}
-	s.publishX(m)
-	return nil
-}
-
-func (s *Share) publishX(m Making) {
-	var public x25519.Key
-	if m == ByLadder {
-		base := x25519.Key{9} // RFC 7748 §4.1, Curve25519
-		x25519.Shared(&public, &s.x, &base)
-	} else {
-		x25519.KeyGen(&public, &s.x)
-	}
-	copy(s.public[len(s.public)-x25519.Size:], public[:])
 }
 
 // NewShare makes the share of group from a known private scalar, for published vectors and for pools
 // that keep scalars. X25519MLKEM768 has no scalar form.
 func NewShare(group wire.Group, scalar []byte) (*Share, error) {
-	s := &Share{group: group}
-	if group == wire.X25519 {
-		if len(scalar) != x25519.Size {
-			return nil, fmt.Errorf("keys: private scalar of %d bytes for X25519, not %d", len(scalar), x25519.Size)
-		}
-		copy(s.x[:], scalar)
-		s.public = make([]byte, x25519.Size)
-		s.publishX(ByTable)
-		return s, nil
-	}
 	curve := curveOf(group)
-	if curve == nil {
+	if curve == nil || group == wire.X25519MLKEM768 {
 		return nil, fmt.Errorf("%w: 0x%04x", ErrGroup, uint16(group))
 	}
-	var err error
-	if s.ec, err = curve.NewPrivateKey(scalar); err != nil {
+	ec, err := curve.NewPrivateKey(scalar)
+	if err != nil {
 		return nil, fmt.Errorf("keys: private scalar for group 0x%04x: %w", uint16(group), err)
 	}
-	s.public = s.ec.PublicKey().Bytes()
-	return s, nil
+	return &Share{group: group, ec: ec, public: ec.PublicKey().Bytes()}, nil
 }
 
 // Group says which group the share is of.
@@ -149,20 +97,17 @@ func (s *Share) Public() []byte { return s.public }
 // Agree appends the shared secret with the peer's key_exchange field to dst. For X25519MLKEM768 the peer
 // is a server: its field is a ciphertext and an X25519 key.
 func (s *Share) Agree(dst, peer []byte) ([]byte, error) {
-	switch s.group {
-	case wire.X25519:
-		return s.agreeX(dst, peer)
-	case wire.X25519MLKEM768:
-		if len(peer) != hybridServerSize {
-			return nil, fmt.Errorf("%w: X25519MLKEM768 server share of %d bytes, not %d", ErrShareSize, len(peer), hybridServerSize)
-		}
-		secret, err := s.kem.Decapsulate(peer[:mlkem.CiphertextSize768])
-		if err != nil {
-			return nil, fmt.Errorf("%w: %v", ErrSharePoint, err)
-		}
-		return s.agreeX(append(dst, secret...), peer[mlkem.CiphertextSize768:])
+	if s.kem == nil {
+		return agreeEC(dst, s.ec, peer)
 	}
-	return s.agreeEC(dst, peer)
+	if len(peer) != hybridServerSize {
+		return nil, fmt.Errorf("%w: X25519MLKEM768 server share of %d bytes, not %d", ErrShareSize, len(peer), hybridServerSize)
+	}
+	secret, err := s.kem.Decapsulate(peer[:mlkem.CiphertextSize768])
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v", ErrSharePoint, err)
+	}
+	return agreeEC(append(dst, secret...), s.ec, peer[mlkem.CiphertextSize768:])
 }
 
 // Respond is the server's side: it draws a key pair of group from rand, and gives the key_exchange
@@ -199,40 +144,27 @@ func respondHybrid(peer []byte, rand io.Reader) (public, secret []byte, err erro
 	if err != nil {
 		return nil, nil, err
 	}
-	own := Share{group: wire.X25519, public: make([]byte, x25519.Size)}
-	if err := own.drawX(ByTable, rand); err != nil {
+	own, err := drawKey(ecdh.X25519(), 32, rand)
+	if err != nil {
 		return nil, nil, err
 	}
-	if secret, err = own.agreeX(secret, peer[mlkem.EncapsulationKeySize768:]); err != nil {
+	if secret, err = agreeEC(secret, own, peer[mlkem.EncapsulationKeySize768:]); err != nil {
 		return nil, nil, err
 	}
-	return append(ciphertext, own.public...), secret, nil
+	return append(ciphertext, own.PublicKey().Bytes()...), secret, nil
 }
 
-// agreeX refuses a result of all zeroes, which a point of low order gives (RFC 8446 §7.4.2, Elliptic Curve
-// Diffie-Hellman).
-func (s *Share) agreeX(dst, peer []byte) ([]byte, error) {
-	if len(peer) != x25519.Size {
-		return nil, fmt.Errorf("%w: %d bytes for X25519, not %d", ErrShareSize, len(peer), x25519.Size)
+// agreeEC refuses an uncompressed point that is not on the curve, and an X25519 point of low order: crypto/ecdh checks
+// for a result of all zeroes (RFC 8446 §7.4.2, Elliptic Curve Diffie-Hellman).
+func agreeEC(dst []byte, own *ecdh.PrivateKey, peer []byte) ([]byte, error) {
+	if want := publicSize(own.Curve()); len(peer) != want {
+		return nil, fmt.Errorf("%w: %d bytes for %v, not %d", ErrShareSize, len(peer), own.Curve(), want)
 	}
-	var secret, public x25519.Key
-	copy(public[:], peer)
-	if !x25519.Shared(&secret, &s.x, &public) {
-		return nil, fmt.Errorf("%w: X25519 point of low order", ErrSharePoint)
-	}
-	return append(dst, secret[:]...), nil
-}
-
-// agreeEC refuses an uncompressed point that is not on the curve.
-func (s *Share) agreeEC(dst, peer []byte) ([]byte, error) {
-	if len(peer) != len(s.public) {
-		return nil, fmt.Errorf("%w: %d bytes for %v, not %d", ErrShareSize, len(peer), s.ec.Curve(), len(s.public))
-	}
-	pub, err := s.ec.Curve().NewPublicKey(peer)
+	pub, err := own.Curve().NewPublicKey(peer)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrSharePoint, err)
 	}
-	secret, err := s.ec.ECDH(pub)
+	secret, err := own.ECDH(pub)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrSharePoint, err)
 	}
@@ -261,9 +193,11 @@ func drawKey(curve ecdh.Curve, size int, rand io.Reader) (*ecdh.PrivateKey, erro
 	return nil, fmt.Errorf("keys: %d draws gave no valid scalar for %v: %w", attempts, curve, last)
 }
 
-// curveOf is the NIST curve of a group; X25519 is not crypto/ecdh's here.
+// curveOf is the curve of a group, X25519 for the hybrid.
 func curveOf(group wire.Group) ecdh.Curve {
 	switch group {
+	case wire.X25519, wire.X25519MLKEM768:
+		return ecdh.X25519()
 	case wire.Secp256r1:
 		return ecdh.P256()
 	case wire.Secp384r1:
@@ -282,4 +216,17 @@ func scalarSize(group wire.Group) int {
 		return 66
 	}
 	return 32
+}
+
+// publicSize is the size of a public value: u of X25519, an uncompressed point of a NIST curve.
+func publicSize(curve ecdh.Curve) int {
+	switch curve {
+	case ecdh.X25519():
+		return 32
+	case ecdh.P256():
+		return 65
+	case ecdh.P384():
+		return 97
+	}
+	return 133
 }
