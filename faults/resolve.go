@@ -84,7 +84,7 @@ func (r *Rule) resolveEngine(missing []Capability) error {
 	}
 	var lacking *UnsupportedError
 	for _, c := range Cells() {
-		if !c.Does(r) || r.Engine != "" && r.Engine != EngineAuto && r.Engine != c.Engine {
+		if !c.Does(r) || r.Engine != "" && r.Engine != EngineAuto && r.Engine != c.Engine || !r.Hello.Any() && c.Engine != EngineRelay {
 			continue
 		}
 		try := *r
@@ -105,6 +105,13 @@ func (r *Rule) resolveEngine(missing []Capability) error {
 
 // noCell explains why no cell covers the rule, nearest reason first.
 func (r *Rule) noCell() error {
+	switch others := enginesFor(r); {
+	case r.Hello.Any() || len(others) == 0:
+	case slices.Contains(others, EngineRelay):
+		return r.bad("engine", string(r.Engine), "only a relay looks at hellos; allowed: relay")
+	default:
+		return r.bad("hello", r.Hello.String(), "only a relay looks at hellos, and it cannot do %s", r.what())
+	}
 	asked := r.Engine
 	if asked == EngineAuto {
 		asked = ""
@@ -169,6 +176,9 @@ func (r *Rule) checkParameters() error {
 		return r.bad("burst", r.Burst, "only for drop per packet on link")
 	case r.Burst != 0 && (r.Burst < 1 || r.Burst > 1000):
 		return r.bad("burst", r.Burst, "mean length of a run of lost packets; allowed: 1 to 1000")
+	}
+	if key, value, err := r.Hello.check(); err != nil {
+		return r.bad(key, value, "%v", err)
 	}
 	return r.checkActionParameters()
 }

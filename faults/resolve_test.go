@@ -8,6 +8,7 @@ import (
 
 	"tlsurge/faults"
 	"tlsurge/faults/stage"
+	"tlsurge/profiles/wire"
 )
 
 // TestResolve: what "auto" chooses, and what the stage implies.
@@ -26,6 +27,8 @@ func TestResolve(t *testing.T) {
 		{"a blackhole too goes to the socket filter", faults.Rule{Action: faults.Blackhole, At: stage.ServerHello}, nil, faults.EngineSockfilter, stage.ServerToClient},
 		{"without the right, to the relay", faults.Rule{Action: faults.Blackhole, At: stage.ServerHello}, []faults.Capability{faults.NetAdmin}, faults.EngineRelay, stage.ServerToClient},
 		{"a reset goes to the relay", faults.Rule{Action: faults.Reset, At: stage.Finished}, nil, faults.EngineRelay, stage.ClientToServer},
+		{"what looks at the hello goes to the relay", faults.Rule{Action: faults.Blackhole, At: stage.ServerHello, Hello: faults.HelloMatch{MinBytes: 512}}, nil,
+			faults.EngineRelay, stage.ServerToClient},
 		{"idle has no direction", faults.Rule{Action: faults.FIN, At: stage.Idle}, nil, faults.EngineRelay, 0},
 		{"loss per packet goes to the socket filter", faults.Rule{Action: faults.Drop, PerPacket: true}, nil, faults.EngineSockfilter, 0},
 		{"reordering needs a link", faults.Rule{Action: faults.Reorder, PerPacket: true, Duration: time.Millisecond}, nil, faults.EngineLink, 0},
@@ -84,6 +87,12 @@ func TestRefused(t *testing.T) {
 		{faults.Rule{Action: faults.Drop, PerPacket: true, Burst: 3, Engine: faults.EngineSockfilter}, `burst = 3: only for drop per packet on link`},
 		{faults.Rule{Action: faults.Reset, At: stage.Finished, Who: faults.Selector{Profile: "["}}, `who.profile = "[": not a pattern`},
 		{faults.Rule{Action: faults.Reset, At: stage.Finished, Who: faults.Selector{Kind: "third"}}, `who.kind = "third": allowed: first, resumed, retry, fallback`},
+		{faults.Rule{Action: faults.Drop, At: stage.ClientHello, Hello: faults.HelloMatch{Offers: wire.TLS13}},
+			`hello = "that offers TLS 1.3 or newer": only a relay looks at hellos, and it cannot do drop at client_hello`},
+		{faults.Rule{Action: faults.Blackhole, At: stage.ServerHello, Engine: faults.EngineSockfilter, Hello: faults.HelloMatch{MinBytes: 600}},
+			`engine = "sockfilter": only a relay looks at hellos; allowed: relay`},
+		{faults.Rule{Action: faults.Reset, At: stage.ClientHello, Hello: faults.HelloMatch{MinBytes: 512, MaxBytes: 511}}, `hello.bytes = "512..511": allowed: 0 to`},
+		{faults.Rule{Action: faults.Reset, At: stage.ClientHello, Hello: faults.HelloMatch{Offers: wire.SSL20}}, `hello.offers = "SSL 2.0": allowed: SSL 3.0 to TLS 1.3`},
 		{faults.Rule{Action: faults.Reset, At: stage.Finished, Index: faults.MaxRules}, `a scenario may have 191 faults`},
 	}
 	for _, tt := range tests {

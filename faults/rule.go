@@ -83,6 +83,7 @@ type Rule struct {
 	Direction stage.Direction
 	Who       Selector
 	Action    Action
+	Hello     HelloMatch // which ClientHellos; engine relay alone sees them
 
 	Probability float64       // 0..1, per connection attempt, or per packet with PerPacket
 	PerPacket   bool          // statistical: probability is drawn for each packet, not from the seed

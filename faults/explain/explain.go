@@ -205,10 +205,14 @@ func who(r *faults.Rule) string {
 	add("hello", r.Who.Kind)
 	add("attempt", fmt.Sprint(r.Who.Attempt))
 	add("connection", fmt.Sprint(r.Who.Connection))
-	if len(parts) == 0 {
-		return "every connection attempt"
+	text := "every connection attempt"
+	if len(parts) > 0 {
+		text = "attempts with " + strings.Join(parts, ", ")
 	}
-	return "attempts with " + strings.Join(parts, ", ")
+	if !r.Hello.Any() {
+		text += "; of these, those with a ClientHello " + r.Hello.String()
+	}
+	return text
 }
 
 func often(r *faults.Rule) string {

@@ -11,6 +11,7 @@ import (
 	"tlsurge/faults"
 	"tlsurge/faults/explain"
 	"tlsurge/faults/stage"
+	"tlsurge/profiles/wire"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write the golden files anew")
@@ -26,6 +27,7 @@ func TestGolden(t *testing.T) {
 		{Name: "loss", Index: 4, Engine: faults.EngineLink, Action: faults.Drop, PerPacket: true, Probability: 0.01, Burst: 4},
 		{Name: "in-the-train", Index: 5, Action: faults.Shape, Model: "train", Probability: 1, Ramp: 5 * time.Second, Until: time.Minute},
 		{Name: "too-many", Index: 6, Action: faults.TableFull, Max: 512, Probability: 1},
+		{Name: "middlebox", Index: 8, Action: faults.Reset, At: stage.ClientHello, Probability: 1, Hello: faults.HelloMatch{Offers: wire.TLS13, MinBytes: 512}},
 		{Name: "deadline", Index: 7, Action: faults.HandshakeDeadline, Duration: 5 * time.Second, Probability: 0.1},
 	}
 	var b strings.Builder

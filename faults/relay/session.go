@@ -14,6 +14,8 @@ import (
 
 	"tlsurge/faults"
 	"tlsurge/faults/stage"
+	"tlsurge/profiles/hello"
+	"tlsurge/profiles/wire"
 )
 
 // session is one relayed connection: a client's end and a server's end, and a goroutine per direction.
@@ -25,8 +27,9 @@ type session struct {
 
 	// What only an armed session has.
 	arming
-	unit float64
-	idle *time.Timer
+	unit  float64
+	idle  *time.Timer
+	front []byte // the client's direction's alone: the hello that the rule wants to see whole; nil once it has
 
 	mu       sync.Mutex // guards what follows: both directions decide in turn
 	decide   Decide
@@ -34,6 +37,7 @@ type session struct {
 	struck   bool
 	hole     bool         // blackhole: no end of stream passes either
 	holdTill [2]time.Time // by direction: nothing is forwarded before; far ahead for Forever
+	spared   bool         // the hello is none that the rule strikes
 	drained  [2]bool      // by direction: its source has said all
 	moved    time.Time    // when bytes moved last
 	answered bool         // a response has passed
@@ -59,6 +63,9 @@ func (s *session) arm(a arming) {
 	s.arming = a
 	s.decide = Judge
 	s.unit = faults.Unit(s.relay.cfg.Seed, a.key, a.rule.Name)
+	if !a.rule.Hello.Any() {
+		s.front = make([]byte, 0, 2048)
+	}
 }
 
 // run relays until both directions are done.
@@ -130,6 +137,7 @@ var errEnded = errors.New("relay: ended by a fault")
 // pumpArmed reads, names and judges.
 func (s *session) pumpArmed(p *direction) error {
 	err := readEach(p.src, func(b []byte) error {
+		b = s.wait(p, b)
 		p.pending = append(p.pending, b...)
 		s.mu.Lock()
 		spans := s.observer.Observe(p.d, b, nil)
@@ -145,10 +153,33 @@ func (s *session) pumpArmed(p *direction) error {
 		return nil
 	})
 	if err == io.EOF {
+		if p.d == stage.ClientToServer {
+			p.pending = append(p.pending, s.front...) // a hello that broke off
+		}
 		return s.flush(p)
 	}
 	return err
 }
+
+// wait holds a hello back until it is whole, where the rule depends on what it says, and gives what may go on.
+func (s *session) wait(p *direction, b []byte) []byte {
+	if p.d != stage.ClientToServer || s.front == nil {
+		return b
+	}
+	s.front = append(s.front, b...)
+	ch, _, err := hello.Parse(s.front)
+	if errors.Is(err, wire.ErrShort) && len(s.front) < maxFront {
+		return nil
+	}
+	b, s.front = s.front, nil
+	s.mu.Lock()
+	s.spared = err != nil || !s.rule.Hello.Matches(ch) // what is no hello is nothing to look at
+	s.mu.Unlock()
+	return b
+}
+
+// maxFront bounds what is kept of a hello. No client sends as much.
+const maxFront = 64 << 10
 
 // flush forwards what never got a name: the stream has ended within a header.
 func (s *session) flush(p *direction) error {
@@ -185,7 +216,10 @@ func (s *session) onSpan(p *direction, span stage.Span) error {
 func (s *session) judge(b Bytes) Verdict {
 	s.mu.Lock()
 	b.Struck, b.Unit = s.struck, s.unit
-	v := s.decide(s.rule, b)
+	var v Verdict
+	if !s.spared {
+		v = s.decide(s.rule, b)
+	}
 	s.struck = s.struck || v.Strike
 	s.hole = s.hole || v.Ending == Discard
 	if v.Hold > 0 {

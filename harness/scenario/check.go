@@ -4,15 +4,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"path"
-	"path/filepath"
-	"sort"
 	"strconv"
 	"strings"
 	"time"
 
-	"tlsurge/faults"
-	"tlsurge/faults/stage"
 	"tlsurge/harness/proxy/stack"
 	"tlsurge/profiles"
 	"tlsurge/results"
@@ -283,134 +278,6 @@ func FindProfile(name string) (*profiles.Profile, error) {
 	return profiles.Lookup(name)
 }
 
-func (s *Scenario) checkFaults(d *decoder) error {
-	seen := map[string]bool{}
-	for i := range s.Faults {
-		f := &s.Faults[i]
-		at := fmt.Sprintf("faults[%d]", i)
-		if f.Name == "" || seen[f.Name] {
-			return d.fail([]string{at, "name"}, "want a name of its own, seen: %q", f.Name)
-		}
-		seen[f.Name] = true
-		for key, value := range map[string]string{"action": f.Action} {
-			if value == "" {
-				return d.fail([]string{at, key}, "missing; see 'tlsurge faults list'")
-			}
-		}
-		if err := s.checkWho(d, at, &f.Who); err != nil {
-			return err
-		}
-		rule, key, err := f.resolve(i)
-		if err != nil {
-			return d.fail([]string{at, key}, "%v", err)
-		}
-		if err := s.checkReach(rule); err != nil {
-			return err
-		}
-		f.Rule = rule
-	}
-	return nil
-}
-
-// checkWho refuses a selector that nobody of this scenario can match: such a rule would never strike.
-func (s *Scenario) checkWho(d *decoder, at string, w *Who) error {
-	if w.Attempt < 0 || w.Connection < 0 {
-		return d.fail([]string{at, "who"}, "attempt and connection count from 1; 0 is all of them")
-	}
-	var browsers, edges []string
-	for _, b := range s.Browsers {
-		browsers = append(browsers, strings.TrimSuffix(filepath.Base(b.Profile), ".toml"))
-	}
-	for i := range s.Fleet.Edges {
-		edges = append(edges, fmt.Sprintf("edge-%d", i+1))
-	}
-	if s.Target != nil {
-		edges = nil
-		for i := range s.Target.Addresses {
-			edges = append(edges, fmt.Sprintf("target-%d", i+1))
-		}
-	}
-	for _, x := range []struct {
-		key, pattern string
-		names        []string
-	}{{"profile", w.Profile, browsers}, {"edge", w.Edge, edges}} {
-		if x.pattern != "" && !anyMatch(x.pattern, x.names) {
-			return d.fail([]string{at, "who." + x.key}, "%q matches no %s of this scenario; there are: %s", x.pattern, x.key, strings.Join(x.names, ", "))
-		}
-	}
-	return nil
-}
-
-// anyMatch says whether a pattern fits one of the names; a malformed pattern is faults.Resolve's to refuse.
-func anyMatch(pattern string, names []string) bool {
-	for _, n := range names {
-		if ok, err := path.Match(pattern, n); ok || err != nil {
-			return true
-		}
-	}
-	return false
-}
-
-// checkReach refuses rules that only an edge of ours can carry out, where the target is not ours.
-func (s *Scenario) checkReach(r faults.Rule) error {
-	if s.Target == nil && s.Fleet.Edge == "bundled" {
-		return nil
-	}
-	for _, c := range faults.Requires(&r) {
-		if c == faults.OwnEdge {
-			return &faults.UnsupportedError{Engine: r.Engine, What: fmt.Sprintf("fault %q (%s)", r.Name, r.Action),
-				Reason: "it is carried out by the bundled edge, and this scenario has another", Instead: "engine relay, or a stage of the direction server-to-client"}
-		}
-	}
-	return nil
-}
-
-// resolve turns words into a rule; key is where an error stands.
-func (f *Fault) resolve(index int) (r faults.Rule, key string, err error) {
-	r = faults.Rule{Name: f.Name, Index: index, Engine: faults.Engine(f.Engine), Action: faults.Action(f.Action),
-		Probability: f.Probability, Times: f.Times, Limit: f.Limit,
-		From: time.Duration(f.From), Until: time.Duration(f.Until), Duration: time.Duration(f.Duration),
-		Jitter: time.Duration(f.Jitter), Bytes: f.Bytes, Rate: f.Rate, Max: f.Max,
-		Part: faults.Part(f.Part), Ramp: time.Duration(f.Ramp), Burst: f.Burst, Model: f.Model,
-		Who: faults.Selector{Profile: f.Who.Profile, Edge: f.Who.Edge, Address: f.Who.Address,
-			Attempt: f.Who.Attempt, Connection: f.Who.Connection, Kind: f.Who.Kind}}
-	if f.At != "" {
-		st, ok := stage.Parse(f.At)
-		if !ok {
-			return r, "at", fmt.Errorf("%q is not a stage%s", f.At, Suggest(f.At, stageWords()))
-		}
-		r.At = st
-	}
-	switch f.Direction {
-	case "":
-	case stage.ClientToServer.String():
-		r.Direction = stage.ClientToServer
-	case stage.ServerToClient.String():
-		r.Direction = stage.ServerToClient
-	default:
-		return r, "direction", fmt.Errorf("%q is not known; allowed: client-to-server, server-to-client", f.Direction)
-	}
-	switch f.Per {
-	case "attempt":
-	case "packet":
-		r.PerPacket = true
-	default:
-		return r, "per", fmt.Errorf("%q is not known; allowed: attempt, packet", f.Per)
-	}
-	resolved, err := faults.Resolve(r)
-	if err != nil {
-		return r, faults.ErrorKey(err), err
-	}
-	return resolved, "", nil
-}
-
-func stageWords() (words []string) {
-	for st := stage.Syn; st <= stage.Idle; st++ {
-		words = append(words, st.String())
-	}
-	return words
-}
-
 // checkPhases gives a scenario without acts one, and resolves the rules in force in each.
 func (s *Scenario) checkPhases(d *decoder) error {
 	if len(s.Phases) == 0 {
@@ -445,27 +312,6 @@ func (s *Scenario) checkPhases(d *decoder) error {
 			return err
 		}
 	}
-	return nil
-}
-
-func (s *Scenario) rulesOf(p *Phase, d *decoder, at string) error {
-	byName := map[string]faults.Rule{}
-	var names []string
-	for _, f := range s.Faults {
-		byName[f.Name] = f.Rule
-		names = append(names, f.Name)
-	}
-	if p.Faults == nil {
-		p.Faults = names
-	}
-	for _, name := range p.Faults {
-		r, ok := byName[name]
-		if !ok {
-			return d.fail([]string{at, "faults"}, "no fault %q%s", name, Suggest(name, names))
-		}
-		p.Rules = append(p.Rules, r)
-	}
-	sort.SliceStable(p.Rules, func(i, j int) bool { return p.Rules[i].Index < p.Rules[j].Index })
 	return nil
 }
 

@@ -165,6 +165,13 @@ type Who struct {
 	Kind       string `toml:"kind,omitempty"`
 }
 
+// Hello selects ClientHellos by what they say, as a middlebox does.
+type Hello struct {
+	Offers string   `toml:"offers,omitempty"` // "TLS 1.3": offers this version or a newer one
+	Bytes  IntRange `toml:"bytes,omitempty"`  // "256..511": the message's length, its header included
+	Group  string   `toml:"group,omitempty"`  // "X25519MLKEM768": has a key share of this group
+}
+
 // Fault is a rule as it is written; Rule is what it resolves to.
 type Fault struct {
 	Name        string   `toml:"name"`
@@ -189,6 +196,9 @@ type Fault struct {
 	Ramp     Duration `toml:"ramp,omitempty"`
 	Burst    float64  `toml:"burst,omitempty"`
 	Model    string   `toml:"model,omitempty"`
+
+	// Hello narrows a relay's rule to some ClientHellos.
+	Hello Hello `toml:"hello,omitempty"`
 
 	Rule faults.Rule `toml:"-"`
 }
@@ -221,6 +231,9 @@ type Duration time.Duration
 
 // DurationRange is "65s" or "15s..65s"; zero is absent.
 type DurationRange struct{ Min, Max time.Duration }
+
+// IntRange is "256..511", "512.." or "..255"; zero is absent. Max 0 is no bound.
+type IntRange struct{ Min, Max int }
 
 // Traffic is the load of an act.
 func (s *Scenario) Traffic(p *Phase) Traffic {

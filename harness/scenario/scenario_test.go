@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tlsurge/faults"
+	"tlsurge/profiles/wire"
 )
 
 // minimal is the smallest scenario that is valid.
@@ -61,6 +62,9 @@ func TestRefusals(t *testing.T) {
 		{"a drop on the relay would be corruption", minimal + "[[faults]]\nname=\"f\"\nengine=\"relay\"\naction=\"drop\"\nat=\"client_hello\"\n", nil, "x.toml|relay|drop"},
 		{"a direction that the stage contradicts", minimal + "[[faults]]\nname=\"f\"\naction=\"reset\"\nat=\"client_hello\"\ndirection=\"server-to-client\"\n", nil, "x.toml:8|client-to-server"},
 		{"a probability above one", minimal + "[[faults]]\nname=\"f\"\naction=\"reset\"\nat=\"client_hello\"\nprobability=1.5\n", nil, "x.toml:8|1.5"},
+		{"a hello of no size", minimal + "[[faults]]\nname=\"f\"\naction=\"reset\"\nat=\"client_hello\"\nhello={bytes=\"511..256\"}\n", nil, `x.toml:8|hello|"256..511"`},
+		{"a hello of a version that there is not", minimal + "[[faults]]\nname=\"f\"\naction=\"reset\"\nat=\"client_hello\"\nhello={offers=\"TLS 2\"}\n", nil, `x.toml:8|hello.offers|TLS 1.3`},
+		{"a hello with a group that there is not", minimal + "[[faults]]\nname=\"f\"\naction=\"reset\"\nat=\"client_hello\"\nhello={group=\"x448kyber\"}\n", nil, `x.toml:8|hello.group|x25519`},
 		{"two rules of one name", minimal + "[[faults]]\nname=\"f\"\naction=\"reset\"\nat=\"client_hello\"\n[[faults]]\nname=\"f\"\naction=\"fin\"\nat=\"client_hello\"\n", nil, "x.toml:9|name of its own"},
 		{"a selector that nobody matches", minimal + "[[faults]]\nname=\"f\"\naction=\"reset\"\nat=\"client_hello\"\nwho={profile=\"opera-*\"}\n", nil, `opera-*|firefox-35-osx`},
 		{"an attempt below one", minimal + "[[faults]]\nname=\"f\"\naction=\"reset\"\nat=\"client_hello\"\nwho={attempt=-1}\n", nil, "count from 1"},
@@ -110,6 +114,27 @@ func TestSetReachesEveryKindOfKey(t *testing.T) {
 		s.Faults[0].Rule.Who.Attempt != 2, s.Browsers[0].Share != 3, s.Phases[0].Duration != Duration(5*time.Second),
 		s.Thresholds["users.saw_error.rate"] != "< 1%", s.Kernel["net.ipv4.tcp_fin_timeout"] != "15":
 		t.Errorf("an override did not arrive: %+v", s)
+	}
+}
+
+// TestHelloMatches: what a rule says of hellos arrives in it, and survives the scenario's own TOML.
+func TestHelloMatches(t *testing.T) {
+	src := minimal + "[[faults]]\nname=\"f\"\naction=\"reset\"\nat=\"client_hello\"\nhello={offers=\"TLS 1.3\",bytes=\"512..\",group=\"X25519MLKEM768\"}\n"
+	s, err := Parse("x.toml", src, Overrides{Set: []string{"faults.f.hello.bytes=..2000"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := faults.HelloMatch{Offers: wire.TLS13, MaxBytes: 2000, Group: wire.X25519MLKEM768}
+	text, err := s.TOML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := Parse("x.toml", string(text), Overrides{})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	if s.Faults[0].Rule.Hello != want || again.Faults[0].Rule.Hello != want {
+		t.Errorf("%+v, and resolved once more %+v; want %+v", s.Faults[0].Rule.Hello, again.Faults[0].Rule.Hello, want)
 	}
 }
 

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -48,6 +49,37 @@ func (r *DurationRange) parse(v any) error {
 		return fmt.Errorf("want a duration or a range of them, as \"65s\" or \"15s..65s\"")
 	}
 	*r = DurationRange{a, b}
+	return nil
+}
+
+// MarshalText writes "256..511", "512.." or "..255".
+func (r IntRange) MarshalText() ([]byte, error) {
+	lo, hi := "", ""
+	if r.Min > 0 {
+		lo = strconv.Itoa(r.Min)
+	}
+	if r.Max > 0 {
+		hi = strconv.Itoa(r.Max)
+	}
+	return []byte(lo + ".." + hi), nil
+}
+
+// UnmarshalText reads what MarshalText writes.
+func (r *IntRange) UnmarshalText(b []byte) error { return r.parse(string(b)) }
+
+func (r *IntRange) parse(v any) error {
+	s, _ := v.(string)
+	lo, hi, ranged := strings.Cut(s, "..")
+	number := func(text string) (int, bool) {
+		n, err := strconv.ParseUint(text, 10, 31)
+		return int(n), text == "" || err == nil
+	}
+	a, ok1 := number(lo)
+	b, ok2 := number(hi)
+	if !ranged || !ok1 || !ok2 || a == 0 && b == 0 || b > 0 && b < a {
+		return fmt.Errorf("want a range of numbers, as \"256..511\", \"512..\" or \"..255\"")
+	}
+	*r = IntRange{a, b}
 	return nil
 }
 
