@@ -13,6 +13,7 @@ import (
 	"tlsurge/faults"
 	"tlsurge/faults/link"
 	"tlsurge/harness/cluster"
+	"tlsurge/harness/evidence"
 	"tlsurge/harness/fleet"
 	"tlsurge/harness/scenario"
 	"tlsurge/results"
@@ -37,11 +38,12 @@ type drive struct {
 	hub       *cluster.Hub
 	crew      *fleet.Crew
 	pki       *fleet.PKI
-	fleet     *fleet.Fleet // nil for a target that is not ours, and between acts
-	link      *link.Link   // nil unless a rule is about packets on the path
-	kernel    fleet.Kernel // counters when the run began
-	targetCA  []byte       // PEM; nil without one
-	settings  []string     // what setKernel did, in words
+	fleet     *fleet.Fleet      // nil for a target that is not ours, and between acts
+	capture   *evidence.Capture // nil unless the scenario asks for one
+	link      *link.Link        // nil unless a rule is about packets on the path
+	kernel    fleet.Kernel      // counters when the run began
+	targetCA  []byte            // PEM; nil without one
+	settings  []string          // what setKernel did, in words
 	agents    int
 	acts      int    // how many have begun
 	madeDir   string // what is removed if the run cannot begin
@@ -89,6 +91,9 @@ func start(ctx context.Context, sc *scenario.Scenario, o Options) (_ *drive, err
 		return nil, err
 	}
 	if err := d.openResults(); err != nil {
+		return nil, err
+	}
+	if err := d.startCapture(); err != nil {
 		return nil, err
 	}
 	if sc.Target == nil { // a target has its own
@@ -226,6 +231,7 @@ func (d *drive) close() {
 	if d.hub != nil {
 		d.hub.Close()
 	}
+	d.capture.Close()
 	d.closeLink()
 }
 

@@ -43,10 +43,15 @@ func (d *drive) edges(ctx context.Context, p *scenario.Phase) ([]fleet.Edge, err
 		Begin: begin, Inside: inside,
 		Dir: d.o.Dir, Hub: d.hub, PKI: d.pki, Phase: p.Name, Seed: d.sc.Seed, Rules: p.Rules,
 		Edges: f.Edges, Edge: f.Edge, Stack: d.stack(p), Source: f.Config, Set: d.overrides(p), Port: f.Port,
-		Balancer: f.Balancer, Notice: d.childExit, Ledger: d.firing,
+		Balancer: f.Balancer, Notice: d.childExit, Ledger: d.firing, KeyLog: d.keyLogs(),
 	})
 	if err != nil {
 		return nil, err
+	}
+	if d.capture != nil {
+		for _, e := range fl.Edges() {
+			d.capture.Serve(e.Addr)
+		}
 	}
 	d.fleet = fl
 	return fl.Edges(), nil
@@ -119,7 +124,10 @@ func (d *drive) agentPhase(p *scenario.Phase, edges []fleet.Edge) (fleet.AgentPh
 	}
 	a := fleet.AgentPhase{
 		Seed: d.sc.Seed, Phase: p.Name, ServerName: d.sc.Fleet.ServerName, Load: load, Rules: d.rulesLeft(p), ALPN: l.ALPN,
-		KeepBrowsers: p.Keeps("browsers"), SampleEvery: every(d.sc.Run.Sample),
+		KeepBrowsers: p.Keeps("browsers"), SampleEvery: every(d.sc.Run.Sample), KeyLog: d.keyLogs(),
+	}
+	if d.capture != nil {
+		a.SampleEvery = 1 // a packet is explained by its attempt
 	}
 	if a.Curve, err = fleet.CurveOf(requests); err != nil {
 		return a, err

@@ -128,6 +128,7 @@ func (d *drive) finish(ctx context.Context, failed error) (*results.Run, error) 
 		d.fleet = nil
 	}
 	d.stopTicker()
+	d.endCapture()
 	if k, err := d.readKernel(); err == nil {
 		d.collector.Kernel(k.Since(d.kernel))
 	}
@@ -147,5 +148,5 @@ func (d *drive) finish(ctx context.Context, failed error) (*results.Run, error) 
 	if err != nil || run == nil {
 		return run, err
 	}
-	return run, report.WriteHTML(d.o.Dir)
+	return run, errors.Join(d.writeEvidence(), report.WriteHTML(d.o.Dir))
 }

@@ -61,6 +61,7 @@ type Collector struct {
 	files     *runFiles // nil without Dir
 	failure   error     // the first write that failed; later ones are not tried
 	finished  bool
+	joined    *join // by Finish
 }
 
 // phaseState is what has been reported about one phase.

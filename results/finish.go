@@ -29,6 +29,7 @@ func (c *Collector) Finish(in FinishInfo) (*Run, error) {
 	c.tick(in.At)
 	j := newJoin(c.phaseNames(), c.attempts, c.firings, c.events)
 	run := c.build(in.At, j, in.CutShort)
+	c.joined = j
 	if c.files == nil {
 		return run, nil
 	}
@@ -44,6 +45,23 @@ func (c *Collector) Finish(in FinishInfo) (*Run, error) {
 		err = fmt.Errorf("results: %s: %w", c.cfg.Dir, err)
 	}
 	return run, err
+}
+
+// Joined is what Finish has joined; nil before.
+func (c *Collector) Joined() *Joined {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.joined == nil {
+		return nil
+	}
+	return c.joined.joined()
+}
+
+// Note adds what is worth knowing about the run and condemns nothing.
+func (c *Collector) Note(text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cfg.Notes = append(c.cfg.Notes, text)
 }
 
 func (c *Collector) phaseNames() []string {

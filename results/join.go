@@ -184,6 +184,36 @@ func (j *join) joinEvents() {
 	}
 }
 
+// Joined is the evidence of a finished run as the join left it: attempts in order of their keys with their
+// root causes, firings and log lines with the attempts they belong to.
+type Joined struct {
+	Attempts []Attempt
+	Firings  []faults.Firing
+	Events   []JoinedEvent
+}
+
+// JoinedEvent is a line of an edge's log; HasKey is false where it is about no attempt of the evidence.
+type JoinedEvent struct {
+	ServerEvent
+	Key    faults.Key
+	HasKey bool
+}
+
+func (j *join) joined() *Joined {
+	out := &Joined{Attempts: j.attempts, Firings: j.firings}
+	about := map[*ServerEvent]faults.Key{}
+	for at, events := range j.logged {
+		for _, e := range events {
+			about[e] = j.attempts[at].Key
+		}
+	}
+	for i := range j.events {
+		key, ok := about[&j.events[i]]
+		out.Events = append(out.Events, JoinedEvent{j.events[i], key, ok})
+	}
+	return out
+}
+
 // codes lists the distinct packed codes of the lines, in the order they were written.
 func codes(events []*ServerEvent) string {
 	var list []string

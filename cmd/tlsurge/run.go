@@ -28,6 +28,7 @@ const runExample = `  tlsurge run                                    the January
   tlsurge run january-2015 --no-faults           the same population on an undamaged network
   tlsurge run january-2015 --only-fault reset-first-handshake
   tlsurge run my.toml --seed 7 --set load.connections=5000 --set faults.cut.probability=0.1
+  tlsurge run my.toml --capture                  packets, keys and a timeline in RUNDIR/evidence
   tlsurge run my.toml --json | jq .users`
 
 type runFlags struct {
@@ -38,7 +39,7 @@ type runFlags struct {
 	noFaults        bool
 	authorise       []string
 	quiet, json, ls bool
-	dry             bool
+	dry, capture    bool
 }
 
 func (a *app) runCmd() *cobra.Command {
@@ -70,6 +71,7 @@ func (a *app) runCmd() *cobra.Command {
 	fl.StringArrayVar(&f.authorise, "authorise", nil, "allow load on this `host`, which the scenario lists too")
 	fl.BoolVar(&f.quiet, "quiet", false, "no progress, no report: the exit code and the run's files only")
 	fl.BoolVar(&f.json, "json", false, "print run.json on standard output")
+	fl.BoolVar(&f.capture, "capture", false, "record both ends' packets with keys and comments in evidence/ (as run.capture = true)")
 	fl.BoolVar(&f.dry, "dry-run", false, "validate, say what each rule would do, and start nothing")
 	fl.BoolVar(&f.ls, "list", false, "list the built-in scenarios")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -81,6 +83,9 @@ func (a *app) runCmd() *cobra.Command {
 			name = args[0]
 		}
 		o := scenario.Overrides{Set: f.set, OnlyFault: f.onlyFault, NoFaults: f.noFaults, Authorise: f.authorise}
+		if f.capture {
+			o.Set = append(o.Set, "run.capture=true")
+		}
 		if fl.Changed("seed") {
 			o.Seed = &f.seed
 		}
@@ -168,6 +173,8 @@ func (a *app) dryRun(sc *scenario.Scenario) error {
 func need(sc *scenario.Scenario) sandbox.Need {
 	n := sandbox.Need{OwnNet: sc.Run.Netns == "own",
 		Outside: sc.Target != nil || sc.Run.Netns == "caller" || sc.Run.Listen != "" || sc.Run.NATS != ""}
+	// A capture wants a namespace without strangers, where everybody may capture.
+	n.OwnNet = n.OwnNet || sc.Run.Capture && !n.Outside
 	for _, p := range sc.Phases {
 		for i := range p.Rules {
 			for _, c := range faults.Requires(&p.Rules[i]) {

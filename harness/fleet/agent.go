@@ -124,7 +124,7 @@ type agentRun struct {
 	agent   *browser.Agent
 	rec     *results.Recorder
 	cfg     AgentPhase
-	keyLog  *os.File
+	keyLog  *keyLog // nil: none
 	process processMeter
 
 	ledger      []faults.Firing // not sent yet
@@ -151,12 +151,10 @@ func (a *agent) prepare(_ context.Context, p AgentPhase) (none, error) {
 		cfg.Carry = a.carry
 	}
 	if p.KeyLog != "" {
-		if r.keyLog, err = os.OpenFile(p.KeyLog+id, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600); err != nil {
+		if r.keyLog, err = openKeyLog(p.KeyLog + id); err != nil {
 			return none{}, err
 		}
-		cfg.KeyLog = func(label string, clientRandom, secret []byte) {
-			fmt.Fprintf(r.keyLog, "%s %x %x\n", label, clientRandom, secret)
-		}
+		cfg.KeyLog = r.keyLog.log
 	}
 	if r.agent, err = browser.NewAgent(cfg, r.rec, func(f faults.Firing) { r.ledger = append(r.ledger, f) }); err != nil {
 		r.closeKeyLog()

@@ -34,6 +34,14 @@ func runEdge(c *child) error {
 	}
 	report := &reporter{member: c.member}
 	cfg.Name, cfg.Phase, cfg.Faults, cfg.Reporter = c.name, order.Phase, order.Rules, report
+	if order.KeyLog != "" {
+		keys, err := openKeyLog(order.KeyLog)
+		if err != nil {
+			return errors.Join(err, c.leave())
+		}
+		defer keys.Close()
+		cfg.KeyLog = keys.log
+	}
 	if cfg.Plant, err = proxy.ParsePlant(os.Getenv(proxy.PlantVariable)); err != nil {
 		return errors.Join(&configError{err}, c.leave())
 	}

@@ -46,6 +46,8 @@ type Config struct {
 	// Balancer: "bundled" (also if empty); "haproxy", the one that is installed; or "none": the edges go to
 	// the application.
 	Balancer string
+	// KeyLog makes bundled edges append TLS secrets to files of this prefix (prefix + edge's name); empty: none.
+	KeyLog string
 	// Notice is told when a child ends, asked or not.
 	Notice func(Exit)
 	// Ledger receives firings of rules that the fleet itself carries out: kill, pause, restart.
@@ -121,7 +123,7 @@ func Start(ctx context.Context, cfg Config) (_ *Fleet, err error) {
 
 // startBehind starts what stands behind the edges and returns the address that they pass requests to.
 func (f *Fleet) startBehind(ctx context.Context) (upstream string, err error) {
-	order := behindOrder{Listen: "127.0.0.21:0", Seed: f.cfg.Seed}
+	order := behindOrder{Listen: netip.AddrPortFrom(applicationHost, 0).String(), Seed: f.cfg.Seed}
 	if f.application, err = f.start("application", RoleApplication, order); err != nil {
 		return "", err
 	}
@@ -130,7 +132,7 @@ func (f *Fleet) startBehind(ctx context.Context) (upstream string, err error) {
 	}
 	switch f.cfg.Balancer {
 	case "", "bundled":
-		order = behindOrder{Listen: "127.0.0.20:0", Upstreams: []string{upstream}, Seed: f.cfg.Seed}
+		order = behindOrder{Listen: netip.AddrPortFrom(balancerHost, 0).String(), Upstreams: []string{upstream}, Seed: f.cfg.Seed}
 		f.balancer, err = f.start("balancer", RoleBalancer, order)
 	case "haproxy":
 		f.balancer, err = f.startHAProxy(upstream)
@@ -148,13 +150,12 @@ func (f *Fleet) startHAProxy(upstream string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	host := netip.AddrFrom4([4]byte{127, 0, 0, 20})
-	port, err := f.freePort(host)
+	port, err := f.freePort(balancerHost)
 	if err != nil {
 		return nil, err
 	}
 	return f.startSpec(spec{name: "balancer", role: RoleBalancer, verb: "haproxy", group: true, order: haproxyOrder{Binary: binary,
-		Dir: filepath.Join(f.cfg.Dir, "balancer"), Addr: netip.AddrPortFrom(host, uint16(port)), Upstreams: []string{upstream}}})
+		Dir: filepath.Join(f.cfg.Dir, "balancer"), Addr: netip.AddrPortFrom(balancerHost, uint16(port)), Upstreams: []string{upstream}}})
 }
 
 func (f *Fleet) startEdges(ctx context.Context, port int, upstream string) error {
@@ -183,6 +184,9 @@ func (f *Fleet) startEdges(ctx context.Context, port int, upstream string) error
 				Certificate: f.cfg.PKI.CertFile, Key: f.cfg.PKI.KeyFile, Expired: f.cfg.PKI.ExpiredFile, Set: f.cfg.Set, Upstream: upstream,
 				ErrorLog: filepath.Join(dir, "error.log"), ErrorLevel: "info", AccessLog: filepath.Join(dir, "access.log"), Dir: dir},
 		}})
+		if f.cfg.KeyLog != "" {
+			f.edges[i].order.KeyLog = f.cfg.KeyLog + name
+		}
 	}
 	for _, e := range f.edges {
 		var err error
@@ -222,6 +226,15 @@ func realServer(key, kind string) (path string, err error) {
 func badKind(key, kind, want string) error {
 	return &StartError{Name: "fleet", Code: exitConfig, Err: fmt.Errorf("%s = %q: want %s", key, kind, want)}
 }
+
+// Where the balancer and the application listen.
+var (
+	balancerHost    = netip.AddrFrom4([4]byte{127, 0, 0, 20})
+	applicationHost = netip.AddrFrom4([4]byte{127, 0, 0, 21})
+)
+
+// BehindAddrs are the hosts behind the edges.
+func BehindAddrs() []netip.Addr { return []netip.Addr{balancerHost, applicationHost} }
 
 func edgeAddrs(n int) []netip.Addr {
 	var all []netip.Addr

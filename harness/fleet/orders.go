@@ -10,6 +10,7 @@ type edgeOrder struct {
 	Phase   string
 	Rules   []faults.Rule
 	Options proxy.Options
+	KeyLog  string // file of TLS secrets; empty: none
 }
 
 // behindOrder is what the application and the balancer are told.

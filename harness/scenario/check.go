@@ -103,6 +103,7 @@ func (s *Scenario) checkTop(d *decoder) error {
 		between(d, []string{"run", "remote_agents"}, s.Run.RemoteAgents, 0, 1000),
 		s.checkJoin(d),
 		between(d, []string{"run", "sample"}, s.Run.Sample, 0, 1),
+		s.checkCapture(d),
 	)
 }
 
@@ -131,6 +132,21 @@ func (s *Scenario) checkJoin(d *decoder) error {
 		return d.fail(at("group"), "%q: want letters, digits, - and _", r.Group)
 	}
 	return nil
+}
+
+// checkCapture refuses a capture of packets that do not pass this machine.
+func (s *Scenario) checkCapture(d *decoder) error {
+	r := &s.Run
+	if r.Capture && r.CaptureBytes == 0 {
+		r.CaptureBytes = 256 << 20
+	}
+	if r.Capture && r.RemoteAgents > 0 {
+		return d.fail([]string{"run", "capture"}, "the packets of agents elsewhere are not seen here: set run.remote_agents = 0, or capture = false")
+	}
+	if r.CaptureBytes == 0 {
+		return nil
+	}
+	return between(d, []string{"run", "capture_bytes"}, r.CaptureBytes, 1<<20, 64<<30)
 }
 
 func (s *Scenario) checkThresholds(d *decoder) error {

@@ -56,6 +56,11 @@ type Run struct {
 	RemoteAgents int `toml:"remote_agents"`
 	// Sample is the share of successful attempts kept in outcomes.jsonl, 0..1.
 	Sample float64 `toml:"sample"`
+	// Capture records the packets of both ends, with keys and comments, in evidence/ of the run directory. It takes
+	// CAP_NET_RAW; with netns "auto" the run gets a namespace of its own. Every attempt is kept in outcomes.jsonl then.
+	Capture bool `toml:"capture,omitempty"`
+	// CaptureBytes is how many bytes of packets are kept, both ends together, 1 MiB..64 GiB.
+	CaptureBytes int64 `toml:"capture_bytes,omitempty"`
 }
 
 // Fleet is the bundled system under test.
