@@ -58,6 +58,9 @@ func (d *drive) endCapture() {
 		return
 	}
 	d.capture.Stop()
+	if d.link != nil {
+		d.capture.Overran(d.link.Overruns())
+	}
 	for _, n := range d.capture.Notes() {
 		d.collector.Note(n)
 	}

@@ -73,6 +73,8 @@ type Capture struct {
 	full    time.Time // when the limit was reached
 	drops   int64
 	broken  error // the spool could not be written
+
+	overruns int64 // of the path's devices: packets lost that no rule asked for
 }
 
 var relayHost = netip.AddrFrom4([4]byte{127, 0, 0, 1})
@@ -248,6 +250,9 @@ func (c *Capture) relayed(a netip.Addr) bool {
 	return false
 }
 
+// Overran says that the path itself lost packets, for want of time: a gap is then no proof of a fault.
+func (c *Capture) Overran(packets int64) { c.overruns = packets }
+
 // Stop ends the recording: what was on its way is in. To call it again is no error.
 func (c *Capture) Stop() {
 	if c.stopped.Swap(true) {
@@ -272,7 +277,9 @@ func (c *Capture) Close() {
 }
 
 // incomplete says whether packets of the run may be missing.
-func (c *Capture) incomplete() bool { return c.drops > 0 || !c.full.IsZero() || c.broken != nil }
+func (c *Capture) incomplete() bool {
+	return c.drops > 0 || c.overruns > 0 || !c.full.IsZero() || c.broken != nil
+}
 
 // Notes are what a reader of the capture should know. Call it after Stop.
 func (c *Capture) Notes() (notes []string) {

@@ -81,8 +81,19 @@ func (f *flows) see(e end, at time.Time, in bool, s segment) {
 // grain is how much later than a time that was noted a packet may look: clocks are read before and after.
 const grain = 50 * time.Millisecond
 
-// find gives the connection that had the tuple at a time: the last one to begin before it.
-func (f *flows) find(e end, t faults.Tuple, at time.Time) *flow {
+// opened gives the connection that an attempt begun at a time has opened. Its first packet may come to the other
+// end much later, where some were lost.
+func (f *flows) opened(e end, t faults.Tuple, at time.Time) (best *flow) {
+	for _, fl := range f.seen[e][plain(t)] {
+		if best == nil || fl.start.Sub(at).Abs() < best.start.Sub(at).Abs() {
+			best = fl
+		}
+	}
+	return best
+}
+
+// had gives the connection that had the tuple at a time: the last one to begin before it.
+func (f *flows) had(e end, t faults.Tuple, at time.Time) *flow {
 	list := f.seen[e][plain(t)]
 	for _, fl := range slices.Backward(list) {
 		if !fl.start.After(at.Add(grain)) {

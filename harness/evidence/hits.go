@@ -13,6 +13,7 @@ import (
 type mark struct {
 	end   end
 	frame int
+	at    time.Time
 	text  string
 }
 
@@ -21,6 +22,7 @@ type mark struct {
 type blow struct {
 	faults.Firing
 	client, server *flow
+	told           *faults.Firing // the attempt's own copy; nil where no attempt is known
 	// incomplete: packets of the run may be missing from the capture, so that a gap proves nothing.
 	incomplete bool
 }
@@ -48,7 +50,14 @@ func (b *blow) marks() (list []mark) {
 	return list
 }
 
-func (fl *flow) mark(s *sighting, text string) mark { return mark{fl.end, s.frame, text} }
+func (fl *flow) mark(s *sighting, text string) mark { return mark{fl.end, s.frame, s.at, text} }
+
+// date corrects the time of a drop: the ledger has it from a look at a counter, the capture from the packet.
+func (b *blow) date(list []mark) {
+	if b.told != nil && faults.Engine(b.Engine) == faults.EngineSockfilter {
+		b.told.Time = slices.MinFunc(list, func(x, y mark) int { return x.at.Compare(y.at) }).at
+	}
+}
 
 // words names the rule and where it struck.
 func (b *blow) words() string {
@@ -168,9 +177,6 @@ const noticeable = 5 * time.Millisecond
 
 // onPath compares what one end sent with what arrived at the other.
 func (b *blow) onPath() (list []mark) {
-	if b.client == nil || b.server == nil {
-		return nil
-	}
 	for _, d := range []stage.Direction{stage.ClientToServer, stage.ServerToClient} {
 		sender, receiver := b.client, b.server
 		if d == stage.ServerToClient {
@@ -186,37 +192,42 @@ func (b *blow) onPath() (list []mark) {
 func (b *blow) oneWay(d stage.Direction, sender, receiver *flow) (list []mark) {
 	arrived := receiver.twins()
 	sent := slices.DeleteFunc(sender.from(d), func(s *sighting) bool { return s.in })
-	var latest time.Time // arrival of whatever was sent before
-	for _, s := range sent {
-		t := arrived.take(s)
+	came := make([]*sighting, len(sent))
+	for i, s := range sent {
+		came[i] = arrived.take(s)
+	}
+	var earliest time.Time // arrival among what was sent later
+	for i := len(sent) - 1; i >= 0; i-- {
+		s, t := sent[i], came[i]
 		if t == nil {
 			text := "FAULT: lost on the path: "
 			switch {
 			case faults.Action(b.Action) == faults.Corrupt:
 				text = "FAULT: did not arrive as it was sent: "
 			case b.incomplete:
-				text = "FAULT: not seen at the other end, lost on the path or missed by the capture: "
+				text = "FAULT: not seen at the other end, where packets are missing for want of time too; perhaps lost on the path: "
 			}
 			list = append(list, sender.mark(s, text+b.words()))
 			continue
 		}
 		what := ""
-		took := t.at.Sub(s.at)
+		took := t.at.Sub(s.at).Round(time.Millisecond / 10)
 		switch {
 		case t.sum != s.sum:
 			what = "damaged on the path"
-		case t.at.Before(latest):
-			what = fmt.Sprintf("overtaken on the path, %v under way", took.Round(time.Millisecond/10))
+		case !earliest.IsZero() && t.at.After(earliest):
+			what = fmt.Sprintf("overtaken on the path, %v under way", took)
 		case took >= noticeable:
-			what = fmt.Sprintf("%v under way on the path", took.Round(time.Millisecond/10))
-		}
-		if t.at.After(latest) {
-			latest = t.at
+			what = fmt.Sprintf("%v under way on the path", took)
 		}
 		if what != "" {
 			list = append(list, receiver.mark(t, "FAULT: "+what+": "+b.words()))
 		}
+		if earliest.IsZero() || t.at.Before(earliest) {
+			earliest = t.at
+		}
 	}
+	slices.Reverse(list)
 	for _, rest := range arrived {
 		for _, again := range rest {
 			if again.in && again.fromClient == (d == stage.ClientToServer) {

@@ -100,7 +100,7 @@ func (r *record) moments() []moment {
 		add(a.HandshakeNs, fmt.Sprintf("the handshake is complete: %s %s", a.Version, a.Suite))
 	}
 	for _, f := range r.firings {
-		b := blow{Firing: *f}
+		b := blow{Firing: f}
 		list = append(list, moment{At: f.Time, Who: "fault", What: b.words(), Rule: f.Rule, priority: 2})
 	}
 	for _, e := range r.events {

@@ -87,7 +87,7 @@ func (c *canvas) story(s *story) string {
 		told = append(told, row.words())
 	}
 	for _, x := range []int{browserX, pathX, edgeX} {
-		fmt.Fprintf(&c.b, `<line class="rule" x1="%d" x2="%d" y1="%d" y2="%d"/>`+"\n", x, x, top, body.y-58)
+		fmt.Fprintf(&c.b, `<line class="rule" x1="%d" x2="%d" y1="%d" y2="%d"/>`+"\n", x, x, top, body.y-66)
 	}
 	c.b.WriteString(body.b.String())
 	c.y = body.y
@@ -118,6 +118,9 @@ func (r row) words() string {
 }
 
 func (c *canvas) row(r row) {
+	if r.kind == rowEnd {
+		c.y += 8
+	}
 	if r.kind != rowWait {
 		c.text(timeX, "end", "small soft", short(r.at))
 	}
@@ -165,7 +168,6 @@ func (c *canvas) row(r row) {
 			class, ink, sign = "end-bad", "bad", "✗ "
 		}
 		lines := wrap(sign+r.text, 84)
-		c.y += 8
 		fmt.Fprintf(&c.b, `<rect class="%s" x="%d" y="%d" width="%d" height="%d" rx="4"/>`+"\n", class, browserX-10, c.y-20, pictureWidth-browserX-14, 10+22*len(lines))
 		for _, l := range lines {
 			c.text(browserX+4, "start", "strong "+ink, l)

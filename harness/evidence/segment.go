@@ -64,6 +64,9 @@ func parseSegment(p []byte) (s segment, ok bool) {
 		}
 		from, to = netip.AddrFrom16([16]byte(p[8:])), netip.AddrFrom16([16]byte(p[24:]))
 		tcp = p[40:]
+		if n := int(binary.BigEndian.Uint16(p[4:])); n > 0 && n < len(tcp) { // 0: longer than the field can say
+			tcp = tcp[:n]
+		}
 	default:
 		return s, false
 	}

@@ -95,7 +95,7 @@ func logged(e *results.ServerEvent) string {
 // record is all that is known of one attempt.
 type record struct {
 	*results.Attempt
-	firings        []*faults.Firing
+	firings        []faults.Firing
 	events         []*results.ServerEvent
 	upstream       *faults.Tuple // a relay's own connection for it
 	client, server *flow         // nil: not seen
@@ -113,7 +113,7 @@ func records(j *results.Joined) []*record {
 	for i := range j.Firings {
 		f := &j.Firings[i]
 		if r := byKey[f.Key]; r != nil && f.HasKey {
-			r.firings = append(r.firings, f)
+			r.firings = append(r.firings, *f)
 			if f.Upstream != nil {
 				r.upstream = f.Upstream
 			}
@@ -142,14 +142,14 @@ func (r *record) marks() (list []mark) {
 	a := r.Attempt
 	begins := "ATTEMPT: " + who(a) + ": " + offer(a)
 	if r.client != nil {
-		list = append(list, mark{clientEnd, r.client.first, begins})
+		list = append(list, mark{clientEnd, r.client.first, r.client.start, begins})
 	}
 	if r.server != nil {
 		text := begins
 		if r.upstream != nil {
 			text += fmt.Sprintf(" (its own connection, %s to %s, ends at the relay, whose connection this is)", a.Tuple.Client, a.Tuple.Server)
 		}
-		list = append(list, mark{serverEnd, r.server.first, text})
+		list = append(list, mark{serverEnd, r.server.first, r.server.start, text})
 	}
 	if a.Class == results.ClassOK {
 		return list

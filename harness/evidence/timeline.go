@@ -157,8 +157,12 @@ func (s *story) rows() (list []row) {
 			list = append(list, row{kind: rowWait, at: max(0, started(a).Sub(ended(before.Attempt)))})
 		}
 		before = r
+		where := "to " + a.Edge + ", " + r.atServer().Server.String()
+		if r.upstream != nil {
+			where += " through a relay"
+		}
 		list = append(list, row{kind: rowHead, at: started(a).Sub(begin),
-			text: fmt.Sprintf("attempt %d: %s", a.Attempt, a.Kind), more: "to " + a.Edge + ", " + a.Tuple.Server.String()})
+			text: fmt.Sprintf("attempt %d: %s", a.Attempt, a.Kind), more: where})
 		list = append(list, r.exchange(begin)...)
 	}
 	a := s.last().Attempt
@@ -182,13 +186,14 @@ func (r *record) exchange(begin time.Time) (list []row) {
 	}
 	var struck *faults.Firing
 	if len(r.firings) > 0 {
-		struck = r.firings[0]
+		struck = &r.firings[0]
 	}
 	early := struck != nil && struck.Direction == stage.ClientToServer.String() && (struck.Stage == stage.Syn.String() || struck.Stage == stage.ClientHello.String())
 	hello.cut = early
 	list = append(list, hello)
+	blows := make([]row, 0, len(r.firings))
 	for _, f := range r.firings {
-		list = append(list, row{kind: rowFault, at: f.Time.Sub(begin), text: fmt.Sprintf("%s at %s", f.Action, cmp.Or(f.Stage, "the edge")), more: "rule " + f.Rule})
+		blows = append(blows, row{kind: rowFault, at: f.Time.Sub(begin), text: fmt.Sprintf("%s at %s", f.Action, cmp.Or(f.Stage, "the edge")), more: "rule " + f.Rule})
 	}
 	logs := make([]row, 0, len(r.events))
 	for _, e := range r.events {
@@ -210,8 +215,10 @@ func (r *record) exchange(begin time.Time) (list []row) {
 		answer.silent, answer.text = true, "nothing comes: "+outcome(a)
 	}
 	if answer.kind == rowLeft && !answer.cut && !answer.silent {
-		list = append(list, logs...) // the edge wrote them when it refused
-		return append(list, answer)
+		// The edge wrote its lines when it refused, before or after something befell its answer.
+		between := append(logs, blows...)
+		slices.SortStableFunc(between, func(x, y row) int { return cmp.Compare(x.at, y.at) })
+		return append(append(list, between...), answer)
 	}
-	return append(append(list, answer), logs...)
+	return append(append(append(list, blows...), answer), logs...)
 }

@@ -42,16 +42,18 @@ func (c *Capture) Write(j *results.Joined) (Summary, error) {
 		}
 	}
 	blows := fl.join(recs, j, c.incomplete())
-	for _, r := range recs {
-		comment(r.marks())
-	}
 	for i := range blows {
-		list := blows[i].marks()
+		b := &blows[i]
+		list := b.marks()
 		comment(list)
 		sum.Firings++
 		if len(list) > 0 {
 			sum.Shown++
+			b.date(list)
 		}
+	}
+	for _, r := range recs {
+		comment(r.marks())
 	}
 	secrets, err := mergeKeys(c.dir)
 	if err != nil {
@@ -95,21 +97,24 @@ func (c *Capture) index(recs []*record, j *results.Joined) (*flows, error) {
 // connection, and is left out.
 func (f *flows) join(recs []*record, j *results.Joined, incomplete bool) (blows []blow) {
 	byKey := map[faults.Key]*record{}
+	at := map[faults.Key]int{} // how many of the attempt's firings have their connections
 	for _, r := range recs {
-		r.client = f.find(clientEnd, r.Tuple, started(r.Attempt))
-		r.server = f.find(serverEnd, r.atServer(), started(r.Attempt))
+		r.client = f.opened(clientEnd, r.Tuple, started(r.Attempt))
+		r.server = f.opened(serverEnd, r.atServer(), started(r.Attempt))
 		byKey[r.Key] = r
 	}
 	for i := range j.Firings {
 		b := blow{Firing: j.Firings[i], incomplete: incomplete}
 		if r := byKey[b.Key]; b.HasKey && r != nil {
 			b.client, b.server = r.client, r.server
+			b.told = &r.firings[at[b.Key]]
+			at[b.Key]++
 		} else if b.Tuple.Client.IsValid() {
 			up := b.Tuple
 			if b.Upstream != nil {
 				up = *b.Upstream
 			}
-			b.client, b.server = f.find(clientEnd, b.Tuple, b.Time), f.find(serverEnd, up, b.Time)
+			b.client, b.server = f.had(clientEnd, b.Tuple, b.Time), f.had(serverEnd, up, b.Time)
 		} else {
 			continue
 		}
