@@ -32,6 +32,8 @@ var (
 	byteStages = []stage.Stage{stage.ClientHello, stage.HelloRetryRequest, stage.ServerHello, stage.ServerFlight,
 		stage.ClientKeyExchange, stage.Finished, stage.ServerFinished, stage.Request, stage.Response, stage.Alert}
 	withIdle = append(slices.Clone(byteStages), stage.Idle)
+	// What an edge does about a hello that it cannot bear.
+	helloAlone = []stage.Stage{stage.ClientHello}
 )
 
 // Cells is the whole table, the cheapest engine first: that order is what "auto" follows.
@@ -63,6 +65,10 @@ func Cells() []Cell {
 		{Engine: EngineLink, Action: Throttle, NoStage: true, Meaning: "the path carries `rate` bytes per second and queues the rest"},
 		{Engine: EngineLink, Action: Shape, NoStage: true, Meaning: "the path has the loss, delay, jitter and rate of the link model `model`"},
 
+		{Engine: EngineEdge, Action: Reset, Stages: helloAlone, Meaning: "the edge answers the ClientHello with a RST, and logs nothing"},
+		{Engine: EngineEdge, Action: FIN, Stages: helloAlone, Meaning: "the edge answers the ClientHello with a FIN, and logs nothing"},
+		{Engine: EngineEdge, Action: Stall, Stages: helloAlone, Meaning: "the edge never answers the ClientHello; its handshake deadline ends the connection"},
+		{Engine: EngineEdge, Action: Alert, Stages: helloAlone, Meaning: "the edge answers the ClientHello with the fatal alert `alert`, and logs nothing"},
 		{Engine: EngineEdge, Action: HandshakeDeadline, NoStage: true, Meaning: "the edge closes a handshake that is not complete `duration` after accept"},
 		{Engine: EngineEdge, Action: TableFull, NoStage: true, Meaning: "the edge's connection table holds `max`; it closes reusable connections as nginx does"},
 		{Engine: EngineEdge, Action: AcceptQueue, NoStage: true, Meaning: "the edge stops accepting; the kernel's queue fills"},
@@ -88,6 +94,11 @@ func (c *Cell) Does(r *Rule) bool {
 		return !c.OnlyPerPacket && c.NoStage
 	}
 	return slices.Contains(c.Stages, r.At)
+}
+
+// readsHello says whether the engine sees what the rule's condition on ClientHellos is about.
+func (c *Cell) readsHello(r *Rule) bool {
+	return c.Engine == EngineRelay || c.Engine == EngineEdge && r.At == stage.ClientHello
 }
 
 // Capability is something the machine or the target must give before a rule can act.

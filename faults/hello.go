@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -8,7 +9,7 @@ import (
 	"tlsurge/profiles/wire"
 )
 
-// HelloMatch says which ClientHellos a relay's rule strikes: what a middlebox or a load balancer looks at that
+// HelloMatch says which ClientHellos a rule strikes: what a middlebox or a load balancer looks at that
 // cannot stand some of them. The zero value matches every hello. Of a connection the first hello counts.
 type HelloMatch struct {
 	// Offers: the hello offers this version or a newer one, in supported_versions or as client_version.
@@ -75,3 +76,27 @@ func (m HelloMatch) check() (key string, value any, err error) {
 	}
 	return "", nil, nil
 }
+
+// HelloGate holds the first bytes of a client until its ClientHello is whole and can be judged.
+type HelloGate struct {
+	Match HelloMatch
+	held  []byte
+}
+
+// maxHeld bounds what a gate keeps. No client sends as much.
+const maxHeld = 64 << 10
+
+// Feed takes the client's next bytes and gives all of them back once it can judge. struck is then whether the rule
+// strikes: what is no hello, or none within 64 KiB, it spares.
+func (g *HelloGate) Feed(p []byte) (all []byte, struck, judged bool) {
+	g.held = append(g.held, p...)
+	ch, _, err := hello.Parse(g.held)
+	if errors.Is(err, wire.ErrShort) && len(g.held) < maxHeld {
+		return nil, false, false
+	}
+	all, g.held = g.held, nil
+	return all, err == nil && g.Match.Matches(ch), true
+}
+
+// Held is what a hello that broke off has left.
+func (g *HelloGate) Held() []byte { return g.held }

@@ -84,7 +84,7 @@ func (r *Rule) resolveEngine(missing []Capability) error {
 	}
 	var lacking *UnsupportedError
 	for _, c := range Cells() {
-		if !c.Does(r) || r.Engine != "" && r.Engine != EngineAuto && r.Engine != c.Engine || !r.Hello.Any() && c.Engine != EngineRelay {
+		if !c.Does(r) || r.Engine != "" && r.Engine != EngineAuto && r.Engine != c.Engine || !r.Hello.Any() && !c.readsHello(r) {
 			continue
 		}
 		try := *r
@@ -108,9 +108,9 @@ func (r *Rule) noCell() error {
 	switch others := enginesFor(r); {
 	case r.Hello.Any() || len(others) == 0:
 	case slices.Contains(others, EngineRelay):
-		return r.bad("engine", string(r.Engine), "only a relay looks at hellos; allowed: relay")
+		return r.bad("engine", string(r.Engine), "only a relay looks at hellos, and an edge at client_hello; allowed: relay")
 	default:
-		return r.bad("hello", r.Hello.String(), "only a relay looks at hellos, and it cannot do %s", r.what())
+		return r.bad("hello", r.Hello.String(), "only a relay looks at hellos, and an edge at client_hello; neither can do %s", r.what())
 	}
 	asked := r.Engine
 	if asked == EngineAuto {
@@ -172,6 +172,8 @@ func (r *Rule) checkParameters() error {
 		return r.bad("jitter", r.Jitter.String(), "only for delay")
 	case r.Jitter < 0 || r.Jitter > r.Duration:
 		return r.bad("jitter", r.Jitter.String(), "allowed: 0 to duration = %q", r.Duration)
+	case r.Alert != 0 && r.Action != Alert:
+		return r.bad("alert", r.Alert, "only for action alert")
 	case r.Burst != 0 && !(r.Engine == EngineLink && r.Action == Drop && r.PerPacket):
 		return r.bad("burst", r.Burst, "only for drop per packet on link")
 	case r.Burst != 0 && (r.Burst < 1 || r.Burst > 1000):
@@ -209,6 +211,10 @@ func (r *Rule) checkActionParameters() error {
 		return positive("rate", r.Rate > 0, r.Rate)
 	case TableFull:
 		return positive("max", r.Max > 0, r.Max)
+	case Alert:
+		if r.Alert < 1 || r.Alert > 255 {
+			return r.bad("alert", r.Alert, "want the number of a fatal alert, 1 to 255: 70 is protocol_version")
+		}
 	case Shape:
 		if r.Model == "" {
 			return r.bad("model", r.Model, "shape needs the name of a link model")

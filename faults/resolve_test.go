@@ -29,6 +29,8 @@ func TestResolve(t *testing.T) {
 		{"a reset goes to the relay", faults.Rule{Action: faults.Reset, At: stage.Finished}, nil, faults.EngineRelay, stage.ClientToServer},
 		{"what looks at the hello goes to the relay", faults.Rule{Action: faults.Blackhole, At: stage.ServerHello, Hello: faults.HelloMatch{MinBytes: 512}}, nil,
 			faults.EngineRelay, stage.ServerToClient},
+		{"an edge looks at the hello too, and alone sends alerts", faults.Rule{Action: faults.Alert, Alert: 70, At: stage.ClientHello, Hello: faults.HelloMatch{MinBytes: 512}}, nil,
+			faults.EngineEdge, stage.ClientToServer},
 		{"idle has no direction", faults.Rule{Action: faults.FIN, At: stage.Idle}, nil, faults.EngineRelay, 0},
 		{"loss per packet goes to the socket filter", faults.Rule{Action: faults.Drop, PerPacket: true}, nil, faults.EngineSockfilter, 0},
 		{"reordering needs a link", faults.Rule{Action: faults.Reorder, PerPacket: true, Duration: time.Millisecond}, nil, faults.EngineLink, 0},
@@ -88,11 +90,14 @@ func TestRefused(t *testing.T) {
 		{faults.Rule{Action: faults.Reset, At: stage.Finished, Who: faults.Selector{Profile: "["}}, `who.profile = "[": not a pattern`},
 		{faults.Rule{Action: faults.Reset, At: stage.Finished, Who: faults.Selector{Kind: "third"}}, `who.kind = "third": allowed: first, resumed, retry, fallback`},
 		{faults.Rule{Action: faults.Drop, At: stage.ClientHello, Hello: faults.HelloMatch{Offers: wire.TLS13}},
-			`hello = "that offers TLS 1.3 or newer": only a relay looks at hellos, and it cannot do drop at client_hello`},
+			`hello = "that offers TLS 1.3 or newer": only a relay looks at hellos, and an edge at client_hello; neither can do drop at client_hello`},
 		{faults.Rule{Action: faults.Blackhole, At: stage.ServerHello, Engine: faults.EngineSockfilter, Hello: faults.HelloMatch{MinBytes: 600}},
-			`engine = "sockfilter": only a relay looks at hellos; allowed: relay`},
+			`engine = "sockfilter": only a relay looks at hellos, and an edge at client_hello; allowed: relay`},
 		{faults.Rule{Action: faults.Reset, At: stage.ClientHello, Hello: faults.HelloMatch{MinBytes: 512, MaxBytes: 511}}, `hello.bytes = "512..511": allowed: 0 to`},
 		{faults.Rule{Action: faults.Reset, At: stage.ClientHello, Hello: faults.HelloMatch{Offers: wire.SSL20}}, `hello.offers = "SSL 2.0": allowed: SSL 3.0 to TLS 1.3`},
+		{faults.Rule{Action: faults.Alert, At: stage.ClientHello}, `alert = 0: want the number of a fatal alert`},
+		{faults.Rule{Action: faults.Reset, At: stage.ClientHello, Alert: 40}, `alert = 40: only for action alert`},
+		{faults.Rule{Action: faults.Alert, At: stage.ServerHello, Alert: 40}, `at = "server_hello": alert is possible at client_hello`},
 		{faults.Rule{Action: faults.Reset, At: stage.Finished, Index: faults.MaxRules}, `a scenario may have 191 faults`},
 	}
 	for _, tt := range tests {
@@ -130,6 +135,9 @@ func TestMissing(t *testing.T) {
 func TestEveryCellResolves(t *testing.T) {
 	for _, c := range faults.Cells() {
 		r := faults.Rule{Name: "r", Engine: c.Engine, Action: c.Action, Duration: time.Second, Bytes: 1, Rate: 1, Max: 1, Model: "m"}
+		if c.Action == faults.Alert {
+			r.Alert = 70
+		}
 		try := func(r faults.Rule) {
 			if _, err := faults.Resolve(r); err != nil {
 				t.Error(err)

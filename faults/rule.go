@@ -44,6 +44,8 @@ const (
 	Pause     Action = "pause"
 	Restart   Action = "restart"
 
+	Alert Action = "alert" // engine "edge": in answer to the ClientHello
+
 	// Engine "edge": what an edge or the application does to itself.
 	HandshakeDeadline Action = "handshake_deadline"
 	TableFull         Action = "table_full"
@@ -83,7 +85,7 @@ type Rule struct {
 	Direction stage.Direction
 	Who       Selector
 	Action    Action
-	Hello     HelloMatch // which ClientHellos; engine relay alone sees them
+	Hello     HelloMatch // which ClientHellos; a relay sees them, and an edge at client_hello
 
 	Probability float64       // 0..1, per connection attempt, or per packet with PerPacket
 	PerPacket   bool          // statistical: probability is drawn for each packet, not from the seed
@@ -103,6 +105,7 @@ type Rule struct {
 	Burst    float64       // drop per packet on link: mean length of a run of lost packets; 0 or 1: no runs
 	Model    string        // shape: name of a link model
 	Max      int           // table_full: connections the table holds
+	Alert    int           // alert: its number
 }
 
 // Subject is one attempt that is about to start, as the draw sees it.

@@ -160,7 +160,7 @@ func meaning(r *faults.Rule) string {
 // parameters puts the rule's own figures in place of the words in backquotes.
 func parameters(r *faults.Rule, text string) string {
 	values := map[string]string{"times": fmt.Sprint(r.Times), "duration": r.Duration.String(), "jitter": r.Jitter.String(),
-		"bytes": fmt.Sprint(r.Bytes), "part": string(r.Part), "rate": fmt.Sprint(r.Rate), "model": r.Model, "max": fmt.Sprint(r.Max),
+		"bytes": fmt.Sprint(r.Bytes), "part": string(r.Part), "rate": fmt.Sprint(r.Rate), "model": r.Model, "max": fmt.Sprint(r.Max), "alert": fmt.Sprint(r.Alert),
 		"burst": fmt.Sprintf("of %g on average", r.Burst)}
 	if r.Part == "" {
 		values["part"] = string(faults.PartBody)

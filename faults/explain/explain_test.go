@@ -79,6 +79,9 @@ func TestNothingLeftOpen(t *testing.T) {
 		for _, s := range stages {
 			r := faults.Rule{Name: "r", Engine: c.Engine, Action: c.Action, At: s, PerPacket: s == stage.None && c.PerPacket, Probability: 1,
 				Duration: time.Second, Bytes: 1, Rate: 1, Max: 1, Model: "3g"}
+			if c.Action == faults.Alert {
+				r.Alert = 70
+			}
 			text, err := explain.Rule(r)
 			if err != nil {
 				t.Error(err)

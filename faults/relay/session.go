@@ -14,8 +14,6 @@ import (
 
 	"tlsurge/faults"
 	"tlsurge/faults/stage"
-	"tlsurge/profiles/hello"
-	"tlsurge/profiles/wire"
 )
 
 // session is one relayed connection: a client's end and a server's end, and a goroutine per direction.
@@ -27,9 +25,9 @@ type session struct {
 
 	// What only an armed session has.
 	arming
-	unit  float64
-	idle  *time.Timer
-	front []byte // the client's direction's alone: the hello that the rule wants to see whole; nil once it has
+	unit float64
+	idle *time.Timer
+	gate *faults.HelloGate // the client's direction's alone: the rule wants to see the hello whole; nil once it has
 
 	mu       sync.Mutex // guards what follows: both directions decide in turn
 	decide   Decide
@@ -64,7 +62,7 @@ func (s *session) arm(a arming) {
 	s.decide = Judge
 	s.unit = faults.Unit(s.relay.cfg.Seed, a.key, a.rule.Name)
 	if !a.rule.Hello.Any() {
-		s.front = make([]byte, 0, 2048)
+		s.gate = &faults.HelloGate{Match: a.rule.Hello}
 	}
 }
 
@@ -153,8 +151,8 @@ func (s *session) pumpArmed(p *direction) error {
 		return nil
 	})
 	if err == io.EOF {
-		if p.d == stage.ClientToServer {
-			p.pending = append(p.pending, s.front...) // a hello that broke off
+		if p.d == stage.ClientToServer && s.gate != nil {
+			p.pending = append(p.pending, s.gate.Held()...) // a hello that broke off
 		}
 		return s.flush(p)
 	}
@@ -163,23 +161,18 @@ func (s *session) pumpArmed(p *direction) error {
 
 // wait holds a hello back until it is whole, where the rule depends on what it says, and gives what may go on.
 func (s *session) wait(p *direction, b []byte) []byte {
-	if p.d != stage.ClientToServer || s.front == nil {
+	if p.d != stage.ClientToServer || s.gate == nil {
 		return b
 	}
-	s.front = append(s.front, b...)
-	ch, _, err := hello.Parse(s.front)
-	if errors.Is(err, wire.ErrShort) && len(s.front) < maxFront {
-		return nil
+	b, struck, judged := s.gate.Feed(b)
+	if judged {
+		s.gate = nil
+		s.mu.Lock()
+		s.spared = !struck
+		s.mu.Unlock()
 	}
-	b, s.front = s.front, nil
-	s.mu.Lock()
-	s.spared = err != nil || !s.rule.Hello.Matches(ch) // what is no hello is nothing to look at
-	s.mu.Unlock()
 	return b
 }
-
-// maxFront bounds what is kept of a hello. No client sends as much.
-const maxFront = 64 << 10
 
 // flush forwards what never got a name: the stream has ended within a header.
 func (s *session) flush(p *direction) error {

@@ -16,6 +16,7 @@ import (
 
 	"tlsurge/faults"
 	"tlsurge/faults/sockfilter"
+	"tlsurge/faults/stage"
 	"tlsurge/harness/engine"
 	"tlsurge/harness/proxy/site"
 	"tlsurge/harness/proxy/stack"
@@ -267,9 +268,15 @@ func (c *conn) engineHandshake() step {
 			c.fireIf(faults.ClockWrong)
 			t.skew = c.rule.Duration
 		}
+		if c.rule != nil && c.rule.At == stage.ClientHello {
+			t.gate = &faults.HelloGate{Match: c.rule.Hello}
+		}
 	}
 	t := c.secure
 	done, err := t.handshakeStep()
+	if errors.Is(err, errHelloHit) {
+		return c.strikeHello()
+	}
 	if err == nil && !done {
 		return stepWaiting
 	}

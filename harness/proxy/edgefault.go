@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"tlsurge/faults"
+	"tlsurge/faults/stage"
 	"tlsurge/harness/proxy/site"
+	"tlsurge/profiles/wire"
 )
 
 // phaseTime is how long the phase has lasted.
@@ -108,6 +110,21 @@ func (c *conn) fireIf(action faults.Action) {
 	}
 }
 
+// strikeHello does to a connection what its rule at client_hello says.
+func (c *conn) strikeHello() step {
+	c.fireIf(c.rule.Action)
+	switch c.rule.Action {
+	case faults.Stall:
+		return stepWaiting // whatever else it says is hit again
+	case faults.Reset:
+		c.raw.SetLinger(0)
+	case faults.Alert:
+		alert := []byte{byte(wire.RecordAlert), 3, 1, 0, 2, byte(wire.LevelFatal), byte(c.rule.Alert)}
+		c.raw.Write(alert) // a client that is gone already hears nothing
+	}
+	return stepFailed
+}
+
 // aborter is an answer that can be broken off.
 type aborter interface {
 	http.ResponseWriter
@@ -172,7 +189,7 @@ func (c *Config) checkRules() error {
 		case r.Engine != faults.EngineEdge:
 		case r.Action == faults.CertExpired && c.expired == nil:
 			return fmt.Errorf("rule %q: cert_expired needs a certificate whose time is over (Options.Expired)", r.Name)
-		case (r.Action == faults.CertExpired || r.Action == faults.ClockWrong) && !c.Stack.Library:
+		case (r.Action == faults.CertExpired || r.Action == faults.ClockWrong || r.At == stage.ClientHello) && !c.Stack.Library:
 			return fmt.Errorf("rule %q: the stack %q cannot carry out %s", r.Name, c.Stack.Name, r.Action)
 		}
 	}

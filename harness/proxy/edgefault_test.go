@@ -13,6 +13,7 @@ import (
 
 	"tlsurge/faults"
 	"tlsurge/faults/stage"
+	"tlsurge/profiles/wire"
 )
 
 // armed dials from the rule's own source subnet, as an agent does for an attempt that the draw has hit.
@@ -127,6 +128,74 @@ func TestRulesOfTheEdgeHitTheConnectionThatIsArmed(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRulesAtTheClientHello: the edge does what the rule says to the hellos that fit its condition, and serves the
+// others on the same kind of connection, however the hello is cut.
+func TestRulesAtTheClientHello(t *testing.T) {
+	p := newPKI(t, "rsa")
+	for _, tc := range []struct {
+		action faults.Action
+		alert  int
+		want   func(error) bool
+		words  string
+	}{
+		{faults.Reset, 0, func(err error) bool { return errors.Is(err, syscall.ECONNRESET) }, "a reset"},
+		{faults.FIN, 0, func(err error) bool { return errors.Is(err, io.EOF) }, "EOF"},
+		{faults.Stall, 0, isTimeout, "silence"},
+		{faults.Alert, 70, func(err error) bool {
+			var op *net.OpError
+			return errors.As(err, &op) && op.Op == "remote error" && op.Err.Error() == "tls: protocol version not supported"
+		}, "alert 70"},
+	} {
+		t.Run(string(tc.action), func(t *testing.T) {
+			r, err := faults.Resolve(faults.Rule{Name: "choke", Index: 3, Engine: faults.EngineEdge, Action: tc.action, At: stage.ClientHello, Alert: tc.alert,
+				Probability: 1, Hello: faults.HelloMatch{Offers: wire.TLS12}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			e := startEdge(t, Options{Stack: "openssl-1.0.1j", Protocols: []string{"TLSv1", "TLSv1.1", "TLSv1.2"}, Certificate: p.cert, Key: p.key},
+				func(c *Config) { c.Faults = []faults.Rule{r} })
+			shake := func(most uint16) error {
+				d := &net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(addrPort(faults.SourceAddr(&r, 7)))}
+				raw, err := d.Dial("tcp", e.addr)
+				if err != nil {
+					return err
+				}
+				defer raw.Close()
+				raw.SetDeadline(time.Now().Add(500 * time.Millisecond))
+				cfg := p.client()
+				cfg.MinVersion, cfg.MaxVersion = tls.VersionTLS10, most
+				return tls.Client(inPieces{raw}, cfg).Handshake()
+			}
+			if err := shake(tls.VersionTLS12); err == nil || !tc.want(err) {
+				t.Errorf("a hello that fits: %v, want %s", err, tc.words)
+			}
+			waitFor(t, "one firing", func() bool { return len(e.evidence.fired()) == 1 })
+			if err := shake(tls.VersionTLS11); err != nil {
+				t.Errorf("a hello that does not: %v", err)
+			}
+			if n := len(e.evidence.fired()); n != 1 {
+				t.Errorf("%d firings, want 1", n)
+			}
+		})
+	}
+}
+
+// inPieces writes what it is given in three segments.
+type inPieces struct{ net.Conn }
+
+func (c inPieces) Write(p []byte) (n int, err error) {
+	for _, piece := range [][]byte{p[:min(3, len(p))], p[min(3, len(p)) : len(p)/2], p[len(p)/2:]} {
+		if len(piece) == 0 {
+			continue
+		}
+		m, err := c.Conn.Write(piece)
+		if n += m; err != nil {
+			return n, err
+		}
+	}
+	return n, nil
 }
 
 // A listener's filter drops the ClientHello of the connection that the rule's source names, `times` of its

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"tlsurge/faults"
 	"tlsurge/harness/engine"
 )
 
@@ -25,6 +26,8 @@ type tlsConn struct {
 	plain []byte        // decrypted and not yet read; nil when drained
 	ended error         // what Read gives once plain is drained
 	skew  time.Duration // how wrong the clock is (clock_wrong)
+
+	gate *faults.HelloGate // a rule at client_hello that has not judged this connection's yet; nil: none
 }
 
 func newTLSConn(raw net.Conn, cfg *engine.ServerConfig) *tlsConn {
@@ -52,7 +55,11 @@ func (t *tlsConn) handshakeStep() (done bool, err error) {
 	n, err := t.Conn.Read(p)
 	var fatal error
 	if n > 0 {
-		fatal = t.receive(p[:n])
+		var mute bool
+		if p, mute, fatal = t.judge(p[:n]); mute {
+			return false, fatal
+		}
+		fatal = t.receive(p)
 	}
 	if werr := t.flush(); werr != nil && fatal == nil && err == nil {
 		err = werr
@@ -69,6 +76,25 @@ func (t *tlsConn) handshakeStep() (done bool, err error) {
 		return false, &handshakeIO{err: err}
 	}
 	return false, nil
+}
+
+// errHelloHit: the ClientHello is one that the connection's rule strikes at.
+var errHelloHit = errors.New("proxy: the ClientHello is hit by a rule")
+
+// judge has the gate look at the client's first bytes. mute: the engine gets nothing yet, or (errHelloHit) never.
+func (t *tlsConn) judge(p []byte) (pass []byte, mute bool, err error) {
+	if t.gate == nil {
+		return p, false, nil
+	}
+	pass, struck, judged := t.gate.Feed(p)
+	switch {
+	case !judged:
+		return nil, true, nil
+	case struck:
+		return nil, true, errHelloHit
+	}
+	t.gate = nil
+	return pass, false, nil
 }
 
 // receive gives bytes to the engine and keeps the application data that come out.

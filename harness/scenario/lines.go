@@ -42,11 +42,12 @@ func indexLines(src string) lineIndex {
 	return idx
 }
 
-// subTable resolves [faults.who] to the last element of [[faults]].
+// subTable resolves [faults.who] to the last element of [[faults]], however deep that list lies.
 func subTable(name string, counts map[string]int) string {
-	head, rest, ok := strings.Cut(name, ".")
-	if n := counts[head]; ok && n > 0 {
-		return fmt.Sprintf("%s[%d].%s", head, n-1, rest)
+	for i, c := range name {
+		if n := counts[name[:i]]; c == '.' && n > 0 {
+			return fmt.Sprintf("%s[%d]%s", name[:i], n-1, name[i:])
+		}
 	}
 	return name
 }

@@ -86,6 +86,46 @@ func reason(err error) string {
 
 // Parse turns the text of a scenario into a validated one; file names it in messages.
 func Parse(file, src string, o Overrides) (*Scenario, error) {
+	tree, err := readTree(file, src)
+	if err != nil {
+		return nil, err
+	}
+	return parse(file, indexLines(src), nil, tree, o)
+}
+
+// ParseTable is Parse of one table of a larger file, such as [scenario] of a case. A scenario that does not
+// name itself is called name.
+func ParseTable(file, src, table, name string, o Overrides) (*Scenario, error) {
+	whole, err := readTree(file, src)
+	if err != nil {
+		return nil, err
+	}
+	tree, ok := whole[table].(map[string]any)
+	if !ok {
+		return nil, &Error{File: file, Key: table, Msg: "missing; want a table with a scenario"}
+	}
+	if _, ok := tree["name"]; !ok {
+		tree["name"] = name
+	}
+	return parse(file, indexLines(src), []string{table}, tree, o)
+}
+
+// Decode fills the struct v, whose tags name the keys, from a TOML file as strictly as a scenario is read: an
+// unknown key is an error that names the nearest one. Tables in skip are somebody else's.
+func Decode(file, src string, v any, skip ...string) error {
+	tree, err := readTree(file, src)
+	if err != nil {
+		return err
+	}
+	for _, table := range skip {
+		delete(tree, table)
+	}
+	lines := indexLines(src)
+	d := &decoder{at: func(path []string) (string, int) { return file, lines.find(path) }}
+	return d.table(nil, tree, reflect.ValueOf(v).Elem())
+}
+
+func readTree(file, src string) (map[string]any, error) {
 	tree := map[string]any{}
 	if _, err := toml.Decode(src, &tree); err != nil {
 		var pe toml.ParseError
@@ -94,6 +134,11 @@ func Parse(file, src string, o Overrides) (*Scenario, error) {
 		}
 		return nil, &Error{File: file, Msg: err.Error()}
 	}
+	return tree, nil
+}
+
+// parse makes a scenario of the tree, which stands in its file below the keys of under.
+func parse(file string, lines lineIndex, under []string, tree map[string]any, o Overrides) (*Scenario, error) {
 	overridden := map[string]bool{}
 	for _, s := range o.Set {
 		path, err := set(tree, s)
@@ -102,12 +147,11 @@ func Parse(file, src string, o Overrides) (*Scenario, error) {
 		}
 		overridden[path] = true
 	}
-	lines := indexLines(src)
 	d := &decoder{at: func(path []string) (string, int) {
 		if overridden[strings.Join(path, ".")] {
 			return "--set", 0
 		}
-		return file, lines.find(path)
+		return file, lines.find(append(under[:len(under):len(under)], path...))
 	}}
 	s := defaults()
 	fillElementDefaults(tree)

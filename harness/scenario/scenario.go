@@ -201,6 +201,7 @@ type Fault struct {
 	Ramp     Duration `toml:"ramp,omitempty"`
 	Burst    float64  `toml:"burst,omitempty"`
 	Model    string   `toml:"model,omitempty"`
+	Alert    int      `toml:"alert,omitempty"`
 
 	// Hello narrows a relay's rule to some ClientHellos.
 	Hello Hello `toml:"hello,omitempty"`
