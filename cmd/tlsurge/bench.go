@@ -79,7 +79,7 @@ func (a *app) runBench(ctx context.Context, args []string, f benchFlags) error {
 	if len(args) == 1 {
 		// A wrong scenario or override is found before anything runs; another binary may know others.
 		for _, s := range []bench.Side{cfg.Base, cfg.New} {
-			if _, err := scenario.Load(args[0], scenario.Overrides{Set: s.Set}); err != nil && s.Binary == "" {
+			if _, err := loadScenario(args[0], scenario.Overrides{Set: s.Set}); err != nil && s.Binary == "" {
 				return err
 			}
 		}

@@ -94,7 +94,7 @@ func (f *capacityFlags) config(name string, seeded bool) (cfg capacity.Config, e
 	if seeded {
 		o.Seed = &f.seed
 	}
-	sc, err := scenario.Load(name, o)
+	sc, err := loadScenario(name, o)
 	if err != nil {
 		return cfg, err
 	}

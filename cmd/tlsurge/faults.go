@@ -52,7 +52,7 @@ func (a *app) faultsExplainCmd() *cobra.Command {
   tlsurge faults explain cut --scenario my.toml --set faults.cut.at=server_hello`,
 		Args: exactly(1, "the name of a rule of the scenario"),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			s, err := scenario.Load(from, scenario.Overrides{})
+			s, err := loadScenario(from, scenario.Overrides{})
 			if err != nil {
 				return nil, cobra.ShellCompDirectiveError
 			}
@@ -63,7 +63,7 @@ func (a *app) faultsExplainCmd() *cobra.Command {
 			return names, cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
-			s, err := scenario.Load(from, scenario.Overrides{Set: set})
+			s, err := loadScenario(from, scenario.Overrides{Set: set})
 			if err != nil {
 				return err
 			}

@@ -18,6 +18,7 @@ import (
 	"tlsurge/faults"
 	"tlsurge/faults/explain"
 	"tlsurge/harness"
+	"tlsurge/harness/cases"
 	"tlsurge/harness/fleet/sandbox"
 	"tlsurge/harness/scenario"
 	"tlsurge/results"
@@ -29,6 +30,7 @@ const runExample = `  tlsurge run                                    the January
   tlsurge run january-2015 --only-fault reset-first-handshake
   tlsurge run my.toml --seed 7 --set load.connections=5000 --set faults.cut.probability=0.1
   tlsurge run my.toml --capture                  packets, keys and a timeline in RUNDIR/evidence
+  tlsurge run case:thread-no-cypher-overlap      a report of the library (tlsurge repro --list)
   tlsurge run my.toml --json | jq .users`
 
 type runFlags struct {
@@ -46,7 +48,7 @@ func (a *app) runCmd() *cobra.Command {
 	var f runFlags
 	cmd := &cobra.Command{
 		Use:     "run [SCENARIO]",
-		Short:   "Run a scenario: a built-in name or a TOML file (default: january-2015)",
+		Short:   "Run a scenario: a built-in name, case:NAME or a TOML file (default: january-2015)",
 		Example: runExample,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
@@ -58,6 +60,9 @@ func (a *app) runCmd() *cobra.Command {
 			var names []string
 			for _, b := range scenario.Builtins() {
 				names = append(names, b.Name+"\t"+b.Description)
+			}
+			for _, c := range cases.All() {
+				names = append(names, cases.Prefix+c.Name+"\t"+c.Title)
 			}
 			return names, cobra.ShellCompDirectiveDefault
 		},
@@ -106,7 +111,7 @@ func (a *app) listScenarios(asJSON bool) error {
 
 // runScenario validates, moves into the sandbox, runs, and tells.
 func (a *app) runScenario(ctx context.Context, name string, o scenario.Overrides, f runFlags) error {
-	sc, err := scenario.Load(name, o)
+	sc, err := loadScenario(name, o)
 	if err != nil {
 		return err
 	}
@@ -140,7 +145,7 @@ func (a *app) runScenario(ctx context.Context, name string, o scenario.Overrides
 		Token: joinSecrets.token, ClusterCA: joinSecrets.ca})
 	progress.Done()
 	if run != nil {
-		if err := a.tell(run, dir, f); err != nil {
+		if err := a.tell(run, name, dir, f); err != nil {
 			return err
 		}
 	}
@@ -204,14 +209,15 @@ func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 	return ctx, cancel
 }
 
-func (a *app) tell(run *results.Run, dir string, f runFlags) error {
+func (a *app) tell(run *results.Run, name, dir string, f runFlags) error {
 	switch {
 	case f.quiet:
 		return nil
 	case f.json:
 		return writeJSON(a.out, run)
 	}
-	return report.WriteText(a.out, run, report.Options{Color: isTerminal(a.out) && os.Getenv("NO_COLOR") == "", Width: terminalWidth(a.out), Dir: dir})
+	err := report.WriteText(a.out, run, report.Options{Color: isTerminal(a.out) && os.Getenv("NO_COLOR") == "", Width: terminalWidth(a.out), Dir: dir})
+	return errors.Join(err, tellCase(a.out, name, run))
 }
 
 func writeJSON(w io.Writer, v any) error {
