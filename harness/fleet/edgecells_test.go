@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"tlsurge/faults"
+	stages "tlsurge/faults/stage"
 	"tlsurge/results"
 )
 
@@ -39,6 +40,10 @@ const cellTime = 600 * time.Millisecond
 // edgeProofs has a line for each cell that is claimed: rules that hit single connections share one edge, those
 // that hit a whole edge have one each.
 var edgeProofs = []edgeProof{
+	{faults.Rule{Action: faults.Reset, At: stages.ClientHello}, "the ClientHello was answered by a reset; the client beside it was served", proveHello(isReset)},
+	{faults.Rule{Action: faults.FIN, At: stages.ClientHello}, "the ClientHello was answered by the end of the stream; the client beside it was served", proveHello(isEOF)},
+	{faults.Rule{Action: faults.Stall, At: stages.ClientHello}, "the ClientHello was not answered; the client beside it was served", proveHello(isTimeout)},
+	{faults.Rule{Action: faults.Alert, Alert: 70, At: stages.ClientHello}, "the ClientHello was answered by the alert `alert`; the client beside it was served", proveHello(isAlert70)},
 	{faults.Rule{Action: faults.HandshakeDeadline, Duration: 200 * time.Millisecond}, "a silent connection read the end of the stream, the silent one beside it did not", proveDeadline},
 	{faults.Rule{Action: faults.CertExpired}, "the client refused an expired certificate; the client beside it was served", proveExpired},
 	{faults.Rule{Action: faults.ClockWrong, Duration: time.Hour}, "a session that is fresh was not resumed; the client beside it resumed its own", proveClock},
@@ -209,6 +214,35 @@ func ask(c net.Conn) (status int, err error) {
 	}
 	_, err = io.Copy(io.Discard, resp.Body)
 	return resp.StatusCode, err
+}
+
+// proveHello meets a rule at client_hello, and how the handshake ends is for ended to say.
+func proveHello(ended func(error) bool) func(*cellClient) func(*testing.T) {
+	return func(c *cellClient) func(*testing.T) {
+		return func(t *testing.T) {
+			raw, err := c.dial(true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			raw.SetDeadline(time.Now().Add(cellTime))
+			if err := tls.Client(raw, c.tls).Handshake(); !ended(err) {
+				t.Errorf("%v", err)
+			}
+			if _, err := c.visit(false, nil); err != nil {
+				t.Errorf("the client beside it: %v", err)
+			}
+		}
+	}
+}
+
+func isReset(err error) bool { return errors.Is(err, syscall.ECONNRESET) }
+func isEOF(err error) bool   { return errors.Is(err, io.EOF) }
+
+func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
+
+func isAlert70(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error" && op.Err.Error() == "tls: protocol version not supported"
 }
 
 func proveDeadline(c *cellClient) func(*testing.T) {
