@@ -36,10 +36,13 @@ func TestMain(m *testing.M) {
 	if text := os.Getenv(edgeChild); text != "" {
 		os.Exit(runChild(text))
 	}
-	for name, run := range map[string]func(string) error{plainChild: runPlainProxy, balancerChild: runBalancer, applicationChild: runApplication} {
+	for name, run := range map[string]func(string) error{hostileChild: runHostile, plainChild: runPlainProxy, balancerChild: runBalancer, applicationChild: runApplication} {
 		if text := os.Getenv(name); text != "" {
-			fmt.Fprintln(os.Stderr, run(text))
-			os.Exit(2)
+			if err := run(text); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(2)
+			}
+			os.Exit(0)
 		}
 	}
 	goleak.VerifyTestMain(m)
