@@ -97,7 +97,7 @@ func start(ctx context.Context, sc *scenario.Scenario, o Options) (_ *drive, err
 		return nil, err
 	}
 	if sc.Target == nil { // a target has its own
-		if d.pki, err = fleet.MakePKI(fleet.PKIConfig{Dir: filepath.Join(o.Dir, "pki"), Names: []string{sc.Fleet.ServerName}, Key: fleet.KeyType(sc.Fleet.Key), Now: o.Started}); err != nil {
+		if d.pki, err = fleet.MakePKI(pkiConfig(&sc.Fleet, o)); err != nil {
 			return nil, err
 		}
 	}

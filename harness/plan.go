@@ -42,6 +42,7 @@ func (d *drive) edges(ctx context.Context, p *scenario.Phase) ([]fleet.Edge, err
 	fl, err := fleet.Start(ctx, fleet.Config{
 		Begin: begin, Inside: inside,
 		Dir: d.o.Dir, Hub: d.hub, PKI: d.pki, Phase: p.Name, Seed: d.sc.Seed, Rules: p.Rules,
+		Expired: f.Certificate.Expired, Incomplete: f.Certificate.Incomplete, Sites: f.Sites,
 		Edges: f.Edges, Edge: f.Edge, Stack: d.stack(p), Source: f.Config, Set: d.overrides(p), Port: f.Port,
 		Balancer: f.Balancer, Notice: d.childExit, Ledger: d.firing, KeyLog: d.keyLogs(),
 	})
@@ -75,6 +76,18 @@ func (d *drive) overrides(p *scenario.Phase) map[string]string {
 	}
 	maps.Copy(set, p.Fleet.Set)
 	return set
+}
+
+// pkiConfig is the certificates that the fleet needs.
+func pkiConfig(f *scenario.Fleet, o Options) fleet.PKIConfig {
+	cfg := fleet.PKIConfig{Dir: filepath.Join(o.Dir, "pki"), Names: []string{f.ServerName}, Key: fleet.KeyType(f.Key), Now: o.Started,
+		Intermediate: f.Certificate.Intermediate}
+	for _, name := range f.Sites {
+		if name != f.ServerName {
+			cfg.Sites = append(cfg.Sites, name)
+		}
+	}
+	return cfg
 }
 
 // nextKeepsFleet says whether the act after p goes on with p's fleet.
@@ -151,6 +164,7 @@ func (d *drive) agentPhase(p *scenario.Phase, edges []fleet.Edge) (fleet.AgentPh
 		a.ServerName, a.Insecure, a.CA = t.ServerName, t.Insecure, d.targetCA
 		return a, nil
 	}
+	a.Issuers = d.pki.Issuers
 	a.CA, err = os.ReadFile(d.pki.CAFile)
 	return a, err
 }

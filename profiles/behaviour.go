@@ -95,6 +95,8 @@ type mannersData struct {
 	ResendNewSafe      bool     `toml:"resend_new_safe"`
 	FalseStart         bool     `toml:"false_start"`
 	Pipelining         bool     `toml:"pipelining"`
+	MinDHBits          int      `toml:"min_dh_bits"`
+	MissingIssuer      string   `toml:"missing_issuer"`
 	Sessions           struct {
 		By          []string `toml:"by"`
 		Lifetime    duration `toml:"lifetime"`
@@ -183,6 +185,7 @@ func (b *behaviour) prepare() error {
 		ConnectionsPerHost: d.ConnectionsPerHost, BackupConnection: time.Duration(d.BackupConnection),
 		ConnectTimeout: time.Duration(d.ConnectTimeout), HandshakeTimeout: time.Duration(d.HandshakeTimeout),
 		ResponseTimeout: time.Duration(d.ResponseTimeout), IdleTimeout: time.Duration(d.IdleTimeout),
+		MinDHBits: d.MinDHBits, MissingIssuer: MissingIssuer(d.MissingIssuer),
 		NextAddress: d.NextAddress, ResendReused: d.ResendReused, FalseStart: d.FalseStart, Pipelining: d.Pipelining,
 		Sessions: SessionManners{
 			Lifetime: time.Duration(d.Sessions.Lifetime), DropOnAlert: d.Sessions.DropOnAlert, Single: d.Sessions.Single,
@@ -214,6 +217,17 @@ func (b *behaviour) prepare() error {
 	default:
 		return fmt.Errorf("behaviour %s: sessions.keyed_by is %q, allowed are \"host\" and \"host and maximum version\"", b.Name, d.Sessions.KeyedBy)
 	}
+	switch m.MissingIssuer {
+	case IssuerMissed, IssuerFetched, IssuerPreloaded:
+	default:
+		return fmt.Errorf("behaviour %s: missing_issuer is %q, allowed are \"fetched\", \"preloaded\" and none", b.Name, m.MissingIssuer)
+	}
+	if m.MinDHBits < 0 || m.MinDHBits > 8192 {
+		return fmt.Errorf("behaviour %s: min_dh_bits is %d, 0 to 8192 expected", b.Name, m.MinDHBits)
+	}
+	if _, ok := b.words["weak_dh"]; m.MinDHBits > 0 && !ok {
+		return fmt.Errorf("behaviour %s: [words] lacks \"weak_dh\"", b.Name)
+	}
 	if m.ConnectionsPerHost < 1 {
 		return fmt.Errorf("behaviour %s: connections_per_host is %d, at least 1 expected", b.Name, m.ConnectionsPerHost)
 	}
@@ -224,8 +238,8 @@ func (b *behaviour) prepare() error {
 // validOn says whether on is a key of [words]: see onKeys.
 func validOn(on string) bool {
 	switch on {
-	case "reset", "eof", "timeout", "connect_timeout", "refused", "certificate", "not_tls", "no_common_version",
-		"unoffered_suite", "alert", "local", "beyond_minimum", "request reset", "request eof", "request timeout", "request":
+	case "reset", "eof", "timeout", "connect_timeout", "refused", "certificate", "certificate expired", "certificate issuer",
+		"certificate name", "not_tls", "no_common_version", "unoffered_suite", "weak_dh", "alert", "local", "beyond_minimum", "request reset", "request eof", "request timeout", "request":
 		return true
 	}
 	f := strings.Fields(on)
@@ -243,9 +257,11 @@ func validOn(on string) bool {
 //
 //	refused, connect_timeout, reset, eof, timeout, certificate   before the handshake is done
 //	request reset, request eof, request timeout                  after it; then "request", then the plain word
+//	certificate expired, certificate issuer, certificate name    what is wrong with it; then "certificate"
 //	alert N hello                                                alert N in answer to the ClientHello
 //	alert N, alert                                               any fatal alert
-//	not_tls, no_common_version, unoffered_suite, local N, local  the client refused and sent alert N
+//	not_tls, no_common_version, unoffered_suite, weak_dh         the client refused for this reason; then
+//	local N, local                                               with alert N
 func onKeys(f Failure, keys []string) []string {
 	switch f.Kind {
 	case FailRefused:
@@ -253,6 +269,14 @@ func onKeys(f Failure, keys []string) []string {
 	case FailConnectTimeout:
 		return append(keys, "connect_timeout")
 	case FailCertificate:
+		switch f.Certificate {
+		case CertificateExpired:
+			keys = append(keys, "certificate expired")
+		case CertificateIssuer:
+			keys = append(keys, "certificate issuer")
+		case CertificateName:
+			keys = append(keys, "certificate name")
+		}
 		return append(keys, "certificate")
 	case FailReset, FailEOF, FailTimeout:
 		plain := map[FailureKind]string{FailReset: "reset", FailEOF: "eof", FailTimeout: "timeout"}[f.Kind]
@@ -274,6 +298,8 @@ func onKeys(f Failure, keys []string) []string {
 			keys = append(keys, "no_common_version")
 		case f.UnofferedSuite:
 			keys = append(keys, "unoffered_suite")
+		case f.WeakDH:
+			keys = append(keys, "weak_dh")
 		}
 		return append(keys, "local "+strconv.Itoa(int(f.Alert)), "local")
 	}

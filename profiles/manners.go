@@ -23,11 +23,24 @@ type Manners struct {
 	FalseStart bool
 	// Pipelining of HTTP/1.1 requests; no profile has it on.
 	Pipelining bool
+	// MinDHBits is the smallest prime of a DHE group that the browser takes; 0: any.
+	MinDHBits int
+	// MissingIssuer is how it gets along with a server that forgot the intermediate certificate.
+	MissingIssuer MissingIssuer
 	// Sessions is how sessions are stored.
 	Sessions SessionManners
 	// RetryStorm is what was measured of today's browsers when every handshake is reset.
 	RetryStorm Storm
 }
+
+// MissingIssuer is what a browser does about a chain that lacks an intermediate authority's certificate.
+type MissingIssuer string
+
+const (
+	IssuerMissed    MissingIssuer = ""          // nothing: an unknown issuer, unless some other site has sent it before
+	IssuerFetched   MissingIssuer = "fetched"   // from the address in the certificate (authority information access)
+	IssuerPreloaded MissingIssuer = "preloaded" // the browser knows all public intermediates beforehand
+)
 
 // SessionManners is a browser's session store.
 type SessionManners struct {

@@ -18,6 +18,16 @@ const (
 	FailNoResource                 // this machine, not the network; browsers never see it
 )
 
+// CertificateFault is what is wrong with a certificate, as far as browsers word it apart.
+type CertificateFault uint8
+
+const (
+	CertificateOther   CertificateFault = iota
+	CertificateExpired                  // or not valid yet
+	CertificateIssuer                   // signed by nobody that the browser knows
+	CertificateName                     // for another host
+)
+
 // Failure is the end of one attempt, in the terms that browsers decide on.
 type Failure struct {
 	Kind  FailureKind
@@ -34,6 +44,10 @@ type Failure struct {
 	Version, Negotiated wire.Version
 	// NoCommonVersion, UnofferedSuite: what FailLocal was about, where a browser words it apart.
 	NoCommonVersion, UnofferedSuite bool
+	// WeakDH: FailLocal because the server's Diffie-Hellman group is too small for the browser.
+	WeakDH bool
+	// Certificate is what FailCertificate was about.
+	Certificate CertificateFault
 	// NotTLS: FailLocal because the answer was no TLS record at all (plain HTTP on the TLS port).
 	NotTLS bool
 	// Idempotent: the request that was lost may be repeated without harm (GET, HEAD).

@@ -178,6 +178,11 @@ func (p *Profile) showManners(line func(string, ...any)) {
 		}
 	}
 	line("  resumes by  %s, for %v", strings.Join(by, ", "), m.Sessions.Lifetime)
+	dh := "DHE groups of any size"
+	if m.MinDHBits > 0 {
+		dh = fmt.Sprintf("no DHE group below %d bits", m.MinDHBits)
+	}
+	line("  accepts     %s; a missing intermediate certificate is %s", dh, orElse(string(m.MissingIssuer), "an unknown issuer"))
 	line("  resends     a request on a reused connection that died before an answer: %v", m.ResendReused)
 	from(b.Manners.Source)
 }

@@ -38,6 +38,10 @@ func TestWords(t *testing.T) {
 		{"plain HTTP on the TLS port", Failure{Kind: FailLocal, Alert: 10, NotTLS: true}, [5]string{"ssl_error_rx_record_too_long", "ERR_SSL_PROTOCOL_ERROR", "ERR_SSL_PROTOCOL_ERROR", "errSSLProtocol (-9800)", "SSL_ERROR_RX_RECORD_TOO_LONG"}},
 		{"a ServerHello version out of range", Failure{Kind: FailLocal, Alert: 70, NoCommonVersion: true}, [5]string{"ssl_error_no_cypher_overlap", "ERR_SSL_VERSION_OR_CIPHER_MISMATCH", "ERR_SSL_VERSION_OR_CIPHER_MISMATCH", "errSSLNegotiation (-9801)", "SSL_ERROR_UNSUPPORTED_VERSION"}},
 		{"a ServerHello suite that was not offered", Failure{Kind: FailLocal, Alert: 47, UnofferedSuite: true}, [5]string{"ssl_error_no_cypher_overlap", "ERR_SSL_PROTOCOL_ERROR", "ERR_SSL_PROTOCOL_ERROR", "errSSLNegotiation (-9801)", "SSL_ERROR_NO_CYPHER_OVERLAP"}},
+		{"an expired certificate", Failure{Kind: FailCertificate, Certificate: CertificateExpired}, [5]string{"sec_error_expired_certificate", "ERR_CERT_DATE_INVALID", "ERR_CERT_DATE_INVALID", "errSSLCertExpired (-9814)", "SEC_ERROR_EXPIRED_CERTIFICATE"}},
+		{"a certificate of nobody", Failure{Kind: FailCertificate, Certificate: CertificateIssuer}, [5]string{"sec_error_unknown_issuer", "ERR_CERT_AUTHORITY_INVALID", "ERR_CERT_AUTHORITY_INVALID", "errSSLUnknownRootCert (-9812)", "SEC_ERROR_UNKNOWN_ISSUER"}},
+		{"a certificate for another name", Failure{Kind: FailCertificate, Certificate: CertificateName}, [5]string{"ssl_error_bad_cert_domain", "ERR_CERT_COMMON_NAME_INVALID", "ERR_CERT_COMMON_NAME_INVALID", "errSSLHostNameMismatch (-9843)", "SSL_ERROR_BAD_CERT_DOMAIN"}},
+		{"a small Diffie-Hellman group", Failure{Kind: FailLocal, Alert: 40, WeakDH: true}, [5]string{"", "", "ERR_SSL_WEAK_SERVER_EPHEMERAL_DH_KEY", "", "SSL_ERROR_WEAK_SERVER_EPHEMERAL_DH_KEY"}},
 		{"a close under a request", Failure{Kind: FailEOF, HandshakeDone: true}, [5]string{"The connection was interrupted", "ERR_EMPTY_RESPONSE", "ERR_EMPTY_RESPONSE", "NSURLErrorNetworkConnectionLost (-1005)", "The connection was interrupted"}},
 	} {
 		for i, name := range columns {

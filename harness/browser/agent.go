@@ -58,6 +58,7 @@ type visitorState struct {
 	reference []wire.Version // per edge: what an unfaulted first visit negotiated
 	requests  [][]byte       // per URL: the whole request
 	split     engine.Split
+	verifier  *engine.Verifier
 	// settled is what its established connections share of a client's configuration.
 	settled engine.ClientConfig
 }
@@ -119,7 +120,10 @@ func (a *Agent) random(id uint64) *rand.ChaCha8 {
 
 func (a *Agent) newVisitor(v *Visitor) *visitorState {
 	s := &visitorState{profile: v.Profile, manners: v.Profile.Manners(), reference: make([]wire.Version, len(a.cfg.Edges)),
-		split: splitOf(v.Profile.Browser)}
+		split: splitOf(v.Profile.Browser), verifier: a.cfg.Verifier}
+	if s.manners.MissingIssuer != profiles.IssuerMissed && a.cfg.Finder != nil {
+		s.verifier = a.cfg.Finder
+	}
 	s.settled = engine.ClientConfig{Rand: a.rand, KeyLog: a.cfg.KeyLog, ServerName: a.cfg.ServerName, Split: s.split}
 	for i := range a.cfg.Load.urls() {
 		s.requests = append(s.requests, a.cfg.Load.urls()[i].request(a.cfg.ServerName, v.Profile.Name))

@@ -40,6 +40,8 @@ type Config struct {
 
 	// Verifier judges the servers' certificates; nil takes any.
 	Verifier *engine.Verifier
+	// Finder is the same for browsers that find an issuer that the server forgot; nil: there is none to find.
+	Finder *engine.Verifier
 	// Sources are the addresses that ordinary connections come from, in turn; none leaves it to the
 	// kernel. One address has room for 8,000 connections to each edge.
 	Sources []netip.Addr

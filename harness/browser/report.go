@@ -193,6 +193,15 @@ func (c *conn) failure(v classify.Verdict, err error) profiles.Failure {
 	}
 	f.NoCommonVersion = errors.Is(err, engine.ErrNoCommonVersion)
 	f.UnofferedSuite = errors.Is(err, engine.ErrUnofferedSuite)
+	f.WeakDH = errors.Is(err, engine.ErrWeakDH)
+	switch {
+	case errors.Is(err, engine.ErrCertificateExpired):
+		f.Certificate = profiles.CertificateExpired
+	case errors.Is(err, engine.ErrUnknownCA):
+		f.Certificate = profiles.CertificateIssuer
+	case errors.Is(err, engine.ErrCertificateHostname):
+		f.Certificate = profiles.CertificateName
+	}
 	f.NotTLS = errors.Is(err, engine.ErrRecordType) || errors.Is(err, engine.ErrHTTPRequest)
 	return f
 }

@@ -84,7 +84,7 @@ func (t *try) startTLS() error {
 	k, s := t.key(), t.setup
 	random := a.random(uint64(k.Browser)<<32 ^ uint64(k.Connection)<<16 ^ uint64(k.Attempt))
 	s.client = engine.ClientConfig{
-		ServerName: a.cfg.ServerName, Verifier: a.cfg.Verifier, Session: s.session, Rand: random,
+		ServerName: a.cfg.ServerName, Verifier: b.host.verifier, MinDHBits: b.host.manners.MinDHBits, Session: s.session, Rand: random,
 		KeyPool: a.keys, Split: b.host.split, FalseStart: b.host.manners.FalseStart, KeyLog: a.cfg.KeyLog,
 	}
 	p := profiles.HelloParams{ServerName: a.cfg.ServerName, Random: random, Now: a.loop.Wall(t.connected)}

@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"fmt"
+	"math/big"
 
 	"tlsurge/harness/keys"
 	"tlsurge/profiles/wire"
@@ -87,6 +88,9 @@ func (c *Conn) onServerKeyExchange(body wire.Opaque) (state, error) {
 		m, err := wire.ParseServerDHE(body, tls12)
 		if err != nil {
 			return 0, err
+		}
+		if n := new(big.Int).SetBytes(m.P).BitLen(); n < c.client.MinDHBits {
+			return 0, fmt.Errorf("%w: a DHE group of %d bits, at least %d wanted", ErrWeakDH, n, c.client.MinDHBits)
 		}
 		hs.dhP, hs.dhG, hs.peerShare, signed = bytes.Clone(m.P), bytes.Clone(m.G), bytes.Clone(m.Y), m.Signed
 	default:

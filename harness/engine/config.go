@@ -32,6 +32,9 @@ type ClientConfig struct {
 	// warning in SSL 3.0).
 	Certificate *Certificate
 
+	// MinDHBits is the smallest prime of a DHE group that is taken; 0: any that keys.GenerateDH takes.
+	MinDHBits int
+
 	// Split says how application data is cut into records under CBC in TLS 1.0 and below.
 	Split Split
 
@@ -121,7 +124,7 @@ type ServerConfig struct {
 	Suites13     []wire.CipherSuite // TLS 1.3 suites in order; empty: the three of RFC 8446 §B.4 that we speak
 	PreferServer bool               // ssl_prefer_server_ciphers
 	Groups       []wire.Group       // enabled groups in order of preference
-	DHBits       int                // size of the group for DHE: 1024, 2048, or 0 for no DHE
+	DH           *keys.DHGroup      // the group for DHE; nil: no DHE
 
 	ALPN       []string // protocols in order of the server's preference; empty: the extension is ignored
 	ALPNStrict bool     // no overlap is no_application_protocol; false: the extension is ignored then

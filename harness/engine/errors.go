@@ -53,6 +53,7 @@ var (
 	ErrWrongScheme          = errors.New("signature scheme not offered or not for this key")
 	ErrBadKeyShare          = errors.New("key exchange value is invalid")
 	ErrWeakKey              = errors.New("key too short")
+	ErrWeakDH               = errors.New("ephemeral Diffie-Hellman group too small")
 	ErrRenegotiation        = errors.New("renegotiation_info does not match")
 	ErrNoRenegotiation      = errors.New("renegotiation is switched off")
 
@@ -135,6 +136,7 @@ var causes12 = []causeAlert{
 	{keys.ErrSharePoint, wire.AlertIllegalParameter},
 	{keys.ErrDHValue, wire.AlertIllegalParameter},
 	{ErrWeakKey, wire.AlertInsufficientSecurity},
+	{ErrWeakDH, wire.AlertHandshakeFailure}, // as OpenSSL's clients answer "dh key too small"
 	{ErrRenegotiation, wire.AlertHandshakeFailure},
 	{ErrNoRenegotiation, wire.AlertNoRenegotiation},
 

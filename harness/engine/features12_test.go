@@ -2,10 +2,12 @@ package engine
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"testing"
 
+	"tlsurge/harness/keys"
 	"tlsurge/profiles/hello"
 	"tlsurge/profiles/wire"
 )
@@ -361,5 +363,43 @@ func TestAppendDataAllocates(t *testing.T) {
 		if n := testing.AllocsPerRun(50, run); n != 0 {
 			t.Errorf("%v: %v allocations for one message sent and read", suite, n)
 		}
+	}
+}
+
+// TestSmallGroups: a client with a limit refuses a DHE group below it with handshake_failure, and takes one at it.
+func TestSmallGroups(t *testing.T) {
+	small, err := hex.DecodeString("fddd9af9017bfa4b9f84e42af4d5dd9fef527ff03accafbd86c0887f63f35bef407f33612e2ce95a2361c256b7ff2bb804c6d676d0d9bce4220cca89b5d3e497")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		why     string
+		group   *keys.DHGroup
+		limit   int
+		refused bool
+	}{
+		{"no limit", &keys.DHGroup{P: small, G: []byte{2}}, 0, false},
+		{"below the limit", &keys.DHGroup{P: small, G: []byte{2}}, 1023, true},
+		{"at the limit", keys.DHGroupOf(1024), 1024, false},
+		{"one bit below", keys.DHGroupOf(1024), 1025, true},
+	} {
+		t.Run(row.why, func(t *testing.T) {
+			sc := basicServer()
+			sc.DH = row.group
+			p := newPair(t, &ClientConfig{MinDHBits: row.limit}, basicHello(wire.TLS12, dheSHA), sc)
+			if !row.refused {
+				p.must()
+				return
+			}
+			p.run()
+			var la *LocalAlert
+			var pa *PeerAlert
+			if err := p.client.Err(); !errors.Is(err, ErrWeakDH) || !errors.As(err, &la) || la.Description != wire.AlertHandshakeFailure {
+				t.Errorf("the client: %v", err)
+			}
+			if err := p.server.Err(); !errors.As(err, &pa) || pa.Description != wire.AlertHandshakeFailure {
+				t.Errorf("the server: %v", err)
+			}
+		})
 	}
 }

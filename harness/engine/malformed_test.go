@@ -61,7 +61,7 @@ var badHellos = []struct {
 	{"renegotiation_info that does not end", func(ch *hello.ClientHello) { setExt(ch, wire.ExtRenegotiationInfo, []byte{4, 1}) }, nil, wire.AlertDecodeError},
 	{"renegotiation_info with verify_data in a first hello", func(ch *hello.ClientHello) { setExt(ch, wire.ExtRenegotiationInfo, []byte{2, 1, 2}) }, nil, wire.AlertHandshakeFailure},
 	{"a session_id of 33 bytes", func(ch *hello.ClientHello) { ch.SessionID = make([]byte, 33) }, nil, wire.AlertDecodeError},
-	{"DHE alone where the server has no parameters", func(ch *hello.ClientHello) { ch.Suites = []wire.CipherSuite{dheSHA} }, func(sc *ServerConfig) { sc.DHBits = 0 }, wire.AlertHandshakeFailure},
+	{"DHE alone where the server has no parameters", func(ch *hello.ClientHello) { ch.Suites = []wire.CipherSuite{dheSHA} }, func(sc *ServerConfig) { sc.DH = nil }, wire.AlertHandshakeFailure},
 }
 
 func TestBadHellos(t *testing.T) {

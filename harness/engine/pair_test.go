@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"tlsurge/harness/keys"
 	"tlsurge/profiles/hello"
 	"tlsurge/profiles/wire"
 )
@@ -100,7 +101,7 @@ func basicServer() *ServerConfig {
 		Certificates: []*Certificate{fileCert("rsa"), fileCert("ecdsa")},
 		Versions:     Versions(wire.TLS10, wire.TLS11, wire.TLS12),
 		Suites:       allSuites(), Groups: []wire.Group{wire.X25519, wire.Secp256r1, wire.Secp384r1},
-		DHBits: 1024, Rand: seeded(1), SessionLifetime: 5 * time.Minute,
+		DH: keys.DHGroupOf(1024), Rand: seeded(1), SessionLifetime: 5 * time.Minute,
 	}
 }
 

@@ -72,7 +72,7 @@ func TestReference(t *testing.T) {
 		}
 		cfg := &engine.ServerConfig{
 			Certificates: []*engine.Certificate{cert}, Versions: srv.versions, Suites: list.Suites, PreferServer: !srv.clientOrder,
-			Groups: srv.groups, DHBits: srv.dhBits, ALPN: []string{"http/1.1"}, NPN: srv.npn, Sessions: noSessions{},
+			Groups: srv.groups, DH: keys.DHGroupOf(srv.dhBits), ALPN: []string{"http/1.1"}, NPN: srv.npn, Sessions: noSessions{},
 			Tickets: engine.FixedTicketKeys{{}}, SessionLifetime: 5 * time.Minute, Rules: st.Rules, Rand: zeros{}, TicketCount: 2,
 		}
 		for _, form := range []string{"first", "fallback-scsv-first", "fallback-scsv-last"} {

@@ -83,7 +83,7 @@ func (c *Conn) cannot(s *keys.Suite12, v wire.Version) string {
 			return "no common group"
 		}
 	case keys.KxDHE:
-		if keys.DHGroupOf(c.server.DHBits) == nil {
+		if c.server.DH == nil {
 			return "no DH parameters"
 		}
 	}

@@ -185,7 +185,7 @@ func (c *Conn) sendServerKeyExchange() error {
 		c.facts.Group = hs.group
 		params = wire.AppendECDHEParams(nil, hs.group, share.Public())
 	case keys.KxDHE:
-		g := keys.DHGroupOf(c.server.DHBits)
+		g := c.server.DH
 		k, err := keys.GenerateDH(g.P, g.G, c.server.Rand)
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrInternal, err)

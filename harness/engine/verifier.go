@@ -27,6 +27,9 @@ type Verifier struct {
 	Policy VerifyPolicy
 	Sample int  // VerifyFirstPerKey: one in so many later handshakes is checked too; 0: none
 	Client bool // chains are of clients: no name is checked
+	// Issuers are DER certificates by the address at which their owner publishes them: what a client that
+	// follows authority information access (RFC 5280 §4.2.2.1, Authority Information Access) finds there.
+	Issuers map[string][]byte
 
 	known map[[32]byte]*knownChain
 }
@@ -114,6 +117,13 @@ func (v *Verifier) judge(now time.Time, name string, chain [][]byte) (leaf, erro
 	}
 	for _, c := range certs[1:] {
 		opts.Intermediates.AddCert(c)
+	}
+	for _, c := range certs {
+		for _, url := range c.IssuingCertificateURL {
+			if issuer, err := x509.ParseCertificate(v.Issuers[url]); err == nil {
+				opts.Intermediates.AddCert(issuer)
+			}
+		}
 	}
 	if _, err := certs[0].Verify(opts); err != nil {
 		return leaf{}, fmt.Errorf("%w: %w: %v", ErrCertificate, certificateCause(err), err)

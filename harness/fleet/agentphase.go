@@ -32,7 +32,9 @@ type AgentPhase struct {
 	// CA is the PEM that servers' certificates are checked against; Insecure checks nothing.
 	CA       []byte
 	Insecure bool
-	ALPN     []string
+	// Issuers are the intermediate certificates of the run's authority, by the address in its leaves.
+	Issuers map[string][]byte
+	ALPN    []string
 	// Sources is how many loopback addresses each agent's ordinary connections come from; 0 leaves the
 	// address to the kernel, as targets beyond loopback need.
 	Sources int
@@ -110,6 +112,9 @@ func (p *AgentPhase) config(id string) (*browser.Config, error) {
 			return nil, &configError{fmt.Errorf("the certificate authority's file holds no PEM certificate")}
 		}
 		cfg.Verifier = &engine.Verifier{Roots: roots, Policy: engine.VerifyFirstPerKey}
+		if len(p.Issuers) > 0 {
+			cfg.Finder = &engine.Verifier{Roots: roots, Policy: engine.VerifyFirstPerKey, Issuers: p.Issuers}
+		}
 	}
 	return cfg, nil
 }

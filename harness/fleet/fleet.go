@@ -15,7 +15,9 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -48,6 +50,12 @@ type Config struct {
 	Balancer string
 	// KeyLog makes bundled edges append TLS secrets to files of this prefix (prefix + edge's name); empty: none.
 	KeyLog string
+	// Expired and Incomplete are patterns of edges whose certificate's time is over, and that send their leaf
+	// without the certificates behind it.
+	Expired, Incomplete []string
+	// Sites are the sites on every edge, in order; the first is the default server. The one without a certificate
+	// of its own in PKI is the configuration's. Empty: that one alone.
+	Sites []string
 	// Notice is told when a child ends, asked or not.
 	Notice func(Exit)
 	// Ledger receives firings of rules that the fleet itself carries out: kill, pause, restart.
@@ -181,7 +189,7 @@ func (f *Fleet) startEdges(ctx context.Context, port int, upstream string) error
 		f.edges = append(f.edges, &edgeSlot{server: server, Edge: Edge{Name: name, Addr: addr, Stack: shown}, order: edgeOrder{
 			Phase: f.cfg.Phase, Rules: f.cfg.Rules,
 			Options: proxy.Options{Name: name, Source: f.cfg.Source, Listen: []string{addr.String()}, Stack: f.cfg.Stack,
-				Certificate: f.cfg.PKI.CertFile, Key: f.cfg.PKI.KeyFile, Expired: f.cfg.PKI.ExpiredFile, Set: f.cfg.Set, Upstream: upstream,
+				Certificate: f.cfg.certificate(name), Sites: f.cfg.sites(), Key: f.cfg.PKI.KeyFile, Expired: f.cfg.PKI.ExpiredFile, Set: f.cfg.Set, Upstream: upstream,
 				ErrorLog: filepath.Join(dir, "error.log"), ErrorLevel: "info", AccessLog: filepath.Join(dir, "access.log"), Dir: dir},
 		}})
 		if f.cfg.KeyLog != "" {
@@ -200,6 +208,30 @@ func (f *Fleet) startEdges(ctx context.Context, port int, upstream string) error
 		}
 	}
 	return nil
+}
+
+// certificate is the file of the chain that an edge presents.
+func (c *Config) certificate(edge string) string {
+	is := func(patterns []string) bool {
+		return slices.ContainsFunc(patterns, func(p string) bool { ok, err := path.Match(p, edge); return ok && err == nil })
+	}
+	switch expired, alone := is(c.Expired), is(c.Incomplete); {
+	case expired && alone:
+		return c.PKI.ExpiredLeafFile
+	case expired:
+		return c.PKI.ExpiredFile
+	case alone:
+		return c.PKI.LeafFile
+	}
+	return c.PKI.CertFile
+}
+
+func (c *Config) sites() (all []proxy.Site) {
+	for _, name := range c.Sites {
+		f := c.PKI.Sites[name] // none for the configuration's own
+		all = append(all, proxy.Site{Name: name, Certificate: f.CertFile, Key: f.KeyFile})
+	}
+	return all
 }
 
 // startEdge starts what stands in an edge's place.

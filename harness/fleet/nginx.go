@@ -8,10 +8,12 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"tlsurge/harness/cluster"
 	"tlsurge/harness/proxy"
+	"tlsurge/harness/proxy/nginxconf"
 	"tlsurge/harness/proxy/site"
 	"tlsurge/results"
 )
@@ -99,6 +101,22 @@ func (n *nginx) phase(_ context.Context, in phaseOrder) (none, error) {
 	return none{}, nil
 }
 
+// placeBuiltins writes the files that are built into the bundled edge, and that the configuration names, where a
+// real nginx finds them.
+func placeBuiltins(tree []*nginxconf.Directive, dir string) (err error) {
+	eachDirective(tree, func(d *nginxconf.Directive) {
+		if d.Name != "ssl_dhparam" || err != nil || !strings.HasPrefix(d.Args[0], proxy.BuiltinPrefix) {
+			return
+		}
+		var text []byte
+		if text, err = proxy.BuiltinFile(d.Args[0]); err == nil {
+			d.Args[0] = filepath.Join(dir, strings.TrimPrefix(d.Args[0], proxy.BuiltinPrefix))
+			err = os.WriteFile(d.Args[0], text, 0o600)
+		}
+	})
+	return err
+}
+
 // nginxConfig writes the configuration for a real nginx and returns its path.
 func nginxConfig(order nginxOrder) (path string, err error) {
 	dir := order.Options.Dir
@@ -112,6 +130,9 @@ func nginxConfig(order nginxOrder) (path string, err error) {
 	}
 	tree, err := proxy.Effective(o)
 	if err != nil {
+		return "", err
+	}
+	if err := placeBuiltins(tree, dir); err != nil {
 		return "", err
 	}
 	text := adaptNginx(tree, dir, os.Geteuid() == 0, ReadLimits().Files)

@@ -27,14 +27,23 @@ const (
 
 // PKI is the run's own authority and the leaf that all edges present.
 type PKI struct {
-	// CAFile holds the authority's certificate; CertFile the leaf with the authority behind it; KeyFile
-	// the leaf's key (0600). All are PEM in the run's directory. The authority's key is never written.
+	// CAFile holds the authority's certificate; CertFile the leaf with what is behind it; KeyFile the leaf's key
+	// (0600). All are PEM in the run's directory. The authorities' keys are never written.
 	CAFile, CertFile, KeyFile string
 	// ExpiredFile is the leaf once more, for the same key, whose time ended a day before the run: what rules
 	// cert_expired present.
 	ExpiredFile string
-	CA          *x509.Certificate
+	// LeafFile and ExpiredLeafFile are the two without anything behind them.
+	LeafFile, ExpiredLeafFile string
+	CA                        *x509.Certificate
+	// Issuers is the intermediate authority's certificate in DER, by the address that its leaves name.
+	Issuers map[string][]byte
+	// Sites are the certificates of other sites on the same edges, by name.
+	Sites map[string]SiteFiles
 }
+
+// SiteFiles is a certificate with its key, in PEM files.
+type SiteFiles struct{ CertFile, KeyFile string }
 
 // PKIConfig says what to make.
 type PKIConfig struct {
@@ -42,6 +51,23 @@ type PKIConfig struct {
 	Names []string  // DNS names or IP addresses of the leaf; the first is its common name
 	Key   KeyType   // empty: RSA2048
 	Now   time.Time // validity runs from an hour before to 30 days after
+	// Intermediate: an authority under the authority signs the leaves, as with every public one. Servers then
+	// send its certificate, and not the root's.
+	Intermediate bool
+	// Sites are names with a certificate and a key of their own.
+	Sites []string
+}
+
+// issuerURL is where the intermediate authority's certificate is published. Nobody is asked there: agents know
+// what they would find.
+const issuerURL = "http://authority.example.test/intermediate.crt"
+
+// authority signs leaves.
+type authority struct {
+	cert   *x509.Certificate
+	key    crypto.Signer
+	behind []byte // PEM of what a server sends behind a leaf
+	url    string // where cert is published; empty: nowhere
 }
 
 // MakePKI makes an authority and a leaf.
@@ -52,52 +78,99 @@ func MakePKI(cfg PKIConfig) (*PKI, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("certificate: %w", err)
 	}
-	caKey, err := newKey(cfg.Key) // of the same kind: a client of 2015 may not know ECDSA signatures
-	if err != nil {
-		return nil, err
-	}
-	ca, caDER, err := sign(caTemplate(cfg.Now), nil, caKey.Public(), caKey)
+	in := func(name string) string { return filepath.Join(cfg.Dir, name) }
+	p := &PKI{CAFile: in("ca.pem"), CertFile: in("cert.pem"), KeyFile: in("key.pem"), ExpiredFile: in("expired.pem"),
+		LeafFile: in("leaf.pem"), ExpiredLeafFile: in("expired-leaf.pem"), Sites: map[string]SiteFiles{}}
+	issuer, err := p.makeAuthority(&cfg)
 	if err != nil {
 		return nil, fmt.Errorf("certificate authority: %w", err)
 	}
-	leafKey, err := newKey(cfg.Key)
+	if err := issuer.leaf(&cfg, cfg.Names, p.CertFile, p.LeafFile, p.ExpiredFile, p.ExpiredLeafFile, p.KeyFile); err != nil {
+		return nil, fmt.Errorf("certificate: %w", err)
+	}
+	for i, name := range cfg.Sites {
+		f := SiteFiles{in(fmt.Sprintf("site-%d.pem", i+1)), in(fmt.Sprintf("site-%d-key.pem", i+1))}
+		if err := issuer.leaf(&cfg, []string{name}, f.CertFile, "", "", "", f.KeyFile); err != nil {
+			return nil, fmt.Errorf("certificate of %s: %w", name, err)
+		}
+		p.Sites[name] = f
+	}
+	return p, nil
+}
+
+// makeAuthority makes the root and, where there is one, the intermediate, and gives what signs leaves.
+func (p *PKI) makeAuthority(cfg *PKIConfig) (*authority, error) {
+	key, err := newKey(cfg.Key) // of the leaf's kind: a client of 2015 may not know ECDSA signatures
 	if err != nil {
 		return nil, err
 	}
-	_, leafDER, err := sign(leafTemplate(cfg), ca, leafKey.Public(), caKey)
+	ca, der, err := sign(caTemplate(cfg.Now, "tlsurge run authority", !cfg.Intermediate), nil, key.Public(), key)
 	if err != nil {
-		return nil, fmt.Errorf("certificate: %w", err)
+		return nil, err
 	}
-	past := leafTemplate(cfg)
-	past.NotBefore, past.NotAfter = cfg.Now.AddDate(-1, 0, 0), cfg.Now.AddDate(0, 0, -1)
-	_, pastDER, err := sign(past, ca, leafKey.Public(), caKey)
+	p.CA = ca
+	root := &authority{cert: ca, key: key, behind: pemOf(der)}
+	if err := writeNew(p.CAFile, root.behind, 0o644); err != nil || !cfg.Intermediate {
+		return root, err
+	}
+	if key, err = newKey(cfg.Key); err != nil {
+		return nil, err
+	}
+	cert, der, err := sign(caTemplate(cfg.Now, "tlsurge intermediate authority", true), ca, key.Public(), root.key)
 	if err != nil {
-		return nil, fmt.Errorf("certificate: %w", err)
+		return nil, err
 	}
-	p := &PKI{CA: ca, ExpiredFile: filepath.Join(cfg.Dir, "expired.pem"), CAFile: filepath.Join(cfg.Dir, "ca.pem"), CertFile: filepath.Join(cfg.Dir, "cert.pem"),
-		KeyFile: filepath.Join(cfg.Dir, "key.pem")}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(leafKey)
+	p.Issuers = map[string][]byte{issuerURL: der}
+	return &authority{cert: cert, key: key, behind: pemOf(der), url: issuerURL}, nil
+}
+
+// leaf makes a key and its certificate, with and without the chain, and once more as if from last year. Files
+// without a name are not written.
+func (a *authority) leaf(cfg *PKIConfig, names []string, full, alone, expired, expiredAlone, keyFile string) error {
+	key, err := newKey(cfg.Key)
 	if err != nil {
-		return nil, fmt.Errorf("certificate key: %w", err)
+		return err
 	}
-	caPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER})
-	pastPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pastDER})
-	leafPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leafDER})
-	for _, f := range []struct {
-		path string
-		data []byte
-		mode os.FileMode
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	if err := writeNew(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600); err != nil {
+		return err
+	}
+	for _, c := range []struct {
+		full, alone string
+		from, to    time.Time
 	}{
-		{p.CAFile, caPEM, 0o644},
-		{p.CertFile, append(leafPEM, caPEM...), 0o644},
-		{p.ExpiredFile, append(pastPEM, caPEM...), 0o644},
-		{p.KeyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), 0o600},
+		{full, alone, cfg.Now.Add(-time.Hour), cfg.Now.Add(30 * 24 * time.Hour)},
+		{expired, expiredAlone, cfg.Now.AddDate(-1, 0, 0), cfg.Now.AddDate(0, 0, -1)},
 	} {
-		if err := writeNew(f.path, f.data, f.mode); err != nil {
-			return nil, fmt.Errorf("certificate: %w", err)
+		if c.full == "" {
+			continue
+		}
+		t := leafTemplate(names, cfg.Key)
+		t.NotBefore, t.NotAfter = c.from, c.to
+		if a.url != "" {
+			t.IssuingCertificateURL = []string{a.url}
+		}
+		_, der, err := sign(t, a.cert, key.Public(), a.key)
+		if err != nil {
+			return err
+		}
+		if err := writeNew(c.full, append(pemOf(der), a.behind...), 0o644); err != nil {
+			return err
+		}
+		if c.alone != "" {
+			if err := writeNew(c.alone, pemOf(der), 0o644); err != nil {
+				return err
+			}
 		}
 	}
-	return p, nil
+	return nil
+}
+
+func pemOf(der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
 // writeNew writes a file with its final mode from its first moment, replacing an older one.
@@ -139,34 +212,33 @@ func sign(template, issuer *x509.Certificate, public crypto.PublicKey, key crypt
 	return cert, der, err
 }
 
-func caTemplate(now time.Time) *x509.Certificate {
+// caTemplate is an authority; last: it signs leaves alone.
+func caTemplate(now time.Time, name string, last bool) *x509.Certificate {
 	return &x509.Certificate{
 		SerialNumber:          serial(),
-		Subject:               pkix.Name{CommonName: "tlsurge run authority", Organization: []string{"tlsurge"}},
+		Subject:               pkix.Name{CommonName: name, Organization: []string{"tlsurge"}},
 		NotBefore:             now.Add(-time.Hour),
 		NotAfter:              now.Add(30 * 24 * time.Hour),
 		IsCA:                  true,
 		BasicConstraintsValid: true,
-		MaxPathLenZero:        true,
+		MaxPathLenZero:        last,
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
 }
 
-func leafTemplate(cfg PKIConfig) *x509.Certificate {
+func leafTemplate(names []string, key KeyType) *x509.Certificate {
 	t := &x509.Certificate{
 		SerialNumber:          serial(),
-		Subject:               pkix.Name{CommonName: cfg.Names[0], Organization: []string{"tlsurge"}},
-		NotBefore:             cfg.Now.Add(-time.Hour),
-		NotAfter:              cfg.Now.Add(30 * 24 * time.Hour),
+		Subject:               pkix.Name{CommonName: names[0], Organization: []string{"tlsurge"}},
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
-	if cfg.Key != ECDSAP256 {
+	if key != ECDSAP256 {
 		// RSA key exchange encrypts to the key (RFC 5246, Section 7.4.2, Server Certificate).
 		t.KeyUsage |= x509.KeyUsageKeyEncipherment
 	}
-	for _, name := range cfg.Names {
+	for _, name := range names {
 		if ip := net.ParseIP(name); ip != nil {
 			t.IPAddresses = append(t.IPAddresses, ip)
 		} else {

@@ -5,6 +5,7 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -64,5 +65,58 @@ func TestMakePKI(t *testing.T) {
 	}
 	if _, err := MakePKI(PKIConfig{Dir: t.TempDir(), Names: []string{"x.test"}, Key: "dsa", Now: now}); err == nil {
 		t.Error("a key type that nobody makes was made")
+	}
+}
+
+// TestIntermediate: with an intermediate authority the leaf alone leads nowhere, the whole chain to the root, and
+// so does the leaf with what is found at the address in it. Sites have certificates of their own.
+func TestIntermediate(t *testing.T) {
+	now := time.Now()
+	p, err := MakePKI(PKIConfig{Dir: t.TempDir(), Names: []string{"www.example.test"}, Key: ECDSAP256, Now: now, Intermediate: true,
+		Sites: []string{"shop.example.test"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(p.CA)
+	verify := func(certFile, keyFile, name string, find bool) error {
+		pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		behind := x509.NewCertPool()
+		for _, der := range pair.Certificate[1:] {
+			c, err := x509.ParseCertificate(der)
+			if err != nil {
+				t.Fatal(err)
+			}
+			behind.AddCert(c)
+		}
+		for _, url := range pair.Leaf.IssuingCertificateURL {
+			if c, err := x509.ParseCertificate(p.Issuers[url]); find && err == nil {
+				behind.AddCert(c)
+			}
+		}
+		_, err = pair.Leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: behind, DNSName: name, CurrentTime: now})
+		return err
+	}
+	site := p.Sites["shop.example.test"]
+	for _, tc := range []struct {
+		why, cert, key, name string
+		find                 bool
+		want                 string // type of the error
+	}{
+		{"the whole chain", p.CertFile, p.KeyFile, "www.example.test", false, ""},
+		{"the leaf alone", p.LeafFile, p.KeyFile, "www.example.test", false, "x509.UnknownAuthorityError"},
+		{"the leaf alone, and the issuer is found", p.LeafFile, p.KeyFile, "www.example.test", true, ""},
+		{"last year's", p.ExpiredFile, p.KeyFile, "www.example.test", false, "x509.CertificateInvalidError"},
+		{"last year's alone", p.ExpiredLeafFile, p.KeyFile, "www.example.test", true, "x509.CertificateInvalidError"},
+		{"the other site's", site.CertFile, site.KeyFile, "shop.example.test", false, ""},
+		{"the other site's, for this one", site.CertFile, site.KeyFile, "www.example.test", false, "x509.HostnameError"},
+	} {
+		err := verify(tc.cert, tc.key, tc.name, tc.find)
+		if got := fmt.Sprintf("%T", err); tc.want == "" && err != nil || tc.want != "" && got != tc.want {
+			t.Errorf("%s: %v (%s), want %s", tc.why, err, got, tc.want)
+		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tlsurge/harness/engine"
+	"tlsurge/harness/keys"
 	"tlsurge/profiles/wire"
 )
 
@@ -122,7 +123,7 @@ func checkServed(t *testing.T, s *server, c cell, want engine.Resumption) (reque
 func serverConfig(c cell) *engine.ServerConfig {
 	cfg := &engine.ServerConfig{
 		Certificates: []*engine.Certificate{pki().identity(c.cert).engine}, Versions: engine.Versions(c.version),
-		Suites: []wire.CipherSuite{c.suite}, DHBits: 2048, ALPN: []string{"http/1.1"}, SessionLifetime: 5 * time.Minute,
+		Suites: []wire.CipherSuite{c.suite}, DH: keys.DHGroupOf(2048), ALPN: []string{"http/1.1"}, SessionLifetime: 5 * time.Minute,
 		TicketCount: 2, Rand: &lockedRand{r: seeded(3)},
 	}
 	if c.version == wire.TLS13 {

@@ -71,6 +71,20 @@ func piShifted(k uint) *big.Int {
 	return pi.Rsh(pi, guard)
 }
 
+// Check says whether keys can be made in the group.
+func (g *DHGroup) Check() error {
+	_, _, err := dhNumbers(g.P, g.G)
+	return err
+}
+
+func dhNumbers(p, g []byte) (P, G *big.Int, err error) {
+	P, G = new(big.Int).SetBytes(p), new(big.Int).SetBytes(g)
+	if P.BitLen() < 512 || P.BitLen() > 8192 || P.Bit(0) == 0 || G.Cmp(big.NewInt(1)) <= 0 || G.Cmp(P) >= 0 {
+		return nil, nil, fmt.Errorf("%w: a group of %d bits", ErrDHValue, P.BitLen())
+	}
+	return P, G, nil
+}
+
 // DHKey is one side's private value.
 type DHKey struct {
 	p, x *big.Int
@@ -80,9 +94,9 @@ type DHKey struct {
 // GenerateDH draws a private value of 256 bits, twice what the groups' strength needs (RFC 7919 §5.2),
 // from rand.
 func GenerateDH(p, g []byte, rand io.Reader) (*DHKey, error) {
-	P, G := new(big.Int).SetBytes(p), new(big.Int).SetBytes(g)
-	if P.BitLen() < 512 || P.BitLen() > 8192 || P.Bit(0) == 0 || G.Cmp(big.NewInt(1)) <= 0 || G.Cmp(P) >= 0 {
-		return nil, fmt.Errorf("%w: a group of %d bits", ErrDHValue, P.BitLen())
+	P, G, err := dhNumbers(p, g)
+	if err != nil {
+		return nil, err
 	}
 	var x [32]byte
 	if _, err := io.ReadFull(rand, x[:]); err != nil {

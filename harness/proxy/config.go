@@ -6,6 +6,7 @@ import (
 
 	"tlsurge/faults"
 	"tlsurge/harness/engine"
+	"tlsurge/harness/keys"
 	"tlsurge/harness/proxy/nginxconf"
 	"tlsurge/harness/proxy/site"
 	"tlsurge/harness/proxy/stack"
@@ -86,7 +87,7 @@ type TLSSettings struct {
 	Suites        []wire.CipherSuite
 	PreferServer  bool
 	Groups        []wire.Group
-	DHBits        int
+	DH            *keys.DHGroup // for DHE; nil: none
 	SessionCache  CacheSettings
 	Timeout       time.Duration // ssl_session_timeout
 	Tickets       bool
@@ -136,6 +137,8 @@ type Options struct {
 	Certificate, Key string
 	// Expired is a certificate for the same key whose time is over: what a rule cert_expired serves.
 	Expired string
+	// Sites are the sites of the edge in order, where there are several; the first is the default server.
+	Sites []Site
 	// Ciphers and Protocols replace ssl_ciphers and ssl_protocols everywhere.
 	Ciphers   string
 	Protocols []string
@@ -157,6 +160,10 @@ type Options struct {
 	// Connections replaces worker_connections (with one worker); 0: the configuration's.
 	Connections int
 }
+
+// Site is a name with a certificate of its own. The one without files is what the configuration's own servers
+// with TLS are for; the others answer as these do.
+type Site struct{ Name, Certificate, Key string }
 
 // LoadConfig reads the file at path with nothing laid over it.
 func LoadConfig(path string) (*Config, error) { return Load(Options{Source: path}) }

@@ -54,13 +54,8 @@ func (c *compiler) listens(d *nginxconf.Directive, sslOn bool) (out []listenSpec
 
 func (c *compiler) anyTLS() bool {
 	for _, s := range nginxconf.Find(c.http.Block, "server") {
-		if on, _ := c.flag(s, "ssl", false); on {
+		if withTLS(c.http, s) {
 			return true
-		}
-		for _, l := range nginxconf.Find(s.Block, "listen") {
-			if slices.Contains(l.Args[1:], "ssl") {
-				return true
-			}
 		}
 	}
 	return false

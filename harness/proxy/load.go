@@ -21,12 +21,25 @@ const BuiltinPrefix = "builtin:"
 
 // Builtins lists the configurations that are built in.
 func Builtins() []string {
+	return builtinNames(".conf")
+}
+
+func builtinNames(kind string) (out []string) {
 	entries, _ := builtinFiles.ReadDir("builtin")
-	var out []string
 	for _, e := range entries {
-		out = append(out, BuiltinPrefix+e.Name())
+		if strings.HasSuffix(e.Name(), kind) {
+			out = append(out, BuiltinPrefix+e.Name())
+		}
 	}
 	return out
+}
+
+// BuiltinFile gives a file that is built in and that a directive names: "builtin:dh-768.pem".
+func BuiltinFile(name string) ([]byte, error) {
+	if files := builtinNames(".pem"); !slices.Contains(files, name) {
+		return nil, fmt.Errorf("%s: no such file is built in; there are %s", name, strings.Join(files, ", "))
+	}
+	return builtinFiles.ReadFile("builtin/" + strings.TrimPrefix(name, BuiltinPrefix))
 }
 
 // Load reads a configuration, lays the options over it and checks all of it: certificates are read, regular

@@ -48,6 +48,7 @@ func TestLoadErrors(t *testing.T) {
 		{"listen parameter", "events {}\nhttp { server { listen 1 fast; } }", `:2: listen: unknown parameter "fast"`},
 		{"address", "events {}\nhttp { server { listen nowhere:1; } }", `:2: address "nowhere:1"`},
 		{"DH parameters that are none", ssl("ssl_dhparam " + empty + ";"), "no PEM block DH PARAMETERS"},
+		{"DH parameters that are not built in", ssl("ssl_dhparam builtin:dh-666.pem;"), "no such file is built in; there are builtin:dh-2048.pem, builtin:dh-512.pem, builtin:dh-768.pem"},
 		{"ticket key of the wrong length", ssl("ssl_session_ticket_key " + empty + ";"), "0 bytes; a key has 48"},
 	} {
 		path := filepath.Join(dir, "t.conf")

@@ -108,6 +108,11 @@ func (o *Options) overlay(tree []*nginxconf.Directive) ([]*nginxconf.Directive, 
 			return nil, err
 		}
 	}
+	if len(o.Sites) > 0 {
+		if err := o.addSites(tree); err != nil {
+			return nil, err
+		}
+	}
 	if o.ErrorLog != "" {
 		level := o.ErrorLevel
 		if level == "" {

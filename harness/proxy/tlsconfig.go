@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"tlsurge/harness/engine"
+	"tlsurge/harness/keys"
 	"tlsurge/harness/proxy/nginxconf"
 	"tlsurge/harness/proxy/site"
 	"tlsurge/harness/proxy/stack"
@@ -194,38 +195,17 @@ func (c *compiler) keyExchange(d *nginxconf.Directive, t *TLSSettings) error {
 			}
 		}
 	}
-	t.DHBits = st.DHBits
+	t.DH = keys.DHGroupOf(st.DHBits)
 	dh := c.nearest(d, "ssl_dhparam")
 	if dh == nil {
 		return nil
 	}
-	bits, err := dhParamBits(dh.Args[0])
+	group, err := readDHParam(dh.Args[0])
 	if err != nil {
 		return at(dh, err)
 	}
-	switch {
-	case bits <= 1024:
-		t.DHBits = 1024
-	default:
-		t.DHBits = 2048
-	}
-	if bits != t.DHBits {
-		c.warn(dh, "parameters of %d bits: the edge has its own of %d, and takes those", bits, t.DHBits)
-	}
+	t.DH = group
 	return nil
-}
-
-// dhParamBits reads the size of the prime from a "DH PARAMETERS" file: SEQUENCE { INTEGER p, INTEGER g }.
-func dhParamBits(file string) (int, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return 0, err
-	}
-	block, _ := pem.Decode(text)
-	if block == nil || block.Type != "DH PARAMETERS" {
-		return 0, fmt.Errorf("ssl_dhparam %s: no PEM block DH PARAMETERS in it", file)
-	}
-	return asn1DHBits(block.Bytes)
 }
 
 // sessions is ssl_session_cache, ssl_session_tickets and ssl_session_ticket_key.
@@ -296,7 +276,7 @@ func (s *CacheSettings) parse(args []string) error {
 func (t *TLSSettings) Engine(st *stack.Stack, h2 bool) *engine.ServerConfig {
 	cfg := &engine.ServerConfig{
 		Certificates: t.Certificates, Versions: engine.Versions(t.Versions...), Suites: t.Suites, PreferServer: t.PreferServer,
-		Groups: t.Groups, DHBits: t.DHBits, ALPN: st.ALPN, NPN: st.NPN, SessionLifetime: t.Timeout, TicketCount: 2,
+		Groups: t.Groups, DH: t.DH, ALPN: st.ALPN, NPN: st.NPN, SessionLifetime: t.Timeout, TicketCount: 2,
 		Rules: st.RulesAt(t.SecurityLevel), Renegotiate: engine.RenegotiateClose,
 	}
 	if h2 && len(st.ALPN) > 0 {

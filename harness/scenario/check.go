@@ -164,6 +164,7 @@ func (s *Scenario) checkFleet(d *decoder) error {
 		return d.fail([]string{"fleet", "server_name"}, "%q is not a host name", f.ServerName)
 	}
 	return firstError(
+		s.checkCertificates(d),
 		between(d, []string{"fleet", "edges"}, f.Edges, 1, 64),
 		between(d, []string{"fleet", "port"}, f.Port, 0, 65535),
 		oneOf(d, []string{"fleet", "edge"}, f.Edge, "bundled", "nginx"),

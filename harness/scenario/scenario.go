@@ -74,6 +74,21 @@ type Fleet struct {
 	Key        string            `toml:"key"`         // rsa-2048, ecdsa-p256: the leaf's key
 	ServerName string            `toml:"server_name"` // SNI, Host and the certificate's name
 	Balancer   string            `toml:"balancer"`    // bundled, haproxy, none
+	// Sites are the names on every edge, each with a certificate of its own, in the order of their server
+	// blocks: the first is the default server, which a client without SNI gets. server_name is one of them.
+	// Absent: server_name alone.
+	Sites       []string    `toml:"sites,omitempty"`
+	Certificate Certificate `toml:"certificate,omitempty"`
+}
+
+// Certificate is what the edges present.
+type Certificate struct {
+	// Intermediate: an intermediate authority signs, as with every public one; edges send its certificate too.
+	Intermediate bool `toml:"intermediate,omitempty"`
+	// Incomplete and Expired are patterns of edges ("edge-2", "*") that forget the intermediate certificate,
+	// and whose certificate ran out a day ago.
+	Incomplete []string `toml:"incomplete,omitempty"`
+	Expired    []string `toml:"expired,omitempty"`
 }
 
 // Target is a server that is not ours, instead of a fleet.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tlsurge/harness/engine"
+	"tlsurge/harness/keys"
 	"tlsurge/harness/proxy"
 	"tlsurge/harness/proxy/stack"
 	"tlsurge/profiles/hello"
@@ -71,7 +72,7 @@ func NewServer(st *stack.Stack, o ServerOptions) (*Server, error) {
 		return nil, err
 	}
 	t := proxy.TLSSettings{Certificates: o.Certificates, Versions: st.AtLevel(versions, list.SecurityLevel), Suites: list.Suites,
-		PreferServer: o.PreferServer, Groups: st.Groups, DHBits: st.DHBits, Timeout: 5 * time.Minute, SecurityLevel: list.SecurityLevel,
+		PreferServer: o.PreferServer, Groups: st.Groups, DH: keys.DHGroupOf(st.DHBits), Timeout: 5 * time.Minute, SecurityLevel: list.SecurityLevel,
 		SessionCache: proxy.CacheSettings{Mode: "shared"}, Tickets: st.Tickets}
 	return newServer(st, &proxy.Listener{Servers: []*proxy.VirtualServer{{TLS: &t, HeaderTimeout: defaultDeadline}}}, o), nil
 }
