@@ -152,6 +152,9 @@ func (d *drive) agentPhase(p *scenario.Phase, edges []fleet.Edge) (fleet.AgentPh
 	}
 	if loopback {
 		a.Sources = fleet.SourcesFor(l.Connections, len(edges), d.agents, l.Lifetime.Min)
+		if d.sc.Target == nil && d.sc.Fleet.Edge != "bundled" {
+			a.Sources = fleet.SourcesThatTell
+		}
 	}
 	for _, b := range d.sc.Browsers {
 		v, err := visitor(b)

@@ -15,7 +15,8 @@ import (
 // The join finds out which fault stands behind each attempt and what the edge logged about it.
 //
 //	firing  -> attempt   by key where the engine knew it, else by 4-tuple
-//	event   -> attempt   by 4-tuple; behind a relay, by the relay's own connection to the edge
+//	event   -> attempt   by 4-tuple; behind a relay, by the relay's own connection to the edge; where a real
+//	                     server's log tells no port, by the client's address and the time
 //	attempt -> fault     its own firing; where it continues a chain, the firing at the chain's origin
 //
 // It is a pure function of its inputs and their order does not matter.
@@ -26,6 +27,7 @@ type join struct {
 
 	byKey   map[faults.Key]int // index into attempts
 	byTuple map[faults.Tuple][]*seen
+	byHost  map[faults.Tuple][]*seen        // with the client's port 0: all that a real server's log says of it
 	own     map[faults.Key][]*faults.Firing // the firings that hit an attempt, root cause first
 	logged  map[int][]*ServerEvent          // the lines about an attempt, in order of time
 	order   map[string]int                  // phase name -> position in the run
@@ -35,8 +37,8 @@ type join struct {
 
 // seen is a connection that once had a 4-tuple: ports come back within a long run.
 type seen struct {
-	start time.Time
-	key   faults.Key
+	start, end time.Time
+	key        faults.Key
 }
 
 // clockGrain is how much too early a time may look: nginx's log has whole seconds.
@@ -45,7 +47,7 @@ const clockGrain = time.Second
 func newJoin(phases []string, attempts []Attempt, firings []faults.Firing, events []ServerEvent) *join {
 	j := &join{
 		attempts: slices.Clone(attempts), firings: slices.Clone(firings), events: slices.Clone(events),
-		byKey: map[faults.Key]int{}, byTuple: map[faults.Tuple][]*seen{},
+		byKey: map[faults.Key]int{}, byTuple: map[faults.Tuple][]*seen{}, byHost: map[faults.Tuple][]*seen{},
 		own: map[faults.Key][]*faults.Firing{}, logged: map[int][]*ServerEvent{}, order: map[string]int{},
 	}
 	for i, name := range phases {
@@ -65,11 +67,11 @@ func (j *join) index() {
 	})
 	for i := range j.attempts {
 		a := &j.attempts[i]
+		start := a.Intended.Add(time.Duration(max(0, a.StartNs)))
 		if _, twice := j.byKey[a.Key]; !twice {
 			j.byKey[a.Key] = i
 		}
-		start := a.Intended.Add(time.Duration(max(0, a.StartNs)))
-		j.remember(a.Tuple, &seen{start, a.Key})
+		j.remember(a.Tuple, &seen{start, a.ended(), a.Key})
 	}
 }
 
@@ -89,10 +91,29 @@ func (j *join) remember(t faults.Tuple, s *seen) {
 	}
 	t = plain(t)
 	j.byTuple[t] = append(j.byTuple[t], s)
+	host := portless(t)
+	j.byHost[host] = append(j.byHost[host], s)
+}
+
+// ended is when the attempt's connection was over; one that is open at the end of the run lasts beyond any line.
+func (a *Attempt) ended() time.Time {
+	if a.EndNs < 0 {
+		return a.Intended.Add(24 * time.Hour)
+	}
+	return a.Intended.Add(time.Duration(a.EndNs))
+}
+
+// portless is all of the tuple that nginx's log tells.
+func portless(t faults.Tuple) faults.Tuple {
+	t.Client = netip.AddrPortFrom(t.Client.Addr(), 0)
+	return t
 }
 
 // find gives the connection that had the tuple at a time: the last one to start before it.
 func (j *join) find(t faults.Tuple, phase string, at time.Time) (faults.Key, bool) {
+	if t.Client.Port() == 0 {
+		return j.findByHost(t, phase, at)
+	}
 	var best *seen
 	for _, s := range j.byTuple[plain(t)] {
 		if phase != "" && s.key.Phase != phase || s.start.After(at.Add(clockGrain)) {
@@ -108,6 +129,24 @@ func (j *join) find(t faults.Tuple, phase string, at time.Time) (faults.Key, boo
 	return best.key, true
 }
 
+// lineDelay is how long after a connection's end a busy server may still write its line about it.
+const lineDelay = 2 * time.Second
+
+// findByHost gives the one attempt that came from the address at that time. Where there were several, nobody knows:
+// agents that load a real server change their address from connection to connection.
+func (j *join) findByHost(t faults.Tuple, phase string, at time.Time) (key faults.Key, ok bool) {
+	for _, s := range j.byHost[portless(plain(t))] {
+		if phase != "" && s.key.Phase != phase || s.start.After(at.Add(clockGrain)) || s.end.Add(lineDelay).Before(at) {
+			continue
+		}
+		if ok && s.key != key {
+			return faults.Key{}, false
+		}
+		key, ok = s.key, true
+	}
+	return key, ok
+}
+
 // joinFirings gives every firing its key and every hit attempt its firings.
 func (j *join) joinFirings() {
 	slices.SortStableFunc(j.firings, compareFirings)
@@ -118,11 +157,11 @@ func (j *join) joinFirings() {
 			f.Key, f.HasKey = j.find(f.Tuple, f.Key.Phase, f.Time)
 		}
 		if f.HasKey && f.Upstream != nil {
-			start := f.Time
+			start, end := f.Time, f.Time
 			if a, ok := j.byKey[f.Key]; ok {
-				start = j.attempts[a].Intended
+				start, end = j.attempts[a].Intended, j.attempts[a].ended()
 			}
-			j.remember(*f.Upstream, &seen{start, f.Key})
+			j.remember(*f.Upstream, &seen{start, end, f.Key})
 		}
 	}
 	for i := range j.firings {

@@ -76,6 +76,20 @@ func TestJoin(t *testing.T) {
 			logs:     []string{"", "1408A0C1"},
 		},
 		{
+			why:      "a line that tells no port is about the one attempt that came from the address then",
+			attempts: []Attempt{attemptAt(key(1, 0, 1), 1, 0), attemptAt(key(2, 0, 1), 2, 100)},
+			events:   []ServerEvent{eventAt(0, 0, "A"), eventAt(0, 101, "B")},
+			faults:   []string{"", ""},
+			logs:     []string{"A", "B"},
+		},
+		{
+			why:      "where several came from the address at that time, the line is about nobody",
+			attempts: []Attempt{attemptAt(key(1, 0, 1), 1, 0), attemptAt(key(2, 0, 1), 2, 1)},
+			events:   []ServerEvent{eventAt(0, 1, "A")},
+			faults:   []string{"", ""},
+			logs:     []string{"", ""},
+		},
+		{
 			why:      "a port that comes back is told apart by time",
 			attempts: []Attempt{attemptAt(key(1, 0, 1), 1, 0), attemptAt(key(2, 0, 1), 1, 100)},
 			firings:  []faults.Firing{firingAt("early", faults.Reset, 1, 2), firingAt("late", faults.Reset, 1, 101)},

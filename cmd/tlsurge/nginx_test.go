@@ -108,6 +108,11 @@ func TestARealNginxGivesTheSameAlerts(t *testing.T) {
 	if fallbacks == 0 {
 		t.Error("nginx refused no fallback with alert 86")
 	}
+	for _, a := range nginx.attempts {
+		if a.Alert == 86 && a.ServerLogs != "0A000175" {
+			t.Errorf("%s on %s got alert 86, and nginx's line about it is %q", a.Profile, a.Edge, a.ServerLogs)
+		}
+	}
 	var logged int64
 	for _, e := range nginx.run.Edges {
 		if e.Stack != "nginx" {

@@ -129,12 +129,19 @@ func (v Visitor) profile() (*profiles.Profile, error) {
 // agentNets is how many second octets agents have: 127.1 to 127.63. Armed connections use 127.64 and up.
 const agentNets = 63
 
-// sources are an agent's own addresses: 127.(1+index).0.1 and on; from the 64th agent on the third octet
-// counts too.
+// agentRounds is how often all nets can be dealt out: 1,008 agents.
+const agentRounds = 16
+
+// SourcesThatTell is how many addresses an agent changes between on a server whose log tells a client's address
+// and no port: a line is then about one connection.
+const SourcesThatTell = 16 * 254
+
+// sources are an agent's own addresses: 127.(1+index).0.1 and on. The third octet counts rounds over the agents'
+// nets in its lower bits, and beyond 254 addresses an agent's blocks of as many in its upper ones.
 func sources(index, n int) []netip.Addr {
 	var out []netip.Addr
 	for i := range n {
-		out = append(out, netip.AddrFrom4([4]byte{127, byte(1 + index%agentNets), byte(index / agentNets), byte(1 + i%254)}))
+		out = append(out, netip.AddrFrom4([4]byte{127, byte(1 + index%agentNets), byte(index/agentNets + i/254*agentRounds), byte(1 + i%254)}))
 	}
 	return out
 }

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"io"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"tlsurge/results"
 )
@@ -17,6 +19,8 @@ type logCounter struct {
 	offset int64
 	part   []byte // of a line that is not complete yet
 	lines  map[results.LogLine]int64
+	// about receives each line that names a client, with the client's address, its port unknown; nil: nobody asks.
+	about func(at time.Time, client netip.Addr, l results.LogLine)
 }
 
 // maxSignatures bounds the kinds of lines that are told apart; the rest is counted as one kind.
@@ -59,14 +63,34 @@ func (l *logCounter) take(text []byte) {
 		if !ok {
 			continue
 		}
+		said := key
 		if _, known := l.lines[key]; !known && len(l.lines) >= maxSignatures {
 			key = results.LogLine{Level: key.Level, Reason: "(more than 500 kinds of lines)"}
 		}
 		l.lines[key]++
+		if at, client, ok := lineAbout(string(line)); ok && l.about != nil {
+			l.about(at, client, said)
+		}
 	}
 }
 
 func (l *logCounter) reset() { l.lines = nil }
+
+// lineAbout reads the time, in this machine's zone and whole seconds, and the client of a line.
+func lineAbout(line string) (at time.Time, client netip.Addr, ok bool) {
+	const stamp = "2006/01/02 15:04:05"
+	_, rest, found := strings.Cut(line, ", client: ")
+	if !found || len(line) < len(stamp) {
+		return at, client, false
+	}
+	address, _, _ := strings.Cut(rest, ",")
+	client, err := netip.ParseAddr(strings.TrimSpace(address))
+	if err != nil {
+		return at, client, false
+	}
+	at, err = time.ParseInLocation(stamp, line[:len(stamp)], time.Local)
+	return at, client, err == nil
+}
 
 // parseErrorLine reads level, packed OpenSSL code and reason of a line in nginx's error log:
 //

@@ -10,7 +10,9 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
+	"tlsurge/faults"
 	"tlsurge/harness/cluster"
 	"tlsurge/harness/proxy"
 	"tlsurge/harness/proxy/nginxconf"
@@ -41,7 +43,8 @@ func runNginx(c *child) error {
 		return err
 	}
 	dir := order.Options.Dir
-	n := &nginx{keeper: keeper{child: c, addr: order.Addr}, order: order, log: &logCounter{path: order.Options.ErrorLog}}
+	n := &nginx{keeper: keeper{child: c, addr: order.Addr}, order: order, log: &logCounter{path: order.Options.ErrorLog}, report: &reporter{member: c.member}}
+	n.log.about = n.event
 	if err := n.run(order.Binary, "-p", dir, "-c", conf, "-g", "daemon off;", "-e", order.Options.ErrorLog); err != nil {
 		return errors.Join(err, c.leave())
 	}
@@ -57,8 +60,9 @@ func runNginx(c *child) error {
 // nginx is a real nginx in an edge's place.
 type nginx struct {
 	keeper
-	order nginxOrder
-	log   *logCounter
+	order  nginxOrder
+	log    *logCounter
+	report *reporter
 
 	mu   sync.Mutex // statistics are sent each second and at the end of a phase
 	seq  uint64
@@ -72,6 +76,7 @@ func (n *nginx) send(last bool) {
 	n.seq++
 	s := results.EdgeStats{Phase: n.order.Phase, Name: n.name, Address: n.addr.String(), Stack: filepath.Base(n.order.Binary), Seq: n.seq}
 	s.LogLines = n.log.count()
+	n.report.flush()
 	if c, err := countSockets(tcpEstablished, n.addr); err == nil {
 		s.Established = int64(c)
 	}
@@ -89,6 +94,12 @@ func (n *nginx) send(last bool) {
 	} else if data, err := json.Marshal(s); err == nil {
 		n.member.Stats(data)
 	}
+}
+
+// event is a line about a client, for the join with what the client saw; mu is held.
+func (n *nginx) event(at time.Time, client netip.Addr, l results.LogLine) {
+	n.report.ServerEvent(results.ServerEvent{Phase: n.order.Phase, Edge: n.name, Time: at, Level: l.Level, Code: l.Code, Reason: l.Reason,
+		Tuple: faults.Tuple{Client: netip.AddrPortFrom(client, 0), Server: n.addr}})
 }
 
 // phase ends the counts of one phase and begins another's.
