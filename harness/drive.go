@@ -42,6 +42,7 @@ type drive struct {
 	capture   *evidence.Capture // nil unless the scenario asks for one
 	link      *link.Link        // nil unless a rule is about packets on the path
 	kernel    fleet.Kernel      // counters when the run began
+	peaks     fleet.Peaks       // of the gauges; the ticker's until it has ended
 	targetCA  []byte            // PEM; nil without one
 	settings  []string          // what setKernel did, in words
 	agents    int
@@ -201,14 +202,20 @@ func (d *drive) tick() {
 		case <-d.tickerDone:
 			return
 		case now := <-t.C:
-			if k, err := d.readKernel(); err == nil {
-				d.collector.Kernel(k.Since(d.kernel))
-			}
+			d.countKernel()
 			if d.collector.Tick(now) != nil {
 				d.brokenOnce.Do(func() { close(d.broken) })
 			}
 			d.show(now)
 		}
+	}
+}
+
+// countKernel hands over what the kernel has counted so far.
+func (d *drive) countKernel() {
+	if k, err := d.readKernel(); err == nil {
+		d.peaks.See(k)
+		d.collector.Kernel(d.peaks.AddTo(k.Since(d.kernel)))
 	}
 }
 

@@ -129,9 +129,7 @@ func (d *drive) finish(ctx context.Context, failed error) (*results.Run, error) 
 	}
 	d.stopTicker()
 	d.endCapture()
-	if k, err := d.readKernel(); err == nil {
-		d.collector.Kernel(k.Since(d.kernel))
-	}
+	d.countKernel()
 	d.closeLink() // its last firings go to the collector
 	info := results.FinishInfo{At: time.Now()}
 	switch {

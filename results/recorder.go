@@ -70,6 +70,8 @@ type Recorder struct {
 	seq     uint64 // of the next snapshot
 	latency [metrics][2]*hist.Histogram
 	lag     *hist.Histogram
+	// given are the copies that the last snapshot took, by name; those that are still true are given again.
+	given map[string]*hist.Histogram
 
 	counts      map[OutcomeKey]int64
 	handshakes  map[handshakeKey]int64
@@ -118,7 +120,7 @@ func NewRecorder(cfg RecorderConfig) *Recorder {
 		cfg.SampleEvery = DefaultSampleEvery
 	}
 	r := &Recorder{
-		cfg: cfg, lag: hist.New(),
+		cfg: cfg, lag: hist.New(), given: map[string]*hist.Histogram{},
 		counts: map[OutcomeKey]int64{}, handshakes: map[handshakeKey]int64{}, resumptions: map[resumptionKey]int64{},
 		pages: map[pageKey]int64{}, eligible: map[string]int64{},
 	}

@@ -119,19 +119,20 @@ func LatencyName(m Metric, service bool) string {
 	return m.String() + ".response_time"
 }
 
-// Snapshot copies the state out. What it returns shares nothing with the recorder and may be encoded
-// on another goroutine.
+// Snapshot copies the state out. What it returns is not touched by the recorder again and may be encoded on
+// another goroutine; its histograms may be those of the snapshot before, where nothing was recorded since.
 func (r *Recorder) Snapshot() *Snapshot {
 	r.seq++
 	s := &Snapshot{
 		Phase: r.cfg.Phase, Agent: r.cfg.Agent, Loop: r.cfg.Loop, Seq: r.seq,
 		Totals: r.t, Eligible: make(map[string]int64, len(r.eligible)),
-		Latency: make(map[string]*hist.Histogram, 2*int(metrics)), Lag: r.lag.Clone(),
+		Latency: make(map[string]*hist.Histogram, 2*int(metrics)), Lag: r.copied("lag", r.lag),
 	}
 	for m := range r.latency {
 		for mode, h := range r.latency[m] {
 			if h.Count() != 0 {
-				s.Latency[LatencyName(Metric(m), mode == serviceTime)] = h.Clone()
+				name := LatencyName(Metric(m), mode == serviceTime)
+				s.Latency[name] = r.copied(name, h)
 			}
 		}
 	}
@@ -150,6 +151,25 @@ func (r *Recorder) Snapshot() *Snapshot {
 	s.Resumptions = resumptionCells(r.resumptions)
 	s.sort()
 	return s
+}
+
+// copied is a copy of a histogram that grows and is never reset: its count says whether it has changed.
+func (r *Recorder) copied(name string, h *hist.Histogram) *hist.Histogram {
+	if old := r.given[name]; old != nil && old.Count() == h.Count() {
+		return old
+	}
+	r.given[name] = h.Clone()
+	return r.given[name]
+}
+
+// Prepare makes the texts of the snapshot's histograms in e's memory, so that encoding it makes no garbage.
+func (s *Snapshot) Prepare(e *hist.Encoder) error {
+	for _, h := range s.Latency {
+		if err := e.Prepare(h); err != nil {
+			return err
+		}
+	}
+	return e.Prepare(s.Lag)
 }
 
 func resumptionCells(counts map[resumptionKey]int64) []ResumptionCount {

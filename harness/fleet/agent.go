@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -129,6 +128,7 @@ type agentRun struct {
 
 	ledger      []faults.Firing // not sent yet
 	evidenceSeq uint64
+	teller      *teller
 
 	cancel context.CancelCauseFunc // nil before start
 	done   chan struct{}           // closed when the phase is over and its evidence is given
@@ -160,6 +160,7 @@ func (a *agent) prepare(_ context.Context, p AgentPhase) (none, error) {
 		r.closeKeyLog()
 		return none{}, err
 	}
+	r.teller = newTeller(a.member.Stats)
 	r.agent.Each(time.Second, func() { r.report(false) })
 	a.phase, a.carry = r, nil
 	return none{}, nil
@@ -235,9 +236,10 @@ func (r *agentRun) report(final bool) {
 	s.Final = final
 	s.Process = r.process.stats()
 	if final {
+		r.teller.stop()
 		r.member.Evidence(kindSnapshot, s)
-	} else if data, err := json.Marshal(s); err == nil {
-		r.member.Stats(data)
+	} else {
+		r.teller.tell(s)
 	}
 	ev, _ := r.rec.TakeEvidence()
 	ev.Firings = append(ev.Firings, r.ledger...)
@@ -288,6 +290,7 @@ func (r *agentRun) discard() {
 	default:
 	}
 	r.agent.Close()
+	r.teller.stop()
 	r.closeKeyLog()
 	close(r.done)
 }

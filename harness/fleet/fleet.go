@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -189,7 +191,7 @@ func (f *Fleet) startEdges(ctx context.Context, port int, upstream string) error
 		f.edges = append(f.edges, &edgeSlot{server: server, Edge: Edge{Name: name, Addr: addr, Stack: shown}, order: edgeOrder{
 			Phase: f.cfg.Phase, Rules: f.cfg.Rules,
 			Options: proxy.Options{Name: name, Source: f.cfg.Source, Listen: []string{addr.String()}, Stack: f.cfg.Stack,
-				Certificate: f.cfg.certificate(name), Sites: f.cfg.sites(), Key: f.cfg.PKI.KeyFile, Expired: f.cfg.PKI.ExpiredFile, Set: f.cfg.Set, Upstream: upstream,
+				Certificate: f.cfg.certificate(name), Sites: f.cfg.sites(), Key: f.cfg.PKI.KeyFile, Expired: f.cfg.PKI.ExpiredFile, Set: f.edgeSet(addr.Addr()), Upstream: upstream,
 				ErrorLog: filepath.Join(dir, "error.log"), ErrorLevel: "info", AccessLog: filepath.Join(dir, "access.log"), Dir: dir},
 		}})
 		if f.cfg.KeyLog != "" {
@@ -232,6 +234,20 @@ func (c *Config) sites() (all []proxy.Site) {
 		all = append(all, proxy.Site{Name: name, Certificate: f.CertFile, Key: f.KeyFile})
 	}
 	return all
+}
+
+// edgeSet is what is laid over an edge's configuration. Edges are machines of their own, so each asks its
+// upstream from its own address: from one and the same, the ports would end at 28,000 connections in TIME_WAIT.
+func (f *Fleet) edgeSet(own netip.Addr) map[string]string {
+	if _, said := f.cfg.Set["proxy_bind"]; said || f.cfg.Source != "" && !strings.HasPrefix(f.cfg.Source, proxy.BuiltinPrefix) {
+		return f.cfg.Set // where the upstream is not on loopback, such an address would lead nowhere
+	}
+	set := maps.Clone(f.cfg.Set)
+	if set == nil {
+		set = map[string]string{}
+	}
+	set["proxy_bind"] = own.String()
+	return set
 }
 
 // startEdge starts what stands in an edge's place.

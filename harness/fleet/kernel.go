@@ -67,6 +67,21 @@ func (k Kernel) Since(before Kernel) map[string]int64 {
 func (k Kernel) Established() int64 { return k["CurrEstab"] }
 func (k Kernel) TimeWait() int64    { return k["sockstat.TCP.tw"] }
 
+// Peaks are the most sockets that the kernel had at any of the moments at which it was asked: a gauge read at
+// the end of a run says nothing of its middle.
+type Peaks struct{ established, timeWait int64 }
+
+// See takes the gauges of one moment into account.
+func (p *Peaks) See(k Kernel) {
+	p.established, p.timeWait = max(p.established, k.Established()), max(p.timeWait, k.TimeWait())
+}
+
+// AddTo puts the peaks beside the counters, by names of their own.
+func (p *Peaks) AddTo(counters map[string]int64) map[string]int64 {
+	counters["peak.CurrEstab"], counters["peak.TimeWait"] = p.established, p.timeWait
+	return counters
+}
+
 // parseCounters reads pairs of lines "TcpExt: Name Name …" and "TcpExt: 1 2 …". TcpExt, Tcp and Ip names
 // do not collide, except for those of other protocols ("Udp: InErrors"), which get their section in
 // front: "Udp.InErrors".

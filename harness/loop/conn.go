@@ -60,6 +60,8 @@ type Conn struct {
 	busy  bool // inside receive: writes wait for its end, so that they share a system call
 	held  bool // reading is paused
 	rest  bool // something may be unread although reading is paused
+	rated bool // quota bounds what may be written
+	quota int  // bytes that may still be written, where rated
 	Watch bool // see Owner.Flight
 	// SawCloseNotify: the peer has said close_notify.
 	SawCloseNotify bool
@@ -386,8 +388,11 @@ func (c *Conn) writeOutput() unix.Errno {
 	return c.write(c.loop.wbuf)
 }
 
-// write hands p to the kernel, and keeps a copy of what the kernel does not take.
+// write hands p to the kernel, and keeps a copy of what the kernel does not take or the quota does not allow.
 func (c *Conn) write(p []byte) unix.Errno {
+	if c.rated {
+		return c.writeRated(p)
+	}
 	for len(p) > 0 {
 		n, e := rawWrite(int(c.fd), p)
 		switch e {
@@ -403,6 +408,33 @@ func (c *Conn) write(p []byte) unix.Errno {
 		}
 	}
 	return 0
+}
+
+// writeRated writes as much as the quota has room for.
+func (c *Conn) writeRated(p []byte) unix.Errno {
+	n := min(len(p), c.quota)
+	c.rated = false
+	e := c.write(p[:n:n])
+	c.rated = true
+	c.quota -= n - len(c.out)
+	if e == 0 && n < len(p) {
+		c.out = append(c.out, p[n:]...)
+	}
+	return e
+}
+
+// Ration lets no more than quota further bytes out, until it is called again: that is how a slow sender trickles
+// its flights. What is left over waits in order. A negative quota lifts the limit.
+func (c *Conn) Ration(quota int) {
+	if c.state == closed {
+		return
+	}
+	c.rated, c.quota = quota >= 0, quota
+	if len(c.out) > 0 && !c.busy && c.state == up {
+		if e := c.writeOutput(); e != 0 {
+			c.requeue() // see flush
+		}
+	}
 }
 
 // Unsent is how many bytes of output wait for room in the kernel.

@@ -16,6 +16,9 @@ const clippedMark = '~'
 // MarshalText gives the V2 compressed encoding in base64, as every HdrHistogram library reads it,
 // followed by "~N" if N values were clipped.
 func (h *Histogram) MarshalText() ([]byte, error) {
+	if h.text.of(h) {
+		return h.text.text, nil
+	}
 	p, err := h.h.Encode(hdr.V2CompressedEncodingCookieBase)
 	if err != nil {
 		return nil, fmt.Errorf("hist: encoding: %w", err)
@@ -48,7 +51,7 @@ func (h *Histogram) UnmarshalText(p []byte) error {
 	if clipped > d.TotalCount() {
 		return fmt.Errorf("hist: %d values clipped of %d recorded", clipped, d.TotalCount())
 	}
-	h.h, h.clipped = d, clipped
+	h.h, h.clipped, h.text = d, clipped, prepared{}
 	return nil
 }
 

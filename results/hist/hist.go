@@ -28,6 +28,7 @@ type Histogram struct {
 	// clipped is how many values lay outside the trackable range: recorded at its nearer end, and
 	// counted here so that nobody takes them for measurements.
 	clipped int64
+	text    prepared // what an Encoder made of it
 }
 
 // New returns an empty histogram.
@@ -109,10 +110,10 @@ func (h *Histogram) Merge(from *Histogram) {
 }
 
 // Clone returns an independent copy.
-func (h *Histogram) Clone() *Histogram { return &Histogram{h.h.Clone(), h.clipped} }
+func (h *Histogram) Clone() *Histogram { return &Histogram{h: h.h.Clone(), clipped: h.clipped} }
 
 // Reset empties the histogram and keeps its memory.
-func (h *Histogram) Reset() { h.h.Reset(); h.clipped = 0 }
+func (h *Histogram) Reset() { h.h.Reset(); h.clipped, h.text = 0, prepared{} }
 
 // Equal tells whether both hold the same counts.
 func (h *Histogram) Equal(o *Histogram) bool { return h.h.Equals(o.h) && h.clipped == o.clipped }
@@ -135,5 +136,5 @@ func (h *Histogram) Sub(earlier *Histogram) (*Histogram, error) {
 	if h.clipped < earlier.clipped {
 		return nil, ErrNotCumulative
 	}
-	return &Histogram{hdr.Import(later), h.clipped - earlier.clipped}, nil
+	return &Histogram{h: hdr.Import(later), clipped: h.clipped - earlier.clipped}, nil
 }

@@ -263,3 +263,44 @@ func BenchmarkRecord(b *testing.B) {
 		h.Record(int64(i%1_000_000) * 1000)
 	}
 }
+
+// A prepared text reads back as the library's own does, and is not kept beyond the next value.
+func TestEncoder(t *testing.T) {
+	var e Encoder
+	big := New()
+	big.Record(5)
+	for range 40 { // to counts that take many bytes
+		big.Merge(big.Clone())
+	}
+	big.Record(HighestTrackable)
+	clipped := New()
+	clipped.Record(-1)
+	long, _ := recorded(7, 5000)
+	for name, h := range map[string]*Histogram{"empty": New(), "big": big, "clipped": clipped, "long": long} {
+		own, err := h.Clone().MarshalText()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Prepare(h); err != nil {
+			t.Fatal(err)
+		}
+		text, err := h.MarshalText()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var a, b Histogram
+		if err := a.UnmarshalText(text); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if err := b.UnmarshalText(own); err != nil {
+			t.Fatal(err)
+		}
+		if !a.Equal(h) || !b.Equal(&a) {
+			t.Errorf("%s: the prepared text reads back as another histogram", name)
+		}
+		h.Record(77)
+		if next, err := h.MarshalText(); err != nil || string(next) == string(text) {
+			t.Errorf("%s: a value was recorded, and the text is the old one (%v)", name, err)
+		}
+	}
+}

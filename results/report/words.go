@@ -104,6 +104,8 @@ func stateWords(s results.State) string {
 
 // kernelMeanings explains the counters worth a line, in the order they are shown.
 var kernelMeanings = []struct{ name, meaning string }{
+	{"peak.CurrEstab", "most sockets ESTABLISHED or CLOSE-WAIT at once, both ends of each connection here"},
+	{"peak.TimeWait", "most sockets in TIME_WAIT at once"},
 	{"ActiveOpens", "connections begun from here"},
 	{"PassiveOpens", "connections accepted here"},
 	{"AttemptFails", "connections that failed before they were established"},

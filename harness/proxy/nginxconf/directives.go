@@ -122,6 +122,7 @@ var known = map[string]spec{
 	"proxy_pass_header":             {in: any3, min: 1, max: 1},
 	"proxy_redirect":                {in: any3, min: 1, max: 2},
 	"proxy_http_version":            {in: any3, min: 1, max: 1},
+	"proxy_bind":                    {in: any3, min: 1, max: 1},
 	"proxy_connect_timeout":         {in: any3, min: 1, max: 1},
 	"proxy_read_timeout":            {in: any3, min: 1, max: 1},
 	"proxy_send_timeout":            {in: any3, min: 1, max: 1},

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"syscall"
@@ -29,6 +30,7 @@ type pass struct {
 type proxyConf struct {
 	http11              bool
 	connect, send, read time.Duration
+	source              netip.Addr // of connections to upstreams; not valid: the kernel's choice
 	next                map[string]bool
 	tls                 *tls.Config
 	sendProxy           int // version of the PROXY header that goes first; 0: none
@@ -185,7 +187,7 @@ func (x *exchange) attempt(p *pass, g *upstream.Group, s *upstream.Server, tried
 
 func (x *exchange) dialer(p *pass) *upstream.Dialer {
 	conf := &x.conf.proxy
-	d := &upstream.Dialer{Timeout: conf.connect, Take: func() (func(), bool) { return x.s.site.env.Take(x.r) }}
+	d := &upstream.Dialer{Timeout: conf.connect, Source: conf.source, Take: func() (func(), bool) { return x.s.site.env.Take(x.r) }}
 	if p.scheme == "https" {
 		d.TLS = conf.tls
 		if d.TLS.ServerName == "" {

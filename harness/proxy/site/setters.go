@@ -103,6 +103,14 @@ func init() {
 			c.proxy.http11 = d.Args[0] == "1.1"
 			return nil
 		},
+		"proxy_bind": func(_ *builder, c *conf, d *nginxconf.Directive, _ bool) (err error) {
+			if c.proxy.source = (netip.Addr{}); d.Args[0] != "off" {
+				if c.proxy.source, err = netip.ParseAddr(d.Args[0]); err != nil {
+					return fmt.Errorf("%q: want an address or off", d.Args[0])
+				}
+			}
+			return nil
+		},
 		"proxy_connect_timeout":  duration(func(c *conf) *time.Duration { return &c.proxy.connect }),
 		"proxy_read_timeout":     duration(func(c *conf) *time.Duration { return &c.proxy.read }),
 		"proxy_intercept_errors": flag(func(c *conf) *bool { return &c.intercept }),

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -28,6 +29,7 @@ var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 4<<10)
 // Dialer opens connections for a proxy.
 type Dialer struct {
 	Timeout time.Duration
+	Source  netip.Addr  // whence; not valid: the kernel chooses
 	TLS     *tls.Config // nil: plain
 	// Header is written before anything else: a PROXY protocol header.
 	Header []byte
@@ -52,7 +54,7 @@ func (g *Group) Connect(ctx context.Context, s *Server, d *Dialer) (*Conn, error
 			return nil, ErrNoPlace
 		}
 	}
-	raw, err := dial(ctx, s.Address, d.Timeout)
+	raw, err := dial(ctx, s.Address, d.Timeout, d.Source)
 	if err != nil {
 		done()
 		return nil, err

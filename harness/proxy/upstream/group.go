@@ -10,10 +10,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Server is one server of a group.
@@ -164,7 +168,7 @@ func (g *Group) Check(ctx context.Context, interval, timeout time.Duration) {
 	defer tick.Stop()
 	for {
 		for _, s := range g.servers {
-			c, err := dial(ctx, s.Address, timeout)
+			c, err := dial(ctx, s.Address, timeout, netip.Addr{})
 			if err == nil {
 				c.Close()
 			} else if ctx.Err() != nil {
@@ -224,11 +228,24 @@ func WithPort(address, port string) string {
 	return net.JoinHostPort(strings.Trim(address, "[]"), port)
 }
 
-func dial(ctx context.Context, address string, timeout time.Duration) (net.Conn, error) {
+func dial(ctx context.Context, address string, timeout time.Duration, source netip.Addr) (net.Conn, error) {
 	d := net.Dialer{Timeout: timeout, KeepAlive: -1}
 	d.SetMultipathTCP(false)
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		return d.DialContext(ctx, "unix", path)
 	}
+	if source.IsValid() {
+		d.LocalAddr, d.Control = net.TCPAddrFromAddrPort(netip.AddrPortFrom(source, 0)), leavePort
+	}
 	return d.DialContext(ctx, "tcp", address)
+}
+
+// leavePort leaves the port to connect, as nginx does: a port that bind chooses is taken for every upstream, and
+// 28,000 that wait for their TIME_WAIT to pass would be all there are.
+func leavePort(_, _ string, c syscall.RawConn) error {
+	var failed error
+	err := c.Control(func(fd uintptr) {
+		failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
+	})
+	return errors.Join(err, failed)
 }
