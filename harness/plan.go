@@ -228,7 +228,7 @@ func traffic(l *scenario.Traffic, duration time.Duration) (browser.Load, pace.Cu
 		Ramp: time.Duration(l.Ramp), Lifetime: [2]time.Duration{l.Lifetime.Min, l.Lifetime.Max},
 		Poisson: l.Arrivals == "poisson", AllAtOnce: !l.FirstAlone, SpareConnections: l.Spare, Reload: time.Duration(l.Reload),
 		Page:     browser.Page{Resources: l.Page.Resources, Think: [2]time.Duration{l.Page.Think.Min, l.Page.Think.Max}},
-		ReadRate: l.ReadRate, SlowShare: l.Slow,
+		ReadRate: l.ReadRate, SendRate: l.SendRate, HandshakeRate: l.HandshakeRate, SlowShare: l.Slow,
 	}
 	for _, t := range l.StormAt {
 		b.StormAt = append(b.StormAt, time.Duration(t))

@@ -122,7 +122,11 @@ type Load struct {
 	StormAt []time.Duration
 	// ReadRate makes slow clients: an answer is read at so many bytes per second; 0 is at once.
 	ReadRate int
-	// SlowShare is the share of browsers that are slow, where ReadRate is set.
+	// SendRate makes slow clients: a request, header and body, is written at so many bytes per second, in records
+	// of their own, so that the server sees each piece. HandshakeRate does the same to the flights of a handshake,
+	// below TLS. 0 is at once.
+	SendRate, HandshakeRate int
+	// SlowShare is the share of browsers that are slow, where one of the rates is set.
 	SlowShare float64
 }
 

@@ -39,7 +39,8 @@ type conn struct {
 	x        *exchange
 	try      *try     // the present attempt, until its connection ends
 	next     *try     // pausing: what comes then
-	slow     *resumer // a slow client's pause; nil for others
+	slow     *resumer // a slow client's pause in reading; nil for others
+	trickle  *trickle // a slow client's writing; nil for others
 	backs    *conn    // this one was opened because that one's SYN went unanswered
 
 	// origin is the attempt whose failure began this chain; nil for none.
@@ -160,6 +161,7 @@ func (c *conn) Connected(*loop.Conn) {
 		a.defect(err)
 		return
 	}
+	c.dribble()
 	c.Start(t.tls)
 }
 
@@ -198,6 +200,7 @@ func (c *conn) Event(_ *loop.Conn, ev engine.Event) {
 func (c *conn) established() {
 	b, a, t := c.b, c.b.agent, c.try
 	a.loop.Cancel(&c.timer)
+	c.hurry()
 	t.handshake = a.loop.Now()
 	facts := t.tls.Facts()
 	b.memory.Succeeded(*t.plan, facts.Version)

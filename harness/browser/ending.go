@@ -54,6 +54,7 @@ func (c *conn) closed(by results.Side) {
 func (c *conn) finish(by results.Side) {
 	a := c.b.agent
 	a.loop.Cancel(&c.timer)
+	c.hurry()
 	c.disarm()
 	c.countClosed(by)
 	c.stage = empty
@@ -87,6 +88,7 @@ func (c *conn) over(err error) {
 		return
 	}
 	a.loop.Cancel(&c.timer)
+	c.hurry()
 	if v2 := b.visit; v2 != nil {
 		c.Conn.Close()
 		c.stage, c.try, c.x = empty, nil, nil

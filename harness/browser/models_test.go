@@ -342,6 +342,71 @@ func TestSlowClients(t *testing.T) {
 	}
 }
 
+// Slow senders take their time over requests and handshakes, and the server sees each piece; one that loses patience,
+// or answers before it was asked in full, leaves the books in balance.
+func TestSlowSenders(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		why     string
+		version uint16
+		load    Load
+		header  time.Duration // the server's patience with a header
+		check   func(*testing.T, played)
+	}{
+		{"a request at 500 bytes/s", tls.VersionTLS12, Load{SendRate: 500}, 0, func(t *testing.T, p played) {
+			clean(t, p)
+			atLeast(t, p, "response.service_time", 100*time.Millisecond) // of 100 bytes and more the first 50 go at once
+		}},
+		{"a POST at 2,000 bytes/s, answered when its body is there", tls.VersionTLS13,
+			Load{SendRate: 2000, URLs: []URL{{Weight: 1, Method: "POST", Path: "/", Body: make([]byte, 1000)}}}, 0, func(t *testing.T, p played) {
+				clean(t, p)
+				atLeast(t, p, "response.service_time", 400*time.Millisecond)
+			}},
+		{"a POST answered before its body is there", tls.VersionTLS12,
+			Load{SendRate: 100, URLs: []URL{{Weight: 1, Method: "POST", Path: "/early", Body: make([]byte, 5000)}}}, 0, func(t *testing.T, p played) {
+				if p.totals.RequestsOK == 0 || p.totals.ClosedByServer == 0 {
+					t.Errorf("%+v: want answers, on connections that are not used again", p.totals)
+				}
+			}},
+		{"a handshake at 1,000 bytes/s", tls.VersionTLS12, Load{HandshakeRate: 1000}, 0, func(t *testing.T, p played) {
+			clean(t, p)
+			atLeast(t, p, "handshake.service_time", 100*time.Millisecond)
+		}},
+		{"a header slower than the server's patience", tls.VersionTLS12, Load{SendRate: 20, URLs: []URL{{Weight: 1, Path: "/", Check: Check{Status: 200}}}}, 200 * time.Millisecond, func(t *testing.T, p played) {
+			if p.totals.RequestsOK != 0 || p.totals.Failed == 0 {
+				t.Errorf("%+v: want every connection to end without an answer", p.totals)
+			}
+		}},
+	} {
+		t.Run(tc.why, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, 1, tc.version, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/early" {
+					w.Header().Set("Connection", "close") // else net/http reads the body first
+				} else {
+					io.Copy(io.Discard, r.Body)
+				}
+				w.Write([]byte("fine"))
+			}), func(s *server) { s.http.ReadHeaderTimeout = tc.header })
+			cfg := config(s, Visitor{Profile: profile(t, "firefox-35-osx"), Weight: 1})
+			cfg.Load = tc.load
+			cfg.Load.Model, cfg.Load.Connections, cfg.Load.Duration, cfg.Load.SlowShare = Open, 6, 2*time.Second, 1
+			tc.check(t, play(t, cfg))
+		})
+	}
+}
+
+func atLeast(t *testing.T, p played, metric string, least time.Duration) {
+	t.Helper()
+	h := p.snapshot.Latency[metric]
+	if h == nil || h.Count() == 0 {
+		t.Fatalf("no %s", metric)
+	}
+	if d := time.Duration(h.Min()); d < least {
+		t.Errorf("%s of %v, want %v at least", metric, d, least)
+	}
+}
+
 func TestIPv6(t *testing.T) {
 	t.Parallel()
 	s := serve(t, 1, tls.VersionTLS12, http.HandlerFunc(ok))

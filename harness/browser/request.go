@@ -108,7 +108,8 @@ func (a *Agent) drop(x *exchange) {
 // early sends the request that waits before the server's Finished is there (RFC 7918), as browsers do
 // where the engine finds it safe. A filter that waits for the request's own flight keeps it back.
 func (c *conn) early() {
-	if c.x == nil || c.b.visit != nil || !c.b.agent.cfg.Load.holds() || c.try.weapon != nil {
+	l := &c.b.agent.cfg.Load
+	if c.x == nil || c.b.visit != nil || !l.holds() || c.try.weapon != nil || c.isSlow(l.SendRate) {
 		return
 	}
 	c.transmit(c.x)
@@ -142,7 +143,11 @@ func (c *conn) transmit(x *exchange) {
 	if b.visit == nil {
 		a.rec.Request(results.RequestSent)
 	}
-	if err := c.Send(b.host.requests[x.number]); err != nil {
+	request := b.host.requests[x.number]
+	if c.isSlow(a.cfg.Load.SendRate) {
+		request = c.begins(request)
+	}
+	if err := c.Send(request); err != nil {
 		c.over(err)
 	}
 }
@@ -216,6 +221,7 @@ func (c *conn) receive(p []byte) {
 func (c *conn) complete() {
 	b, a, x := c.b, c.b.agent, c.x
 	a.loop.Cancel(&c.timer)
+	c.spent = c.hurry() || c.spent // answered before it was asked in full: nothing more can be asked here
 	now := a.loop.Now()
 	c.answered++
 	c.try.answered()

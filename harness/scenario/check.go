@@ -191,9 +191,25 @@ func (s *Scenario) checkLoad(d *decoder) error {
 		between(d, at("per_browser"), l.PerBrowser, 0, 64),
 		between(d, at("slow"), l.Slow, 0, 1),
 		between(d, at("read_rate"), l.ReadRate, 0, 1<<30),
+		between(d, at("send_rate"), l.SendRate, 0, 1<<30),
+		between(d, at("handshake_rate"), l.HandshakeRate, 0, 1<<30),
+		s.checkSlow(d),
 		between(d, at("page.resources"), l.Page.Resources, 0, 1000),
 		s.checkShape(d), s.checkURLs(d),
 	)
+}
+
+// checkSlow refuses half of a slow client: one of whom nothing is slow, or a rate that nobody keeps to.
+func (s *Scenario) checkSlow(d *decoder) error {
+	l := &s.Load
+	rated := l.ReadRate+l.SendRate+l.HandshakeRate > 0
+	switch {
+	case l.Slow > 0 && !rated:
+		return d.fail([]string{"load", "slow"}, "slow browsers need a rate: read_rate, send_rate or handshake_rate, in bytes/s")
+	case rated && l.Slow == 0:
+		return d.fail([]string{"load", "slow"}, "missing: nobody is slow; set the share of browsers that are, as 0.1")
+	}
+	return nil
 }
 
 func (s *Scenario) checkShape(d *decoder) error {

@@ -130,7 +130,11 @@ type Traffic struct {
 	Page     Page       `toml:"page,omitempty"` // model "closed"
 	StormAt  []Duration `toml:"storm_at,omitempty"`
 	ReadRate int        `toml:"read_rate,omitempty"` // slow clients read answers at so many bytes/s
-	Slow     float64    `toml:"slow,omitempty"`      // share of browsers that are slow, 0..1
+	// SendRate and HandshakeRate: slow clients write requests (header and body), or the bytes of their handshakes,
+	// at so many bytes/s.
+	SendRate      int     `toml:"send_rate,omitempty"`
+	HandshakeRate int     `toml:"handshake_rate,omitempty"`
+	Slow          float64 `toml:"slow,omitempty"` // share of browsers that are slow, 0..1
 }
 
 // Shape is how the request rate varies; request_rate is where it starts, or its mean.
