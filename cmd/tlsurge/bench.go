@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tlsurge/harness/bench"
+	"tlsurge/harness/child"
 	"tlsurge/harness/scenario"
 	"tlsurge/results/compare"
 )
@@ -179,12 +180,12 @@ func (a *app) selfTest(ctx context.Context, cfg bench.Config, dir string, f benc
 
 // benchError gives a run that could not be made its own exit code.
 func benchError(ctx context.Context, err error) error {
-	var child *bench.ChildError
+	var failed *child.Error
 	switch {
 	case ctx.Err() != nil:
 		return &exitError{exitInvalid, "interrupted"}
-	case errors.As(err, &child) && child.Code > 0:
-		return &exitError{child.Code, strings.TrimSpace(child.Text)}
+	case errors.As(err, &failed) && failed.Code > 0:
+		return &exitError{failed.Code, strings.TrimSpace(failed.Text)}
 	}
 	return err
 }

@@ -14,6 +14,7 @@ import (
 
 	"tlsurge/harness/bench"
 	"tlsurge/harness/capacity"
+	"tlsurge/harness/child"
 	"tlsurge/harness/scenario"
 )
 
@@ -154,9 +155,9 @@ func (a *app) runCapacity(ctx context.Context, cfg capacity.Config, asJSON bool)
 	defer cancel()
 	cfg.Log = func(format string, args ...any) { fmt.Fprintf(a.err, format+"\n", args...) }
 	r, err := capacity.Search(ctx, cfg, bench.Exec(cfg.Dir))
-	var child *bench.ChildError
-	if errors.As(err, &child) {
-		return &exitError{code: child.Code, text: child.Text}
+	var failed *child.Error
+	if errors.As(err, &failed) {
+		return &exitError{code: failed.Code, text: failed.Text}
 	}
 	if err != nil {
 		return err

@@ -39,7 +39,9 @@ var rooms = []struct{ pkgs, why string }{
 	{"harness/fleet", "children run edges and agents"},
 	{"harness", "the drive ties the rooms together"},
 	{"harness/cases harness/interop harness/interop/bogoshim", "cases and peers use the whole drive"},
+	{"harness/child", "a run as a process of its own"},
 	{"harness/bench", "rounds of runs, each a process of its own"},
+	{"harness/repro", "a search for a cause ends in runs, and knows the cases"},
 	{"harness/capacity", "a search is made of such runs"},
 	{"cmd/tlsurge", "the door"},
 }

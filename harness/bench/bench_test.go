@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"tlsurge/harness/child"
 	"tlsurge/results"
 	"tlsurge/results/compare"
 )
@@ -178,13 +179,13 @@ func TestARunThatCannotStartEndsTheBench(t *testing.T) {
 	for _, at := range []int{0, 1, 9} {
 		m := machine{rng: rand.New(rand.NewPCG(1, 1)), fail: func(n int) (*results.Run, error) {
 			if n == at {
-				return nil, &ChildError{2, "wrong"}
+				return nil, &child.Error{Code: 2, Text: "wrong"}
 			}
 			return nil, nil
 		}}
 		_, err := Run(context.Background(), config(), m.run)
-		var child *ChildError
-		if !errors.As(err, &child) || child.Code != 2 || len(m.calls) != at+1 {
+		var failed *child.Error
+		if !errors.As(err, &failed) || failed.Code != 2 || len(m.calls) != at+1 {
 			t.Errorf("at run %d: %v after %d runs", at, err, len(m.calls))
 		}
 	}

@@ -34,8 +34,8 @@ type attempt struct {
 	path           path
 	asked          bool // the request is out
 	answered       bool
-	heard          bool // the server has heard something
 	serverGaveUp   bool // at its deadline
+	waited         time.Duration
 }
 
 // attempt makes one connection and says what the browser's network layer and the server's log make of it.
@@ -56,6 +56,7 @@ func (b *browser) attempt(plan profiles.Plan, f Fault) (Attempt, ending, error) 
 	}
 	a.server = b.Server.conn(a.random, expired)
 	failed := a.exchange()
+	b.now = b.now.Add(a.path.delay + a.waited)
 	a.log(&out)
 	out.Hit = a.path.struck || expired
 	out.Stage = a.reached()
@@ -214,7 +215,6 @@ func (a *attempt) toServer(p []byte) {
 	if len(p) == 0 {
 		return
 	}
-	a.heard = true
 	_ = a.server.Receive(a.b.now, p)
 	for e := a.server.Next(); e.Kind != engine.EventNone; e = a.server.Next() {
 		if e.Kind == engine.EventData && len(e.Data) > 0 {
@@ -282,14 +282,21 @@ func (a *attempt) late() bool {
 func (a *attempt) silence() error {
 	p := a.patience()
 	if !a.server.HandshakeDone() && (p == 0 || p > a.b.Server.deadline) {
-		a.serverGaveUp = true
+		a.serverGaveUp, a.waited = true, a.b.Server.deadline
 		if a.path.closes() {
 			return a.eof()
 		}
 	}
+	a.waited = p
+	if p == 0 {
+		a.waited = forEver
+	}
 	_ = a.server.ReceiveEOF(a.b.now)
 	return classify.ErrTimeout
 }
+
+// forEver stands for the patience of a browser that has no limit of its own: its system's, of some minutes.
+const forEver = 5 * time.Minute
 
 // log is the line that the server writes about the attempt: its library's refusal, or what nginx says of a
 // handshake that ended otherwise.

@@ -25,6 +25,8 @@ type Authority struct {
 	ECDSA *engine.Certificate // P-256
 	// Expired is RSA's chain, out of its time.
 	Expired *engine.Certificate
+
+	key *rsa.PrivateKey
 }
 
 // NewAuthority makes the keys and certificates, all for the name host. Handshakes are signed by a key that
@@ -49,7 +51,7 @@ func NewAuthority(host string) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Authority{Roots: x509.NewCertPool()}
+	a := &Authority{Roots: x509.NewCertPool(), key: key}
 	a.Roots.AddCert(ca)
 	leaf := func(k crypto.Signer, to time.Time) (*engine.Certificate, error) {
 		t := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: host}, DNSNames: []string{host}, NotBefore: from, NotAfter: to,
@@ -121,3 +123,6 @@ func (k *remembering) once(id string, compute func() ([]byte, error)) ([]byte, e
 	k.known[id] = bytes.Clone(made)
 	return made, nil
 }
+
+// Key is the private key behind RSA.
+func (a *Authority) Key() *rsa.PrivateKey { return a.key }

@@ -1,6 +1,7 @@
 package trial
 
 import (
+	"encoding/json"
 	"time"
 
 	"tlsurge/faults"
@@ -28,6 +29,26 @@ func (f Fault) String() string {
 		return string(f.Action)
 	}
 	return string(f.Action) + " at " + f.At.String()
+}
+
+// MarshalJSON writes the fault in the scenario's words; attempts is absent where it hits all.
+func (f Fault) MarshalJSON() ([]byte, error) {
+	at := ""
+	if f.At != stage.None {
+		at = f.At.String()
+	}
+	attempts := max(f.Attempts, 1)
+	if attempts >= mostAttempts {
+		attempts = 0
+	}
+	return json.Marshal(struct {
+		Action     faults.Action `json:"action"`
+		At         string        `json:"at,omitempty"`
+		Attempts   int           `json:"attempts,omitempty"`
+		Bytes      int           `json:"bytes,omitempty"`
+		Part       faults.Part   `json:"part,omitempty"`
+		DurationNs time.Duration `json:"duration_ns,omitempty"`
+	}{f.Action, at, attempts, f.Bytes, f.Part, f.Duration})
 }
 
 // Playable says whether a trial can carry the fault out: what a relay does with bytes, what a filter does to a

@@ -52,6 +52,7 @@ type Result struct {
 	Attempts []Attempt           `json:"attempts"`
 	Verdict  results.PageVerdict `json:"verdict"`
 	UserSees string              `json:"user_sees,omitempty"` // with SawError
+	Took     time.Duration       `json:"-"`                   // of virtual time
 }
 
 // mostAttempts ends a page load that never ends: no browser tries as often without showing an error.
@@ -83,7 +84,9 @@ func Play(s Setup) (Result, error) {
 		}
 	}
 	b.now = began.Add(time.Second)
+	from := b.now
 	r, err := b.visit(append([]Fault{s.Fault}, s.More...))
+	r.Took = b.now.Sub(from)
 	if err == nil && r.Verdict == results.SavedByRetry && lower(r, reference) {
 		r.Verdict = results.Downgraded
 	}

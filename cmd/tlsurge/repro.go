@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tlsurge/harness/child"
+	"tlsurge/harness/repro"
+	"tlsurge/harness/symptom"
+	"tlsurge/results"
+)
+
+type reproFlags struct {
+	config, out, caseName     string
+	budget                    time.Duration
+	seed                      uint64
+	fix                       []string
+	whatIf, list, quiet, json bool
+}
+
+func (a *app) reproCmd() *cobra.Command {
+	var f reproFlags
+	cmd := &cobra.Command{
+		Use:   "repro REPORT...",
+		Short: "Reproduce a report: from a user's words or a log to the recipe, the evidence and the proof of the fix",
+		Long: `repro takes what somebody reports: an error's name or sentence from any browser, a log line, a log file (nginx,
+HAProxy, Apache, Go's http.Server), a capture (pcap, pcapng), a server's nginx.conf, or several of these. An
+existing path is read as a file, anything else is text.
+
+It ranks what may be the cause, searches servers, faults and browsers in memory, shrinks what it finds to the
+fewest parts, confirms it on a fleet of its own, and leaves a scenario that 'tlsurge run' repeats, a page of plain
+words, and the evidence. The same report gives the same recipe.
+
+Exit code: 0 reproduced, 1 not within the budget or nothing to find, 2 usage.`,
+		Example: `  tlsurge repro ssl_error_inappropriate_fallback_alert
+  tlsurge repro /var/log/nginx/error.log --config /etc/nginx/nginx.conf
+  tlsurge repro ERR_CONNECTION_RESET error.log capture.pcapng --budget 2m
+  tlsurge repro ssl_error_no_cypher_overlap --fix ssl_session_tickets=off --fix stack=openssl-1.0.2
+  tlsurge repro error.log --what-if`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 && !f.list && f.caseName == "" && f.config == "" {
+				return usagef("tlsurge repro wants a report: an error's name, a log line, a log file or a capture\nSee 'tlsurge repro --help'.")
+			}
+			return nil
+		},
+	}
+	fl := cmd.Flags()
+	fl.StringVar(&f.config, "config", "", "the server's configuration in nginx's syntax, `nginx.conf`")
+	fl.DurationVar(&f.budget, "budget", time.Minute, "time for everything")
+	fl.StringVar(&f.out, "out", "", "`directory` of what is found (default: runs/<UTC time>-repro-<report>)")
+	fl.Uint64Var(&f.seed, "seed", 1, "seed of everything random")
+	fl.StringArrayVar(&f.fix, "fix", nil, "rerun with and without this change, `K=V`: a directive, stack=NAME, fault.NAME=off, or a path as run --set has it")
+	fl.BoolVar(&f.whatIf, "what-if", false, "turn every knob that may matter, one at a time, and rank them by what they do to the report")
+	fl.BoolVar(&f.quiet, "quiet", false, "no progress, no report: the exit code and the files only")
+	fl.BoolVar(&f.json, "json", false, "print JSON")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return a.repro(cmd.Context(), args, f) }
+	return cmd
+}
+
+func (a *app) repro(ctx context.Context, args []string, f reproFlags) error {
+	if f.budget < time.Second {
+		return usagef("--budget %v: want a second or more", f.budget)
+	}
+	for _, arg := range args {
+		if strings.TrimSpace(arg) == "" {
+			return usagef("tlsurge repro: an empty report")
+		}
+	}
+	started := time.Now()
+	ctx, cancel := interruptible(ctx)
+	defer cancel()
+	report, err := symptom.Read(ctx, args, nil)
+	if err != nil {
+		return usagef("%v", err)
+	}
+	cfg := repro.Config{Report: report, Nginx: report.Config, Budget: f.budget - time.Since(started), Seed: f.seed, WhatIf: f.whatIf,
+		Run: reproRun, Progress: newReproProgress(a.err, f.quiet || f.json), Now: time.Now}
+	if f.config != "" {
+		cfg.Nginx = f.config
+	}
+	if cfg.Nginx != "" {
+		if cfg.Nginx, err = filepath.Abs(cfg.Nginx); err != nil {
+			return err
+		}
+	}
+	dir := f.out
+	if dir == "" {
+		dir = filepath.Join("runs", started.UTC().Format("20060102T150405Z")+"-repro-"+repro.Slug(report))
+	}
+	if cfg.Dir, err = filepath.Abs(dir); err != nil {
+		return err
+	}
+	result, err := repro.Do(ctx, cfg)
+	var nothing *repro.NothingError
+	if errors.As(err, &nothing) {
+		return &exitError{exitFailed, nothing.Text}
+	}
+	if err != nil {
+		return benchError(ctx, err)
+	}
+	switch {
+	case f.quiet:
+	case f.json:
+		err = writeJSON(a.out, result)
+	default:
+		fmt.Fprintln(a.out, result)
+	}
+	if err == nil && !result.Reproduced {
+		return &exitError{code: exitFailed}
+	}
+	return err
+}
+
+// reproRun makes a run in a process of its own.
+func reproRun(ctx context.Context, scenario, out string, seed uint64, set []string) (*results.Run, error) {
+	return child.Do(ctx, child.Run{Name: filepath.Base(out), Scenario: scenario, Out: out, Seed: seed, Set: set, Grace: time.Second})
+}

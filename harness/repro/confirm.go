@@ -1,0 +1,268 @@
+package repro
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"tlsurge/harness/child"
+	"tlsurge/harness/symptom"
+	"tlsurge/results"
+)
+
+// overhead is what a run takes besides its own duration, on a machine with something else to do.
+const overhead = 1500 * time.Millisecond
+
+// confirm shrinks what a candidate showed and runs it on the fleet. done says that the report was seen there.
+func (t *task) confirm(ctx context.Context, c tried, number int) (done bool, err error) {
+	recipe := c.Recipe
+	var shows mask
+	var took time.Duration
+	recipe.Visitors, shows, took = choose(c.hits, c.shows)
+	recipe, steps := t.search.shrink(recipe, shows)
+	if need := t.needs(recipe, took); t.left() < need {
+		t.note("found in memory and not confirmed: %s takes about %v on the fleet, and %v were left", recipe.words(), need.Round(time.Second), t.left().Round(time.Second))
+		return false, nil
+	}
+	t.Progress.Step(fmt.Sprintf("candidate %d shows it in memory (%s); confirming on the fleet: %s", number, c.Cause, recipe.words()))
+	file := t.path(fmt.Sprintf("candidate-%d.toml", number))
+	text := recipe.Scenario(t.slug(), c.Why, t.about(), t.Seed, took)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return false, err
+	}
+	run, dir, err := t.do(ctx, "confirm", file, nil)
+	if run == nil || err != nil {
+		return false, err
+	}
+	seen, confirmed := t.judge(run)
+	if confirmed&t.required != t.required {
+		t.note("not confirmed: %s shows it in memory, the fleet showed only %d of %d signatures", recipe.words(), len(seen), len(t.targets))
+		return false, nil
+	}
+	t.accept(c, recipe, steps, number, run, dir, seen, confirmed)
+	if err := os.Rename(file, t.path("scenario.toml")); err != nil {
+		return false, err
+	}
+	t.raw = t.path("scenario.toml")
+	t.result.Scenario = t.raw
+	return true, nil
+}
+
+// needs is how long a run of the recipe takes.
+func (t *task) needs(r Recipe, took time.Duration) time.Duration {
+	return time.Duration(len(r.Acts))*(2*time.Second+took) + overhead
+}
+
+// do makes one run in a directory of its own. No run and no error: it was interrupted, or failed in a way that
+// only concerns it, and a note says so.
+func (t *task) do(ctx context.Context, what, scenario string, set []string) (*results.Run, string, error) {
+	t.runs++
+	dir := t.path(filepath.Join("runs", fmt.Sprintf("%02d-%s", t.runs, what)))
+	run, err := t.Config.Run(ctx, scenario, dir, t.Seed, set)
+	var failed *child.Error
+	switch {
+	case err == nil && run.Verdict.State == results.Invalid && ctx.Err() == nil:
+		t.note("a run was INVALID and does not count: %s", strings.Join(run.Verdict.Reasons, "; "))
+		return nil, "", nil
+	case ctx.Err() != nil:
+		t.note("time was up before a run had ended (%s)", what)
+		return nil, "", nil
+	case errors.As(err, &failed):
+		return nil, "", err
+	}
+	return run, dir, err
+}
+
+// judge looks for every target in a run.
+func (t *task) judge(run *results.Run) (seen []Sighting, m mask) {
+	for i, g := range t.targets {
+		if s := g.sightings(run); s.Count > 0 {
+			seen = append(seen, s)
+			m |= 1 << i
+		}
+	}
+	return seen, m
+}
+
+// accept writes a confirmed recipe into the result.
+func (t *task) accept(c tried, r Recipe, steps []Step, number int, run *results.Run, dir string, seen []Sighting, confirmed mask) {
+	o := t.result
+	o.Reproduced, o.Cause, o.Why, o.Recipe, o.Shrunk, o.Tried, o.Run, o.Seen = true, c.Cause, c.Why, &r, steps, number, dir, seen
+	t.run = run
+	first := t.primary()
+	rate := first.rate(run)
+	o.Rate, o.Interval = &rate, &[2]float64{rate.Low, rate.High}
+	o.UserSees = t.userSees(run)
+	for i, g := range t.targets {
+		if !confirmed.has(i) {
+			o.NotSeen = append(o.NotSeen, g.Text)
+		}
+	}
+	o.Chains = t.chains(run)
+}
+
+// primary is the signature whose rate is stated: what a user said, else the first.
+func (t *task) primary() target {
+	for _, g := range t.targets {
+		if g.Origin == symptom.User {
+			return g
+		}
+	}
+	return t.targets[0]
+}
+
+// rate is how many page loads of those that could show the signature did: those of the browsers that showed it,
+// in the acts in which they did.
+func (g target) rate(run *results.Run) Rate {
+	type who struct{ phase, profile string }
+	hits := map[who]int64{}
+	for _, o := range run.Outcomes {
+		shown := g.Origin != symptom.ServerLog && o.Class != results.ClassOK && (g.Origin != symptom.User || o.UserSees != "") && g.by(o.Profile) &&
+			g.Matches(symptom.Observed{UserSees: o.UserSees, Class: o.Class, Alert: o.Alert, Sender: o.Sender, Stage: o.Stage})
+		logged := g.Origin == symptom.ServerLog && g.Code != "" && strings.EqualFold(g.Code, o.ServerLogs)
+		if shown || logged {
+			hits[who{o.Phase, o.Profile}] += o.Count
+		}
+	}
+	lines := map[string]int64{}
+	if len(hits) == 0 && g.Origin == symptom.ServerLog { // lines without a code stand in the edges' own tables alone
+		for _, e := range run.Edges {
+			for _, l := range e.LogLines {
+				if g.Matches(symptom.Observed{Alert: -1, Code: l.Code, Reason: l.Reason, Level: l.Level}) {
+					lines[e.Phase] += l.Count
+				}
+			}
+		}
+	}
+	var n, of int64
+	loads := map[string]int64{}
+	for _, u := range run.Users {
+		loads[u.Phase] += u.PageLoads
+		if h, ok := hits[who{u.Phase, u.Profile}]; ok {
+			n += min(h, u.PageLoads)
+			of += u.PageLoads
+		}
+	}
+	for phase, h := range lines {
+		n += min(h, loads[phase])
+		of += loads[phase]
+	}
+	return NewRate(n, of)
+}
+
+// userSees is what users of the run saw, in the report's own words where it has some.
+func (t *task) userSees(run *results.Run) string {
+	for _, g := range t.targets {
+		if g.Origin == symptom.User {
+			for _, o := range run.Outcomes {
+				if o.UserSees != "" && g.by(o.Profile) && g.Matches(symptom.Observed{UserSees: o.UserSees, Class: o.Class, Alert: o.Alert, Sender: o.Sender, Stage: o.Stage}) {
+					return o.UserSees
+				}
+			}
+		}
+	}
+	most, words := int64(0), ""
+	for _, o := range run.Outcomes {
+		if o.UserSees != "" && o.Count > most {
+			most, words = o.Count, o.UserSees
+		}
+	}
+	return words
+}
+
+// chains are the walks from the fault to the user that show a target, the most walked first; each target's once.
+func (t *task) chains(run *results.Run) (list []results.Chain) {
+	taken := map[int]bool{}
+	for _, g := range t.targets {
+		best := -1
+		for i, c := range run.Chains {
+			if g.in(c) && (best < 0 || c.Count > run.Chains[best].Count) {
+				best = i
+			}
+		}
+		if best >= 0 && !taken[best] {
+			taken[best] = true
+			list = append(list, run.Chains[best])
+		}
+	}
+	slices.SortStableFunc(list, func(a, b results.Chain) int { return phaseOf(run, a.Phase) - phaseOf(run, b.Phase) })
+	return list
+}
+
+func phaseOf(run *results.Run, name string) int {
+	return slices.IndexFunc(run.Phases, func(p results.Phase) bool { return p.Name == name })
+}
+
+// in says whether a chain shows the signature.
+func (g target) in(c results.Chain) bool {
+	if !g.by(c.Profile) || len(c.Steps) == 0 {
+		return false
+	}
+	if g.Origin == symptom.User {
+		s := c.Steps[len(c.Steps)-1]
+		return c.UserSees != "" && g.Matches(symptom.Observed{UserSees: c.UserSees, Class: s.Class, Alert: s.Alert, Sender: s.Sender, Stage: s.Stage})
+	}
+	return slices.ContainsFunc(c.Steps, func(s results.ChainStep) bool {
+		if g.Origin == symptom.ServerLog {
+			return (s.ServerLogs != "" || s.LogReason != "") && g.Matches(symptom.Observed{Alert: -1, Code: s.ServerLogs, Reason: s.LogReason, Level: s.LogLevel})
+		}
+		return s.Class != results.ClassOK && g.Matches(symptom.Observed{Class: s.Class, Alert: s.Alert, Sender: s.Sender, Stage: s.Stage})
+	})
+}
+
+func (t *task) note(format string, a ...any) {
+	if s := fmt.Sprintf(format, a...); !slices.Contains(t.result.Notes, s) {
+		t.result.Notes = append(t.result.Notes, s)
+	}
+}
+
+// slug is the report's name in files: letters and digits of what is most telling.
+func (t *task) slug() string { return "repro-" + Slug(t.Report) }
+
+// Slug makes a name for files out of a report.
+func Slug(r *symptom.Report) string {
+	word := "report"
+	if len(r.Signatures) > 0 {
+		s := r.Signatures[0]
+		for _, w := range []string{s.UserSees, s.Reason, s.Code, s.Text} {
+			if w != "" {
+				word = w
+				break
+			}
+		}
+	}
+	var b strings.Builder
+	for _, c := range strings.ToLower(word) {
+		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' {
+			b.WriteRune(c)
+		} else if b.Len() > 0 && !strings.HasSuffix(b.String(), "-") {
+			b.WriteByte('-')
+		}
+		if b.Len() >= 40 {
+			break
+		}
+	}
+	return strings.Trim(b.String(), "-")
+}
+
+// about are the comments at the top of the scenario.
+func (t *task) about() []string {
+	lines := []string{"Reproduces a report. Run it with: tlsurge run scenario.toml", "The report:"}
+	for i, g := range t.targets {
+		if i >= 4 {
+			lines = append(lines, fmt.Sprintf("  and %d more signatures", len(t.targets)-i))
+			break
+		}
+		text := strings.Join(strings.Fields(g.Text), " ")
+		if len(text) > 110 {
+			text = text[:110] + "…"
+		}
+		lines = append(lines, "  "+strings.ToValidUTF8(text, "?"))
+	}
+	return lines
+}

@@ -1,0 +1,117 @@
+package repro
+
+import (
+	"slices"
+	"strings"
+
+	"tlsurge/harness/symptom"
+	"tlsurge/harness/trial"
+	"tlsurge/profiles"
+	"tlsurge/results"
+)
+
+// target is a signature that the search looks for.
+type target struct {
+	symptom.Signature
+	index int // in the report
+}
+
+// telling says whether the signature names a failure of TLS or of the network, and not the traffic of a day.
+func telling(s symptom.Signature) bool {
+	return s.UserSees != "" || s.Code != "" || s.Alert >= 0 || s.Class != "" || s.Reason != ""
+}
+
+// mostTargets bounds what one report is searched for: a day's log of a large site names everything once.
+const mostTargets = 8
+
+// targets picks what to search for: what users said, and of each log what stands out.
+func targets(r *symptom.Report) (list []target) {
+	for i, s := range r.Signatures {
+		if telling(s) && len(list) < mostTargets {
+			list = append(list, target{s, i})
+		}
+	}
+	return list
+}
+
+// families are the words that symptom uses for clients, with how our profiles' names begin.
+var families = map[string][]string{
+	"firefox": {"firefox-"}, "chrome": {"chrome-", "chromium-", "edge-", "android-4.4", "android-5"}, "chromium": {"chrome-", "chromium-"},
+	"safari": {"safari-"}, "ie": {"ie-"}, "internet explorer": {"ie-"}, "edge": {"edge-", "chrome-", "chromium-", "ie-11"},
+	"android": {"android-"}, "curl": {"curl-"}, "openssl": {"openssl-"}, "go": {"go-"}, "java": {"java-"}, "gnutls": {"gnutls-"},
+	"googlebot": {"googlebot-"},
+}
+
+// by says whether the profile may be what the user had before him.
+func (t target) by(profile string) bool {
+	if t.Origin != symptom.User || t.Software == "" {
+		return true
+	}
+	prefixes, known := families[strings.ToLower(t.Software)]
+	return !known || slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(profile, p) })
+}
+
+// shows says whether a page load in memory shows the signature.
+func (t target) shows(profile string, r trial.Result) bool {
+	if !t.by(profile) {
+		return false
+	}
+	last := r.Attempts[len(r.Attempts)-1]
+	switch t.Origin {
+	case symptom.User:
+		return r.Verdict == results.SawError && t.Matches(symptom.Observed{UserSees: r.UserSees, Class: last.Class, Alert: last.Alert, Sender: last.Sender, Stage: last.Stage})
+	case symptom.ServerLog:
+		return slices.ContainsFunc(r.Attempts, func(a trial.Attempt) bool {
+			return a.LogReason != "" && t.Matches(symptom.Observed{Alert: -1, Code: a.LogCode, Reason: a.LogReason, Level: a.LogLevel})
+		})
+	}
+	return slices.ContainsFunc(r.Attempts, func(a trial.Attempt) bool {
+		return a.Class != results.ClassOK && t.Matches(symptom.Observed{Class: a.Class, Alert: a.Alert, Sender: a.Sender, Stage: a.Stage})
+	})
+}
+
+// Sighting is how often a run showed a signature.
+type Sighting struct {
+	Signature symptom.Signature `json:"signature"`
+	Count     int64             `json:"count"`
+	Where     []string          `json:"where,omitempty"` // "openssl-1.0.1j: firefox-35-osx"
+}
+
+// sightings counts the signature in a run.
+func (t target) sightings(run *results.Run) Sighting {
+	s := Sighting{Signature: t.Signature}
+	add := func(n int64, phase, who string) {
+		s.Count += n
+		if w := phase + ": " + who; !slices.Contains(s.Where, w) {
+			s.Where = append(s.Where, w)
+		}
+	}
+	if t.Origin == symptom.ServerLog {
+		for _, e := range run.Edges {
+			for _, l := range e.LogLines {
+				if t.Matches(symptom.Observed{Alert: -1, Code: l.Code, Reason: l.Reason, Level: l.Level}) {
+					add(l.Count, e.Phase, e.Name)
+				}
+			}
+		}
+		return s
+	}
+	for _, o := range run.Outcomes {
+		if o.Class == results.ClassOK || t.Origin == symptom.User && o.UserSees == "" || !t.by(o.Profile) {
+			continue
+		}
+		if t.Matches(symptom.Observed{UserSees: o.UserSees, Class: o.Class, Alert: o.Alert, Sender: o.Sender, Stage: o.Stage}) {
+			add(o.Count, o.Phase, o.Profile)
+		}
+	}
+	return s
+}
+
+// lookup is a built-in profile; every name that reaches it is one.
+func lookup(name string) *profiles.Profile {
+	p, err := profiles.Lookup(name)
+	if err != nil {
+		panic("repro: " + err.Error())
+	}
+	return p
+}

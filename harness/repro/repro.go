@@ -1,0 +1,248 @@
+// Package repro goes from a report to what makes it happen: it ranks the causes that may stand behind the
+// report's signatures, searches servers, faults and browsers in memory (harness/trial), shrinks what it finds,
+// and confirms it on a real fleet, in runs of their own. Only what a run has shown is called reproduced.
+//
+// It owns the search and the recipe. What a report says is harness/symptom's; what browsers, servers and faults do
+// is theirs: a cause here is a place to look first, never an answer.
+package repro
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"math/bits"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"tlsurge/harness/symptom"
+	"tlsurge/results"
+)
+
+// Config is one task.
+type Config struct {
+	Report *symptom.Report
+	// Nginx is the path of the server's configuration in nginx's syntax; empty: servers of the report's time.
+	Nginx  string
+	Budget time.Duration // of everything
+	Seed   uint64
+	Dir    string // where everything is written; made if missing
+	Fix    []Change
+	WhatIf bool
+
+	Run      Runner
+	Progress Progress
+	Now      func() time.Time
+}
+
+// Runner makes a run of a scenario file, with overrides as --set has them, and leaves its files in out.
+type Runner func(ctx context.Context, scenario, out string, seed uint64, set []string) (*results.Run, error)
+
+// Progress is told what happens. Its methods are called from one goroutine.
+type Progress interface {
+	// Step begins a part of the work, in words.
+	Step(text string)
+	// Tick says how far the search is: candidates tried, the present one, and the share of the budget used.
+	Tick(tried int, what string, used float64)
+}
+
+// NothingError is a report in which there is nothing to reproduce.
+type NothingError struct{ Text string }
+
+func (e *NothingError) Error() string { return e.Text }
+
+// Result is what came of it.
+type Result struct {
+	Reproduced bool                `json:"reproduced"`
+	Signatures []symptom.Signature `json:"signatures"`
+	UserSees   string              `json:"user_sees"` // in the browser's words, as the confirming run had it
+	Scenario   string              `json:"scenario"`  // the file that reproduces it
+	Rate       *Rate               `json:"rate"`      // of the most telling signature
+	Interval   *[2]float64         `json:"interval"`  // its 95 % interval
+
+	Cause   string          `json:"cause,omitempty"`
+	Why     string          `json:"why,omitempty"`
+	Recipe  *Recipe         `json:"recipe,omitempty"`
+	Seen    []Sighting      `json:"seen"`              // in the confirming run, by signature
+	NotSeen []string        `json:"not_seen"`          // signatures that the recipe does not show, and why not
+	Chains  []results.Chain `json:"chains"`            // how it comes about
+	Tried   int             `json:"candidates_tried"`  // until the one that was confirmed
+	First   []string        `json:"first_candidates"`  // the ranking's first ones, in words
+	Trials  int64           `json:"trials_in_memory"`  // page loads played
+	Shrunk  []Step          `json:"shrunk"`            // what could be left out, and what could not
+	Fix     *FixResult      `json:"fix,omitempty"`     // --fix
+	Effects []Effect        `json:"what_if,omitempty"` // --what-if, the strongest first
+	Run     string          `json:"run,omitempty"`     // directory of the confirming run
+	Dir     string          `json:"dir"`
+	Seed    uint64          `json:"seed"`
+	Elapsed time.Duration   `json:"elapsed_ns"`
+	Notes   []string        `json:"notes"`
+}
+
+// task is one Run at work.
+type task struct {
+	Config
+	began    time.Time
+	lab      *lab
+	targets  []target
+	required mask
+	search   *search
+	runs     int
+	result   *Result
+	run      *results.Run // the confirming one
+	raw      string       // path of the confirmed scenario
+}
+
+// Do reproduces the report. A report that could not be reproduced within the budget is a Result too, and so is
+// what an interrupt left.
+func Do(ctx context.Context, cfg Config) (*Result, error) {
+	t := &task{Config: cfg, began: cfg.Now(), targets: targets(cfg.Report)}
+	if len(t.targets) == 0 {
+		return nil, &NothingError{"nothing in the report names a failure of TLS or of the network"}
+	}
+	t.result = &Result{Signatures: cfg.Report.Signatures, Seen: []Sighting{}, NotSeen: []string{}, Chains: []results.Chain{}, Shrunk: []Step{},
+		First: []string{}, Notes: []string{}, Dir: cfg.Dir, Seed: cfg.Seed}
+	t.required = required(t.targets)
+	var err error
+	if t.lab, err = newLab(cfg.Seed); err != nil {
+		return nil, err
+	}
+	defer t.lab.close()
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithDeadline(ctx, t.began.Add(cfg.Budget))
+	defer cancel()
+	if err := t.find(ctx); err != nil {
+		return nil, err
+	}
+	if t.result.Reproduced {
+		if err := t.after(ctx); err != nil {
+			return nil, err
+		}
+	}
+	t.result.Trials = t.lab.trials.Load()
+	t.result.Elapsed = cfg.Now().Sub(t.began)
+	return t.result, t.write()
+}
+
+// required are the most telling signature of each origin: without them a recipe is not the report's.
+func required(list []target) (m mask) {
+	seen := map[symptom.Origin]bool{}
+	for i, t := range list {
+		if !seen[t.Origin] {
+			seen[t.Origin] = true
+			m |= 1 << i
+		}
+	}
+	return m
+}
+
+// left is how much of the budget there is.
+func (t *task) left() time.Duration { return t.began.Add(t.Budget).Sub(t.Now()) }
+
+// find searches, shrinks and confirms until something is confirmed or time is up.
+func (t *task) find(ctx context.Context) error {
+	k := &ranking{config: t.Nginx, targets: t.targets, era: eraOf(t.targets)}
+	ranked := k.candidates()
+	for i, c := range ranked {
+		if i < 5 {
+			t.result.First = append(t.result.First, fmt.Sprintf("%s (%v)", c.Cause, c))
+		}
+	}
+	var stop func()
+	t.search, stop = newSearch(t.lab, t.targets, k.era.people(t.targets), chained(slices.Values(ranked), systematic(t.Nginx, k.era.stacks)))
+	defer stop()
+	t.Progress.Step(fmt.Sprintf("searching in memory: %d ranked causes, then all others in order", len(ranked)))
+
+	// Confirming costs seconds: the search in memory gets no more than what leaves room for it.
+	searchCtx, cancel := context.WithTimeout(ctx, t.left()*6/10)
+	defer cancel()
+	var promising []tried
+	for {
+		c, ok := t.search.next(searchCtx)
+		if !ok {
+			break
+		}
+		t.Progress.Tick(t.search.count, c.String(), 1-float64(t.left())/float64(t.Budget))
+		if c.Cause == enumerated && best(promising, t.required) {
+			break // the rest would only add what is not required
+		}
+		if c.shows == 0 {
+			continue
+		}
+		if c.shows&t.search.want() == t.search.want() {
+			done, err := t.confirm(ctx, c, t.search.count)
+			if done || err != nil {
+				return err
+			}
+			continue
+		}
+		promising = append(promising, c)
+	}
+	return t.confirmBest(ctx, promising)
+}
+
+// best says whether one of the list shows all of want.
+func best(list []tried, want mask) bool {
+	return slices.ContainsFunc(list, func(t tried) bool { return t.shows&want == want })
+}
+
+func chained(parts ...iter.Seq[Candidate]) iter.Seq[Candidate] {
+	return func(yield func(Candidate) bool) {
+		for _, p := range parts {
+			for c := range p {
+				if !yield(c) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// mostConfirmed bounds how many candidates that show a part are tried on the fleet.
+const mostConfirmed = 5
+
+// confirmBest tries what shows a part of the report, what shows most first.
+func (t *task) confirmBest(ctx context.Context, list []tried) error {
+	score := func(c tried) int {
+		return 100*bits.OnesCount32(uint32(c.shows&t.required)) + bits.OnesCount32(uint32(c.shows))
+	}
+	order := slices.Clone(list)
+	slices.SortStableFunc(order, func(a, b tried) int { return cmp.Compare(score(b), score(a)) })
+	for i, c := range order {
+		if i >= mostConfirmed {
+			break
+		}
+		c = joined(c, list, t.search.want())
+		done, err := t.confirm(ctx, c, t.search.count)
+		if done || err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// after is what a confirmed recipe is asked besides.
+func (t *task) after(ctx context.Context) error {
+	t.knobs()
+	if len(t.Fix) > 0 {
+		if err := t.fix(ctx); err != nil {
+			return err
+		}
+	}
+	if t.WhatIf {
+		return t.whatIf(ctx)
+	}
+	return nil
+}
+
+// interrupted says whether the error is only that time is up or somebody has had enough.
+func interrupted(ctx context.Context, err error) bool {
+	return ctx.Err() != nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+func (t *task) path(name string) string { return filepath.Join(t.Dir, name) }
