@@ -61,7 +61,9 @@ type Real struct {
 	Fix  map[string]string // replaces the case's fix: another server has other settings. Empty: the case's own.
 	// Expect replaces the case's own expectations: another library has other codes. Empty: the case's own.
 	Expect []Expect
-	None   string
+	// Unfixed says why the fix cannot be shown there; empty where it can.
+	Unfixed string
+	None    string
 }
 
 //go:embed data/*.toml

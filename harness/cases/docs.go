@@ -43,6 +43,9 @@ func (c *Case) markdown(b *bytes.Buffer) {
 	default:
 		fmt.Fprintf(b, "\nDebian's %s shows the same.\n", c.Real.Edge)
 	}
+	if c.Real.Unfixed != "" {
+		fmt.Fprintf(b, "\nThe fix cannot be shown there: %s.\n", c.Real.Unfixed)
+	}
 	fmt.Fprint(b, "\nSources:\n\n")
 	for _, s := range c.Sources {
 		fmt.Fprintf(b, "- %s\n", s)

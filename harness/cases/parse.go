@@ -24,6 +24,7 @@ type caseFile struct {
 	Real struct {
 		Edge   string            `toml:"edge"`
 		None   string            `toml:"none"`
+		Unfix  string            `toml:"unfixed"`
 		Set    map[string]string `toml:"set"`
 		Fix    map[string]string `toml:"fix"`
 		Expect []expectData      `toml:"expect"`
@@ -53,7 +54,7 @@ func Parse(file, src string) (*Case, error) {
 		return nil, err
 	}
 	c := &Case{Name: f.Name, Title: f.Title, Symptom: strings.TrimSpace(f.Symptom), Mechanism: strings.TrimSpace(f.Mechanism), Sources: f.Sources,
-		Fix: Fix{f.Fix.About, f.Fix.Set}, Real: Real{Edge: f.Real.Edge, Set: f.Real.Set, Fix: f.Real.Fix, None: f.Real.None}, src: src}
+		Fix: Fix{f.Fix.About, f.Fix.Set}, Real: Real{Edge: f.Real.Edge, Set: f.Real.Set, Fix: f.Real.Fix, Unfixed: f.Real.Unfix, None: f.Real.None}, src: src}
 	var err error
 	if c.Expect, err = expectations(file, "expect", f.Expect); err != nil {
 		return nil, err

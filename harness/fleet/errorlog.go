@@ -123,8 +123,20 @@ func parseErrorLine(line string) (l results.LogLine, ok bool) {
 		}
 		return l, true
 	}
-	l.Reason = text
+	l.Reason = withoutPlace(text)
 	return l, true
+}
+
+// withoutPlace leaves out where nginx was and what errno said: "client timed out (110: Connection timed out) while
+// SSL handshaking" is "client timed out", as the bundled edge counts it.
+func withoutPlace(text string) string {
+	text, _, _ = strings.Cut(text, " while ")
+	if head, errno, ok := strings.Cut(text, " ("); ok && strings.HasSuffix(errno, ")") {
+		if no, _, colon := strings.Cut(errno, ": "); colon && strings.Trim(no, "0123456789") == "" {
+			text = head
+		}
+	}
+	return text
 }
 
 func isHex8(s string) bool {
