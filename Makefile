@@ -35,8 +35,9 @@ test-browsers: $(BIN) ## real Chromium and Firefox ESR (Debian packages) against
 	TLSURGE_REQUIRE=$${TLSURGE_REQUIRE:-chromium,firefox,tcpdump} $(GO) test ./profiles -run TestRealBrowsers -browsers -timeout 300s
 	TLSURGE_REQUIRE=$${TLSURGE_REQUIRE:-chromium,firefox,tcpdump} $(GO) test ./harness/interop -run TestBrowsers -browsers -timeout 300s
 
-bench: ## speed and memory beside the peers that are installed (nginx, wrk), as ratios
-	$(GO) test ./harness/browser -run '^$$' -bench 'IdleConnections|KeepaliveRequests|Handshakes|Stall' -benchtime 3x
+bench: ## speed and memory beside the peers that are installed (nginx, wrk, h2load, openssl, curl), as ratios
+	$(GO) test ./harness/browser -run '^$$' -bench Peers -benchtime 1x -timeout 20m
+	$(GO) test ./harness/browser -run '^$$' -bench 'IdleConnections|KeepaliveRequests|Stall' -benchtime 3x
 	$(GO) test ./harness/engine ./harness/record ./profiles -run '^$$' -bench . -benchtime 200ms
 
 peak: $(BIN) ## the thread's peak: 3 edges x 13,000 established connections

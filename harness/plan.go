@@ -15,6 +15,7 @@ import (
 
 	"tlsurge/faults"
 	"tlsurge/harness/browser"
+	"tlsurge/harness/engine"
 	"tlsurge/harness/fleet"
 	"tlsurge/harness/pace"
 	"tlsurge/harness/scenario"
@@ -138,6 +139,10 @@ func (d *drive) agentPhase(p *scenario.Phase, edges []fleet.Edge) (fleet.AgentPh
 	a := fleet.AgentPhase{
 		Seed: d.sc.Seed, Phase: p.Name, ServerName: d.sc.Fleet.ServerName, Load: load, Rules: d.rulesLeft(p), ALPN: l.ALPN,
 		KeepBrowsers: p.Keeps("browsers"), SampleEvery: every(d.sc.Run.Sample), KeyLog: d.keyLogs(),
+		VerifySample: l.VerifySample, KeyPool: l.KeyPool,
+	}
+	if l.Verify == "first-per-key" {
+		a.Verify = engine.VerifyFirstPerKey
 	}
 	if d.capture != nil {
 		a.SampleEvery = 1 // a packet is explained by its attempt

@@ -212,6 +212,9 @@ func (d *HelloData) compile() (*spec, error) {
 				s.suites = append(s.suites, wire.CipherSuite(v))
 			}
 		}
+		if len(s.sslv2) == 0 {
+			return nil, fmt.Errorf("hello.suites is empty")
+		}
 		return s, nil
 	case "", "tls":
 	default:

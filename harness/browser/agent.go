@@ -37,6 +37,7 @@ type Agent struct {
 	turn    uint32 // ordinary connections so far: picks theirs
 
 	places []*seat
+	follow *follow // nil unless each connection follows another
 	plans  map[profiles.Plan]*profiles.Plan
 	free   []*exchange
 	line   results.Attempt // what is being recorded
@@ -79,7 +80,7 @@ func NewAgent(cfg *Config, rec *results.Recorder, ledger func(faults.Firing)) (*
 		a.draws = newDraws(cfg.Seed, cfg.Carry.phase) // the same people as then
 	}
 	a.rand = a.random(^uint64(0))
-	a.keys = engine.NewKeyPool(keyPoolSize, a.rand)
+	a.keys = engine.NewKeyPool(cfg.KeyPool, a.rand)
 	if cfg.Plan != nil {
 		for _, r := range cfg.Plan.Rules() {
 			a.edgeStrikes = a.edgeStrikes || r.HitsEdge()
@@ -101,10 +102,6 @@ func NewAgent(cfg *Config, rec *results.Recorder, ledger func(faults.Firing)) (*
 	}
 	return a, nil
 }
-
-// keyPoolSize is how many ECDHE key pairs per group an agent uses in turn, so that the client's cost of
-// a handshake is one scalar multiplication and not two.
-const keyPoolSize = 64
 
 // random is the random stream of one attempt, or of whatever else id names.
 func (a *Agent) random(id uint64) *rand.ChaCha8 {

@@ -143,7 +143,7 @@ func perform(tb testing.TB, cfg *Config, warm bool) played {
 
 func config(s *server, mix ...Visitor) *Config {
 	return &Config{Seed: 42, Phase: "test", Agents: 1, Mix: mix, Edges: s.edges, ServerName: testName,
-		Verifier: &engine.Verifier{Roots: s.roots}, Sources: []netip.Addr{netip.MustParseAddr("127.1.0.1")},
+		KeyPool: 64, Verifier: &engine.Verifier{Roots: s.roots}, Sources: []netip.Addr{netip.MustParseAddr("127.1.0.1")},
 		Load: Load{Model: Open, Connections: 60, PerBrowser: [2]int{6, 6}, Duration: 2 * time.Second, Ramp: 500 * time.Millisecond,
 			Requests: pace.Constant(200)}}
 }

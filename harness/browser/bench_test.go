@@ -39,25 +39,13 @@ func nginx(tb testing.TB, listens int, directives string) *server {
 		tb.Skip("nginx is not installed")
 	}
 	dir := tb.TempDir()
-	key, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{testName},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
+	cert, pk := selfSigned(tb, dir)
+	s := &server{roots: x509.NewCertPool()}
+	raw, err := os.ReadFile(cert)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	raw, _ := x509.MarshalPKCS8PrivateKey(key)
-	write := func(name string, data []byte) string {
-		p := filepath.Join(dir, name)
-		if err := os.WriteFile(p, data, 0o600); err != nil {
-			tb.Fatal(err)
-		}
-		return p
-	}
-	cert := write("cert.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-	pk := write("key.pem", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw}))
-	s := &server{roots: x509.NewCertPool()}
-	s.roots.AppendCertsFromPEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	s.roots.AppendCertsFromPEM(raw)
 	var listen strings.Builder
 	for i := range listens {
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.%d:0", 21+i))
@@ -69,13 +57,17 @@ func nginx(tb testing.TB, listens int, directives string) *server {
 		s.edges = append(s.edges, Edge{fmt.Sprintf("edge-%d", i+1), addr})
 		fmt.Fprintf(&listen, "listen %s ssl backlog=4096;\n", addr)
 	}
-	conf := write("nginx.conf", fmt.Appendf(nil, `
+	conf := filepath.Join(dir, "nginx.conf")
+	text := fmt.Appendf(nil, `
 daemon off; master_process off; worker_processes 1; worker_rlimit_nofile 20000; pid %[1]s/pid; error_log %[1]s/error.log info;
 events { worker_connections 19900; multi_accept on; }
 http { access_log off; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
 keepalive_timeout 600; keepalive_requests 100000000; %[5]s
 server { %[2]s ssl_certificate %[3]s; ssl_certificate_key %[4]s; ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache shared:s:10m; server_name %[6]s;
-location / { return 200 "%[7]s"; } } }`, dir, listen.String(), cert, pk, directives, testName, strings.Repeat("x", 128)))
+location / { return 200 "%[7]s"; } } }`, dir, listen.String(), cert, pk, directives, testName, strings.Repeat("x", 128))
+	if err := os.WriteFile(conf, text, 0o600); err != nil {
+		tb.Fatal(err)
+	}
 	cmd := exec.Command(bin, "-c", conf, "-p", dir)
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -97,6 +89,29 @@ location / { return 200 "%[7]s"; } } }`, dir, listen.String(), cert, pk, directi
 	}
 	s.pid = cmd.Process.Pid
 	return s
+}
+
+// selfSigned makes a certificate for testName with an ECDSA P-256 key, as files in dir.
+func selfSigned(tb testing.TB, dir string) (cert, key string) {
+	k, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{testName},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &k.PublicKey, k)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	raw, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	write := func(name, kind string, der []byte) string {
+		p := filepath.Join(dir, name)
+		if err := os.WriteFile(p, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			tb.Fatal(err)
+		}
+		return p
+	}
+	return write("cert.pem", "CERTIFICATE", der), write("key.pem", "PRIVATE KEY", raw)
 }
 
 // rss is this process's resident memory in bytes.
@@ -322,39 +337,5 @@ func BenchmarkStall(b *testing.B) {
 			}
 			a.Close()
 		}
-	}
-}
-
-// BenchmarkHandshakes completes handshakes, full and resumed, and reports our own CPU time for each.
-func BenchmarkHandshakes(b *testing.B) {
-	for _, model := range []Model{HandshakeOnly, ResumeOnly} {
-		b.Run(string(model), func(b *testing.B) {
-			s := nginx(b, 2, "")
-			cfg := config(s, Visitor{Profile: profile(b, "firefox-35-osx"), Weight: 1})
-			cfg.Load = Load{Model: model, Connections: 600, Duration: 4 * time.Second, Requests: pace.Constant(1000)}
-			cfg.Sources = append(cfg.Sources, netip.MustParseAddr("127.1.0.2"), netip.MustParseAddr("127.1.0.3"))
-			for range b.N {
-				rec := results.NewRecorder(results.RecorderConfig{Seed: 1, Phase: "test"})
-				a, err := NewAgent(cfg, rec, func(faults.Firing) {})
-				if err != nil {
-					b.Fatal(err)
-				}
-				if err := a.Warm(context.Background()); err != nil {
-					b.Fatal(err)
-				}
-				start := cpu()
-				if err := a.Run(context.Background(), time.Now()); err != nil {
-					b.Fatal(err)
-				}
-				spent := cpu() - start
-				t := rec.Totals()
-				if t.Failed != 0 {
-					b.Fatalf("%+v", t)
-				}
-				b.ReportMetric(float64(spent.Microseconds())/float64(t.Opened), "cpu-us/handshake")
-				b.ReportMetric(float64(t.Opened)/cfg.Load.Duration.Seconds(), "handshakes/s")
-				a.Close()
-			}
-		})
 	}
 }

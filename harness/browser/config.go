@@ -42,6 +42,8 @@ type Config struct {
 	Verifier *engine.Verifier
 	// Finder is the same for browsers that find an issuer that the server forgot; nil: there is none to find.
 	Finder *engine.Verifier
+	// KeyPool is how many ephemeral key pairs per group are used in turn; 0 draws one for each handshake.
+	KeyPool int
 	// Sources are the addresses that ordinary connections come from, in turn; none leaves it to the
 	// kernel. One address has room for 8,000 connections to each edge.
 	Sources []netip.Addr
@@ -95,7 +97,7 @@ type Load struct {
 	// then takes its place.
 	Lifetime [2]time.Duration
 	// Requests is the rate of requests over all connections (Open), or of connections (HandshakeOnly,
-	// ResumeOnly); nil is none. A place that nobody has taken yet lets its turn pass, so in the ramp the
+	// ResumeOnly); nil is none, and the models that only connect then keep Connections under way. A place that nobody has taken yet lets its turn pass, so in the ramp the
 	// rate of requests grows with the connections.
 	Requests pace.Curve
 	// RequestTimes gives the arrivals one by one instead of Requests.
@@ -171,7 +173,7 @@ func (c *Config) checked() error {
 		return fmt.Errorf("browser: %d edges: a name has at most 255 addresses here", len(c.Edges))
 	case len(c.Mix) == 0:
 		return fmt.Errorf("browser: no browsers in the mix")
-	case c.Load.Connections < 1 && c.Load.Model != HandshakeOnly:
+	case c.Load.Connections < 1 && (c.Load.Model != HandshakeOnly || c.Load.Requests == nil && c.Load.RequestTimes == nil):
 		return fmt.Errorf("browser: %d connections to hold: want at least 1", c.Load.Connections)
 	}
 	var sum float64

@@ -35,6 +35,7 @@ type conn struct {
 
 	number   uint32 // Key.Connection
 	attempts uint16 // Key.Attempt of the latest
+	hops     uint8  // addresses of this chain that did not accept
 	answered uint32 // requests answered on the present TCP connection
 	x        *exchange
 	try      *try     // the present attempt, until its connection ends
@@ -52,7 +53,7 @@ func (c *conn) want(intended time.Duration, x *exchange) {
 	b := c.b
 	c.number = b.nextConn
 	b.nextConn++
-	c.attempts, c.origin, c.x, c.backs = 0, nil, x, nil
+	c.attempts, c.hops, c.origin, c.x, c.backs = 0, 0, nil, x, nil
 	plan := b.memory.First()
 	if b.lowered(&plan) {
 		c.origin = b.taint
@@ -70,7 +71,7 @@ func (c *conn) begin(plan profiles.Plan, intended time.Duration) {
 	t := &try{conn: c, plan: &plan, setup: new(setup), edge: b.edge(), attempt: c.attempts,
 		intended: intended, start: a.loop.Now(), connected: -1, handshake: -1}
 	c.try = t
-	if h := b.sessions.get(&plan, b.host.profile, a.loop.Wall(t.start)); h != nil {
+	if h := b.sessions.get(&plan, b.host.profile, a.loop.Wall(t.start), a.cfg.Load.Model == ResumeOnly); h != nil {
 		t.setup.session, t.issuer, t.asked = h.session, h.edge, asked(h.session)
 	}
 	c.count(t)
@@ -232,6 +233,7 @@ func (c *conn) established() {
 		a.drop(x)
 		b.served(c)
 		c.shut(results.ByClient)
+		a.follow.ended(c)
 	case x != nil:
 		if !x.scheduled {
 			x.intended = a.loop.Now()

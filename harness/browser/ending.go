@@ -159,6 +159,7 @@ func (c *conn) giveUp(d *profiles.Decision) {
 		}
 	}
 	c.refill()
+	c.b.agent.follow.failed(c)
 }
 
 // remember keeps whose failure the browser now holds against the server.

@@ -206,7 +206,13 @@ func (a *Agent) startLoad() {
 			a.loop.Pace(&storm{agent: a, at: at})
 		}
 	}
-	if s := a.newSchedule(); s != nil && l.Model != Idle && l.Model != Closed && (len(a.places) > 0 || l.Model == HandshakeOnly) {
+	s := a.newSchedule()
+	if s == nil && !l.holds() {
+		a.follow = &follow{agent: a, number: uint32(a.cfg.AgentIndex)}
+		a.follow.timer.Owner = a.follow
+		a.follow.begin()
+	}
+	if s != nil && l.Model != Idle && l.Model != Closed && (len(a.places) > 0 || l.Model == HandshakeOnly) {
 		p := &requestPlan{agent: a, schedule: s, number: uint64(a.cfg.AgentIndex)}
 		most := 0
 		for _, s := range a.places {

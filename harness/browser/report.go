@@ -153,6 +153,12 @@ func (c *conn) decide(v classify.Verdict, err error) profiles.Decision {
 		return profiles.Decision{UserSees: r.words.Shown, Wording: r.words}
 	}
 	d := c.b.memory.Failed(*t.plan, f)
+	if d.NextAddress {
+		// A name's addresses are tried once each: a browser does not go round.
+		if c.hops++; int(c.hops) >= len(c.b.agent.cfg.Edges) {
+			d.Retry, d.NextAddress = false, false
+		}
+	}
 	if c.x == nil {
 		d.Retry = false // opened ahead of need: there is nothing to try again for
 	}

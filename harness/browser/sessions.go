@@ -53,8 +53,8 @@ func accepts(m *profiles.SessionManners, s *engine.Session) bool {
 }
 
 // get gives the session that an attempt made by plan offers at a time, nil if none. A single-use session
-// is taken out.
-func (s *sessionStore) get(plan *profiles.Plan, p *profiles.Profile, now time.Time) *held {
+// is taken out, unless it is to be offered for ever (ResumeOnly: its connections close before a new one comes).
+func (s *sessionStore) get(plan *profiles.Plan, p *profiles.Profile, now time.Time, forever bool) *held {
 	m := &p.Manners().Sessions
 	for i := len(s.held) - 1; i >= 0; i-- {
 		h := s.held[i]
@@ -69,7 +69,7 @@ func (s *sessionStore) get(plan *profiles.Plan, p *profiles.Profile, now time.Ti
 			s.held = append(s.held[:i], s.held[i+1:]...)
 			continue
 		}
-		if m.Single && h.session.Version >= wire.TLS13 {
+		if m.Single && h.session.Version >= wire.TLS13 && !forever {
 			s.held = append(s.held[:i], s.held[i+1:]...)
 		}
 		return &h

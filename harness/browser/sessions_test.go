@@ -34,7 +34,7 @@ func TestWhichSessionIsOffered(t *testing.T) {
 		}
 		var s sessionStore
 		s.put(held{session: c.session, key: plan.SessionKey}, &p.Manners().Sessions)
-		if got := s.get(&plan, p, now) != nil; got != c.offered {
+		if got := s.get(&plan, p, now, false) != nil; got != c.offered {
 			t.Errorf("%s: %s offers it: %v", c.why, c.profile, got)
 		}
 	}
@@ -54,7 +54,7 @@ func TestTheStoreIsBounded(t *testing.T) {
 		t.Errorf("%d sessions held", len(s.held))
 	}
 	plan := p.NewMemory().First()
-	if h := s.get(&plan, p, time.Now()); h == nil || h.session != last {
+	if h := s.get(&plan, p, time.Now(), false); h == nil || h.session != last {
 		t.Error("the newest is not offered first")
 	} else if m.Single && len(s.held) != maxHeld-1 {
 		t.Error("a single-use session is still there")

@@ -34,7 +34,11 @@ type AgentPhase struct {
 	Insecure bool
 	// Issuers are the intermediate certificates of the run's authority, by the address in its leaves.
 	Issuers map[string][]byte
-	ALPN    []string
+	// Verify and VerifySample are engine.Verifier's Policy and Sample.
+	Verify       engine.VerifyPolicy
+	VerifySample int
+	KeyPool      int // browser.Config.KeyPool
+	ALPN         []string
 	// Sources is how many loopback addresses each agent's ordinary connections come from; 0 leaves the
 	// address to the kernel, as targets beyond loopback need.
 	Sources int
@@ -90,7 +94,7 @@ func (p *AgentPhase) config(id string) (*browser.Config, error) {
 	load := p.Load
 	load.Requests = p.Curve.pace()
 	cfg := &browser.Config{Seed: p.Seed, Phase: p.Phase, AgentIndex: p.Index, Agents: p.Agents, Edges: p.Edges,
-		ServerName: p.ServerName, Load: load, ALPN: p.ALPN, Sources: sources(p.Index, p.Sources)}
+		ServerName: p.ServerName, Load: load, ALPN: p.ALPN, Sources: sources(p.Index, p.Sources), KeyPool: p.KeyPool}
 	for _, v := range p.Mix {
 		prof, err := v.profile()
 		if err != nil {
@@ -111,9 +115,9 @@ func (p *AgentPhase) config(id string) (*browser.Config, error) {
 		} else if !roots.AppendCertsFromPEM(p.CA) {
 			return nil, &configError{fmt.Errorf("the certificate authority's file holds no PEM certificate")}
 		}
-		cfg.Verifier = &engine.Verifier{Roots: roots, Policy: engine.VerifyFirstPerKey}
+		cfg.Verifier = &engine.Verifier{Roots: roots, Policy: p.Verify, Sample: p.VerifySample}
 		if len(p.Issuers) > 0 {
-			cfg.Finder = &engine.Verifier{Roots: roots, Policy: engine.VerifyFirstPerKey, Issuers: p.Issuers}
+			cfg.Finder = &engine.Verifier{Roots: roots, Policy: p.Verify, Sample: p.VerifySample, Issuers: p.Issuers}
 		}
 	}
 	return cfg, nil

@@ -20,7 +20,7 @@ func defaults() *Scenario {
 		Run:   Run{Netns: "auto", Sample: 0.01, Group: "tlsurge"},
 		Fleet: Fleet{Edges: 3, Edge: "bundled", Stack: "openssl-1.0.1j", Config: "builtin:fl-ssl.conf", Key: "rsa-2048", ServerName: "www.example.test", Balancer: "bundled"},
 		Load: Traffic{Model: "open", Connections: 100, Duration: Duration(10 * time.Second), Ramp: Duration(2 * time.Second), Arrivals: "poisson",
-			FirstAlone: true},
+			FirstAlone: true, Verify: "every", KeyPool: 64},
 	}
 }
 
@@ -186,6 +186,9 @@ func (s *Scenario) checkLoad(d *decoder) error {
 	return firstError(
 		oneOf(d, at("model"), l.Model, "open", "closed", "idle", "handshake", "resume"),
 		oneOf(d, at("arrivals"), l.Arrivals, "constant", "poisson"),
+		oneOf(d, at("verify"), l.Verify, "every", "first-per-key"),
+		between(d, at("verify_sample"), l.VerifySample, 0, 1_000_000),
+		between(d, at("key_pool"), l.KeyPool, 0, 65536),
 		between(d, at("connections"), l.Connections, 1, 1_000_000),
 		between(d, at("request_rate"), l.RequestRate, 0, 1_000_000),
 		between(d, at("per_browser"), l.PerBrowser, 0, 64),
@@ -214,9 +217,6 @@ func (s *Scenario) checkSlow(d *decoder) error {
 
 func (s *Scenario) checkShape(d *decoder) error {
 	sh, at := s.Load.Shape, func(k string) []string { return []string{"load", "shape", k} }
-	if (s.Load.Model == "handshake" || s.Load.Model == "resume") && s.Load.RequestRate <= 0 && sh == nil {
-		return d.fail([]string{"load", "request_rate"}, "the model %q needs a rate of handshakes per second", s.Load.Model)
-	}
 	if sh == nil {
 		return nil
 	}

@@ -103,13 +103,14 @@ type Target struct {
 type Traffic struct {
 	// Model: "open" holds connections and sends requests at a rate that does not wait for answers;
 	// "closed" has browsers load pages, think, and load the next; "idle" holds and does not use;
-	// "handshake" and "resume" connect, complete the handshake and close, at the request rate.
+	// "handshake" and "resume" connect, complete the handshake and close, at the request rate; without a
+	// rate, so many connections at a time, each as soon as the one before is over.
 	Model       string   `toml:"model"`
 	Connections int      `toml:"connections"` // keepalive connections held, 1..1,000,000
 	Duration    Duration `toml:"duration"`    // of a run without phases
 	Ramp        Duration `toml:"ramp"`        // time over which the browsers come; "0s" is a storm
 	// RequestRate is requests/s over all connections (handshakes/s for the models "handshake" and
-	// "resume"); 0: page loads only. Shape lets it vary.
+	// "resume"); 0: page loads only, or no rate. Shape lets it vary.
 	RequestRate float64 `toml:"request_rate"`
 	Shape       *Shape  `toml:"shape,omitempty"`
 	Arrivals    string  `toml:"arrivals"` // constant, poisson: spacing of starts and requests
@@ -122,7 +123,15 @@ type Traffic struct {
 	FirstAlone bool `toml:"first_alone"`
 	// Spare: connections beyond the first are opened ahead of need and held; with false each carries a
 	// request as soon as it is up, as for a page's resources.
-	Spare  bool     `toml:"spare"`
+	Spare bool `toml:"spare"`
+	// Verify: "every" checks the server's signature in each handshake, as browsers do; "first-per-key" in the
+	// first with each server key and then in one of VerifySample (0: none), which is cheaper.
+	Verify       string `toml:"verify"`
+	VerifySample int    `toml:"verify_sample"`
+	// KeyPool is how many ephemeral key pairs per group an agent uses in turn; 0 draws one for each handshake,
+	// as browsers do, and makes each dearer by one scalar multiplication.
+	KeyPool int `toml:"key_pool"`
+
 	Reload Duration `toml:"reload,omitempty"` // a user who was shown an error tries again after this; absent: leaves
 	ALPN   []string `toml:"alpn,omitempty"`   // overrides the profiles' offers; the hello then differs
 
