@@ -34,6 +34,7 @@ var rooms = []struct{ pkgs, why string }{
 	{"harness/proxy", "the edge is the engine's other end"},
 	{"harness/symptom", "reports in words, logs and captures become signatures in the program's own vocabulary"},
 	{"harness/trial", "browsers and personalities joined in memory, without proxies and sockets"},
+	{"harness/matrix", "tables are made of trials, and look like reports"},
 	{"harness/evidence", "packets, firings and outcomes explained together; it starts nothing"},
 	{"harness/cluster harness/scenario harness/fleet/sandbox", "messages, configuration and namespaces: no traffic of their own"},
 	{"harness/fleet", "children run edges and agents"},

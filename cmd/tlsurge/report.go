@@ -80,9 +80,14 @@ func (a *app) writeTo(path string, f func(io.Writer) error) error {
 	if path == "" {
 		return f(a.out)
 	}
+	return a.writeNew("--out", path, f)
+}
+
+// writeNew calls f with a new file.
+func (a *app) writeNew(flag, path string, f func(io.Writer) error) error {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
-		return usagef("--out: %v", err)
+		return usagef("%s: %v", flag, err)
 	}
 	if err := f(file); err != nil {
 		file.Close()

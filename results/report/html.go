@@ -28,6 +28,9 @@ var page string
 //go:embed report.css
 var style string
 
+// Style is the page's style sheet, for pages of other rooms that should look the same.
+func Style() string { return style }
+
 // HTML is the report as one file that needs nothing else: no script, no font, no picture from
 // elsewhere. It reads on a phone, in dark mode, on paper, and aloud.
 func HTML(in HTMLInput) ([]byte, error) {
