@@ -1,6 +1,7 @@
 package matrix
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"slices"
@@ -71,12 +72,14 @@ func Load(file string) ([]Row, error) {
 		return nil, inputf("%v", err)
 	}
 	var rows []Row
-	if err := json.Unmarshal(b, &rows); err != nil {
-		return nil, inputf("%s: not what 'tlsurge matrix --json' writes: %v", file, err)
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&rows); err != nil {
+		return nil, inputf("%s: not what 'tlsurge matrix --json' writes (is it a difference?): %v", file, err)
 	}
 	for i, r := range rows {
 		if _, ok := gravity[r.Verdict]; !ok || r.Profile == "" || r.Stack == "" || r.Fault == "" {
-			return nil, inputf("%s: row %d is not one that 'tlsurge matrix --json' writes (is it a difference?)", file, i+1)
+			return nil, inputf("%s: row %d is not one that 'tlsurge matrix --json' writes", file, i+1)
 		}
 	}
 	return rows, nil
