@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"strings"
 	"time"
@@ -75,11 +74,15 @@ func (a *app) repro(ctx context.Context, args []string, f reproFlags) error {
 	started := time.Now()
 	ctx, cancel := interruptible(ctx)
 	defer cancel()
+	changes, err := reproChanges(f.fix)
+	if err != nil {
+		return err
+	}
 	report, err := symptom.Read(ctx, args, nil)
 	if err != nil {
 		return usagef("%v", err)
 	}
-	cfg := repro.Config{Report: report, Nginx: report.Config, Budget: f.budget - time.Since(started), Seed: f.seed, WhatIf: f.whatIf,
+	cfg := repro.Config{Report: report, Nginx: report.Config, Budget: f.budget - time.Since(started), Seed: f.seed, WhatIf: f.whatIf, Fix: changes,
 		Run: reproRun, Progress: newReproProgress(a.err, f.quiet || f.json), Now: time.Now}
 	if f.config != "" {
 		cfg.Nginx = f.config
@@ -109,7 +112,7 @@ func (a *app) repro(ctx context.Context, args []string, f reproFlags) error {
 	case f.json:
 		err = writeJSON(a.out, result)
 	default:
-		fmt.Fprintln(a.out, result)
+		err = result.WriteText(a.out)
 	}
 	if err == nil && !result.Reproduced {
 		return &exitError{code: exitFailed}
@@ -120,4 +123,15 @@ func (a *app) repro(ctx context.Context, args []string, f reproFlags) error {
 // reproRun makes a run in a process of its own.
 func reproRun(ctx context.Context, scenario, out string, seed uint64, set []string) (*results.Run, error) {
 	return child.Do(ctx, child.Run{Name: filepath.Base(out), Scenario: scenario, Out: out, Seed: seed, Set: set, Grace: time.Second})
+}
+
+func reproChanges(list []string) (changes []repro.Change, err error) {
+	for _, s := range list {
+		c, err := repro.ParseChange(s)
+		if err != nil {
+			return nil, usagef("%v", err)
+		}
+		changes = append(changes, c)
+	}
+	return changes, nil
 }

@@ -26,13 +26,13 @@ func (t *task) confirm(ctx context.Context, c tried, number int) (done bool, err
 	recipe.Visitors, shows, took = choose(c.hits, c.shows)
 	recipe, steps := t.search.shrink(recipe, shows)
 	if need := t.needs(recipe, took); t.left() < need {
-		t.note("found in memory and not confirmed: %s takes about %v on the fleet, and %v were left", recipe.words(), need.Round(time.Second), t.left().Round(time.Second))
+		t.tooLong(recipe, need)
 		return false, nil
 	}
 	t.Progress.Step(fmt.Sprintf("candidate %d shows it in memory (%s); confirming on the fleet: %s", number, c.Cause, recipe.words()))
 	file := t.path(fmt.Sprintf("candidate-%d.toml", number))
 	text := recipe.Scenario(t.slug(), c.Why, t.about(), t.Seed, took)
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+	if err := writeFile(file, text); err != nil {
 		return false, err
 	}
 	run, dir, err := t.do(ctx, "confirm", file, nil)
@@ -44,7 +44,7 @@ func (t *task) confirm(ctx context.Context, c tried, number int) (done bool, err
 		t.note("not confirmed: %s shows it in memory, the fleet showed only %d of %d signatures", recipe.words(), len(seen), len(t.targets))
 		return false, nil
 	}
-	t.accept(c, recipe, steps, number, run, dir, seen, confirmed)
+	t.accept(c, recipe, steps, number, run, dir, seen, confirmed, took)
 	if err := os.Rename(file, t.path("scenario.toml")); err != nil {
 		return false, err
 	}
@@ -52,6 +52,8 @@ func (t *task) confirm(ctx context.Context, c tried, number int) (done bool, err
 	t.result.Scenario = t.raw
 	return true, nil
 }
+
+func writeFile(file, text string) error { return os.WriteFile(file, []byte(text), 0o600) }
 
 // needs is how long a run of the recipe takes.
 func (t *task) needs(r Recipe, took time.Duration) time.Duration {
@@ -61,9 +63,13 @@ func (t *task) needs(r Recipe, took time.Duration) time.Duration {
 // do makes one run in a directory of its own. No run and no error: it was interrupted, or failed in a way that
 // only concerns it, and a note says so.
 func (t *task) do(ctx context.Context, what, scenario string, set []string) (*results.Run, string, error) {
+	return t.doSeeded(ctx, what, scenario, set, t.Seed)
+}
+
+func (t *task) doSeeded(ctx context.Context, what, scenario string, set []string, seed uint64) (*results.Run, string, error) {
 	t.runs++
 	dir := t.path(filepath.Join("runs", fmt.Sprintf("%02d-%s", t.runs, what)))
-	run, err := t.Config.Run(ctx, scenario, dir, t.Seed, set)
+	run, err := t.Config.Run(ctx, scenario, dir, seed, set)
 	var failed *child.Error
 	switch {
 	case err == nil && run.Verdict.State == results.Invalid && ctx.Err() == nil:
@@ -89,11 +95,24 @@ func (t *task) judge(run *results.Run) (seen []Sighting, m mask) {
 	return seen, m
 }
 
+// tooLong notes that a recipe would not fit into the budget; the shortest such is worth a word.
+func (t *task) tooLong(r Recipe, need time.Duration) {
+	t.long++
+	if t.shortest == 0 || need < t.shortest {
+		t.shortest, t.longWords = need, r.words()
+	}
+}
+
 // accept writes a confirmed recipe into the result.
-func (t *task) accept(c tried, r Recipe, steps []Step, number int, run *results.Run, dir string, seen []Sighting, confirmed mask) {
+func (t *task) accept(c tried, r Recipe, steps []Step, number int, run *results.Run, dir string, seen []Sighting, confirmed mask, took time.Duration) {
 	o := t.result
 	o.Reproduced, o.Cause, o.Why, o.Recipe, o.Shrunk, o.Tried, o.Run, o.Seen = true, c.Cause, c.Why, &r, steps, number, dir, seen
-	t.run = run
+	t.run, t.confirmed, t.took = run, confirmed, took
+	for _, h := range c.hits {
+		if h.shows&confirmed != 0 {
+			t.population = append(t.population, h.visitor)
+		}
+	}
 	first := t.primary()
 	rate := first.rate(run)
 	o.Rate, o.Interval = &rate, &[2]float64{rate.Low, rate.High}

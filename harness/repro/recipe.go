@@ -81,6 +81,18 @@ func waits(f trial.Fault) bool {
 	return false
 }
 
+// hurried shortens the server's deadline where a fault has it waited for.
+func (r Recipe) hurried() Recipe {
+	if slices.ContainsFunc(r.Faults, waits) {
+		acts := slices.Clone(r.Acts)
+		for i := range acts {
+			acts[i] = acts[i].with("client_header_timeout", fmt.Sprintf("%ds", int(deadline.Seconds())))
+		}
+		r.Acts = acts
+	}
+	return r
+}
+
 // everyAttempt is a fault's Attempts where it hits all of them.
 const everyAttempt = math.MaxInt32
 

@@ -85,15 +85,22 @@ type Result struct {
 // task is one Run at work.
 type task struct {
 	Config
-	began    time.Time
-	lab      *lab
-	targets  []target
-	required mask
-	search   *search
-	runs     int
-	result   *Result
-	run      *results.Run // the confirming one
-	raw      string       // path of the confirmed scenario
+	began      time.Time
+	lab        *lab
+	targets    []target
+	required   mask
+	search     *search
+	runs       int
+	result     *Result
+	run        *results.Run // the confirming one
+	raw        string       // path of the confirmed scenario
+	confirmed  mask
+	took       time.Duration // of a page load, in virtual time
+	population []Visitor     // everybody who shows the confirmed signatures in memory
+
+	long      int // recipes found in memory that would not fit into the budget
+	shortest  time.Duration
+	longWords string
 }
 
 // Do reproduces the report. A report that could not be reproduced within the budget is a Result too, and so is
@@ -183,7 +190,15 @@ func (t *task) find(ctx context.Context) error {
 		}
 		promising = append(promising, c)
 	}
-	return t.confirmBest(ctx, promising)
+	t.result.Tried = t.search.count
+	if err := t.confirmBest(ctx, promising); err != nil || t.result.Reproduced {
+		return err
+	}
+	if t.long > 0 {
+		t.note("%d recipes show it in memory and take longer on the fleet than was left, as: %s. Try again with --budget %v",
+			t.long, t.longWords, (t.Now().Sub(t.began) + t.shortest + 10*time.Second).Round(10*time.Second))
+	}
+	return nil
 }
 
 // best says whether one of the list shows all of want.

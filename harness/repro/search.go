@@ -78,6 +78,7 @@ func (s *search) batch(ctx context.Context) {
 		if !ok {
 			break
 		}
+		c.Recipe = c.Recipe.hurried()
 		batch = append(batch, tried{Candidate: c})
 	}
 	var group sync.WaitGroup

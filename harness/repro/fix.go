@@ -1,0 +1,191 @@
+package repro
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"tlsurge/results"
+)
+
+// FixResult is what --fix came to.
+type FixResult struct {
+	Changes []string `json:"changes"`
+	Rounds  int      `json:"rounds"` // each a run without and a run with the changes, of the same seed
+	// Before and After are of all the report's signatures that the recipe shows: page loads that show any.
+	Before     Rate       `json:"before"`
+	After      Rate       `json:"after"`
+	Difference Difference `json:"difference"`
+	Gone       bool       `json:"gone"` // not one page load or log line of the runs with the changes shows the report
+	// Users is what changed, for which browsers.
+	Users []UserChange `json:"users"`
+	Logs  []string     `json:"logs"` // what servers log now and did not, and the other way round
+	// Breaks are browsers, of all that are known, that could no longer load a page undisturbed; in memory.
+	Breaks []string `json:"breaks"`
+	Helps  []string `json:"helps"` // and those that now can
+}
+
+// UserChange is a browser's page loads without and with the changes.
+type UserChange struct {
+	Profile string           `json:"profile"`
+	Before  results.UserRow  `json:"before"`
+	After   results.UserRow  `json:"after"`
+	Errors  map[string]int64 `json:"-"`
+}
+
+// mostRounds is how often a fix is tried against nothing: with thirty page loads of a kind in each, an interval
+// of a few points.
+const mostRounds = 3
+
+// fix runs the recipe with and without the changes, in turn.
+func (t *task) fix(ctx context.Context) error {
+	fixed, set, err := t.result.Recipe.apply(t.Fix)
+	if err != nil {
+		return err
+	}
+	file := t.path("fixed.toml")
+	text := fixed.Scenario(t.slug()+"-fixed", "with "+changes(t.Fix), t.about(), t.Seed, t.took)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return err
+	}
+	f := &FixResult{Users: []UserChange{}, Logs: []string{}, Breaks: []string{}, Helps: []string{}}
+	for _, c := range t.Fix {
+		f.Changes = append(f.Changes, c.String())
+	}
+	var before, after []*results.Run
+	for f.Rounds < mostRounds {
+		if t.left() < 2*t.needs(*t.result.Recipe, t.took) {
+			break
+		}
+		t.Progress.Step(fmt.Sprintf("round %d of %d: without and with %s", f.Rounds+1, mostRounds, changes(t.Fix)))
+		pair := []side{{"without", t.raw, nil}, {"with", file, set}}
+		if f.Rounds%2 == 1 {
+			slices.Reverse(pair)
+		}
+		got := map[string]*results.Run{}
+		for _, s := range pair {
+			run, _, err := t.doSeeded(ctx, s.name, s.scenario, s.set, t.Seed+uint64(f.Rounds))
+			if err != nil {
+				return err
+			}
+			got[s.name] = run
+		}
+		if got["without"] == nil || got["with"] == nil {
+			break
+		}
+		before, after = append(before, got["without"]), append(after, got["with"])
+		f.Rounds++
+	}
+	if f.Rounds == 0 {
+		t.note("no time was left to try %s: %v would do", changes(t.Fix), (t.Budget + 2*t.needs(*t.result.Recipe, t.took)).Round(time.Second))
+		return nil
+	}
+	for i := range before {
+		f.Before, f.After = f.Before.add(t.overall(before[i])), f.After.add(t.overall(after[i]))
+	}
+	f.Difference = difference(f.Before, f.After)
+	f.Gone = !slices.ContainsFunc(after, t.shown)
+	f.Users, f.Logs = userChanges(before, after), logChanges(before, after)
+	f.Breaks, f.Helps = t.sideEffects(fixed)
+	t.result.Fix = f
+	return nil
+}
+
+type side struct {
+	name, scenario string
+	set            []string
+}
+
+func changes(list []Change) string {
+	var parts []string
+	for _, c := range list {
+		parts = append(parts, c.String())
+	}
+	return strings.Join(parts, " and ")
+}
+
+// overall is the share of page loads that show any of the confirmed signatures: the largest of their rates, over
+// all page loads of the recipe's browsers.
+func (t *task) overall(run *results.Run) Rate {
+	var hits, loads int64
+	for _, u := range run.Users {
+		loads += u.PageLoads
+	}
+	for i, g := range t.targets {
+		if t.confirmed.has(i) {
+			hits = max(hits, min(loads, g.sightings(run).Count))
+		}
+	}
+	return NewRate(hits, loads)
+}
+
+// shown says whether the run shows any of the confirmed signatures.
+func (t *task) shown(run *results.Run) bool {
+	_, m := t.judge(run)
+	return m&t.confirmed != 0
+}
+
+// userChanges lists what page loads came to, by browser.
+func userChanges(before, after []*results.Run) []UserChange {
+	var list []UserChange
+	at := func(profile string) *UserChange {
+		i := slices.IndexFunc(list, func(c UserChange) bool { return c.Profile == profile })
+		if i < 0 {
+			row := func() results.UserRow { return results.UserRow{Profile: profile, Errors: map[string]int64{}} }
+			list, i = append(list, UserChange{Profile: profile, Before: row(), After: row()}), len(list)
+		}
+		return &list[i]
+	}
+	sum := func(to *results.UserRow, u results.UserRow) {
+		to.PageLoads += u.PageLoads
+		to.Fine += u.Fine
+		to.SavedByRetry += u.SavedByRetry
+		to.Downgraded += u.Downgraded
+		to.SawError += u.SawError
+		for k, n := range u.Errors {
+			to.Errors[k] += n
+		}
+	}
+	for _, r := range before {
+		for _, u := range r.Users {
+			sum(&at(u.Profile).Before, u)
+		}
+	}
+	for _, r := range after {
+		for _, u := range r.Users {
+			sum(&at(u.Profile).After, u)
+		}
+	}
+	return list
+}
+
+// logChanges lists kinds of lines that only one of the two sides wrote.
+func logChanges(before, after []*results.Run) (list []string) {
+	kinds := func(runs []*results.Run) map[string]bool {
+		m := map[string]bool{}
+		for _, r := range runs {
+			for _, e := range r.Edges {
+				for _, l := range e.LogLines {
+					m[strings.Join(strings.Fields("["+l.Level+"] "+l.Code+" "+l.Reason), " ")] = true
+				}
+			}
+		}
+		return m
+	}
+	a, b := kinds(before), kinds(after)
+	for k := range a {
+		if !b[k] {
+			list = append(list, "no longer logged: "+k)
+		}
+	}
+	for k := range b {
+		if !a[k] {
+			list = append(list, "newly logged: "+k)
+		}
+	}
+	slices.Sort(list)
+	return list
+}

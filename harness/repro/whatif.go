@@ -1,0 +1,252 @@
+package repro
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"tlsurge/harness/proxy/nginxconf"
+	"tlsurge/harness/proxy/stack"
+	"tlsurge/profiles"
+	"tlsurge/results"
+)
+
+// Effect is what one knob does to the report.
+type Effect struct {
+	Knob string `json:"knob"` // as --fix takes it
+	// Where it was tried: "memory", where a browser shows the report or not and chance has no part, or "fleet".
+	Where  string `json:"where"`
+	Before Rate   `json:"before"` // memory: of the kinds of browsers that show it; fleet: of page loads
+	After  Rate   `json:"after"`
+	Helps  bool   `json:"helps"`
+	// Instead is what those browsers then come to, in memory.
+	Instead map[string]int `json:"instead,omitempty"`
+	Breaks  []string       `json:"breaks,omitempty"` // browsers that could no longer load a page undisturbed
+}
+
+// Share is what is left of the report: 1 is all of it.
+func (e Effect) Share() float64 {
+	if e.Before.Value() == 0 {
+		return 1
+	}
+	return e.After.Value() / e.Before.Value()
+}
+
+// knobsInMemory are the changes that a trial can judge: faults off, another library, directives about TLS.
+func (t *task) knobsInMemory() (list []Change) {
+	r := t.result.Recipe
+	for i := range r.Faults {
+		list = append(list, Change{"fault." + faultName(r.Faults, i), "off"})
+	}
+	for _, n := range stack.Names() {
+		st, err := stack.Lookup(n)
+		if err == nil && st.Library && age(n) > age(r.Acts[0].Stack) {
+			list = append(list, Change{"stack", n})
+		}
+	}
+	for _, k := range []struct {
+		name   string
+		values []string
+	}{
+		{"ssl_protocols", []string{"TLSv1", "TLSv1 TLSv1.1 TLSv1.2", "TLSv1.2", "TLSv1.2 TLSv1.3"}},
+		{"ssl_ciphers", []string{"HIGH:!aNULL:!MD5", "ECDHE+AESGCM", "AES128-SHA"}},
+		{"ssl_prefer_server_ciphers", []string{"on", "off"}},
+		{"ssl_session_tickets", []string{"on", "off"}},
+		{"ssl_session_cache", []string{"off", "none", "shared:SSL:50m"}},
+		{"ssl_ecdh_curve", []string{"prime256v1", "secp384r1"}},
+		{"ssl_early_data", []string{"on"}},
+		{"ssl_reject_handshake", []string{"off"}},
+		{"key", []string{"rsa-2048", "ecdsa-p256"}},
+	} {
+		for _, v := range k.values {
+			if k.name == "key" || nginxconf.Known(k.name) {
+				list = append(list, Change{k.name, v})
+			}
+		}
+	}
+	return list
+}
+
+// kernelKnobs are the four that the thread's operator turned.
+var kernelKnobs = []Change{
+	{"kernel.net.ipv4.tcp_fin_timeout", "15"}, {"kernel.net.ipv4.tcp_max_syn_backlog", "65536"},
+	{"kernel.net.ipv4.ip_local_port_range", "1024 65535"}, {"kernel.net.ipv4.tcp_tw_reuse", "1"},
+}
+
+// fleetKnobs are directives whose effect is one of time, which only a fleet has.
+var fleetKnobs = []Change{
+	{"client_header_timeout", "10s"}, {"keepalive_timeout", "5"}, {"ssl_session_timeout", "1h"}, {"worker_connections", "65536"},
+}
+
+// knobs turns every knob that memory can judge, one at a time. It costs no run.
+func (t *task) knobs() {
+	if t.result.Recipe == nil || !playable(t.result.Recipe.Faults) || len(t.population) == 0 {
+		return
+	}
+	base := *t.result.Recipe
+	base.Visitors = t.population
+	before := NewRate(int64(len(t.showing(base))), int64(len(t.population)))
+	for _, c := range t.knobsInMemory() {
+		changed, set, err := base.apply([]Change{c})
+		if err != nil || len(set) > 0 || !t.differs(base, changed) {
+			continue
+		}
+		e := Effect{Knob: c.String(), Where: "memory", Before: before, Instead: map[string]int{}}
+		still := t.showing(changed)
+		e.After = NewRate(int64(len(still)), int64(len(t.population)))
+		e.Helps = e.After.Hits < e.Before.Hits
+		if !e.Helps && e.After.Hits == e.Before.Hits {
+			e.Instead = nil
+		} else {
+			e.Instead = t.insteads(changed, still)
+		}
+		e.Breaks, _ = t.sideEffects(changed)
+		t.result.Effects = append(t.result.Effects, e)
+	}
+	t.rankEffects()
+}
+
+// differs says whether the change is one, and one that the servers can carry out.
+func (t *task) differs(a, b Recipe) bool {
+	if !slices.Equal(a.Faults, b.Faults) {
+		return true
+	}
+	for i, s := range b.Acts {
+		server, err := t.lab.take(s)
+		if err != nil {
+			return false
+		}
+		t.lab.give(s, server)
+		if s.id() == a.Acts[i].id() {
+			return false
+		}
+	}
+	return true
+}
+
+// showing are the visitors that show any confirmed signature in memory.
+func (t *task) showing(r Recipe) (list []Visitor) {
+	for _, v := range r.Visitors {
+		one := r
+		one.Visitors = []Visitor{v}
+		if t.search.shows(one)&t.confirmed != 0 {
+			list = append(list, v)
+		}
+	}
+	return list
+}
+
+// insteads counts what visitors who no longer show the report come to.
+func (t *task) insteads(r Recipe, still []Visitor) map[string]int {
+	out := map[string]int{}
+	for _, v := range r.Visitors {
+		if slices.Contains(still, v) {
+			continue
+		}
+		out[t.endOf(r, v)]++
+	}
+	return out
+}
+
+// endOf is what a visitor comes to, in words: the worst of all acts.
+func (t *task) endOf(r Recipe, v Visitor) string {
+	end := "served"
+	for _, s := range r.Acts {
+		server, err := t.lab.take(s)
+		if err != nil {
+			return err.Error()
+		}
+		res, err := t.lab.play(server, v, r.Faults)
+		t.lab.give(s, server)
+		switch {
+		case err != nil:
+			end = "never ends"
+		case res.Verdict == results.SawError:
+			return "sees " + res.UserSees
+		case res.Verdict == results.SavedByRetry && end == "served":
+			end = "served at a second attempt"
+		case res.Verdict == results.Downgraded:
+			end = "served at a lower version"
+		}
+	}
+	return end
+}
+
+// sideEffects names browsers, of all that are known, whose undisturbed first visit ends otherwise than at the
+// recipe's own servers: the last act counts.
+func (t *task) sideEffects(changed Recipe) (breaks, helps []string) {
+	last := func(r Recipe) Recipe {
+		return Recipe{Acts: r.Acts[len(r.Acts)-1:]}
+	}
+	was, is := last(*t.result.Recipe), last(changed)
+	if was.Acts[0].id() == is.Acts[0].id() {
+		return nil, nil
+	}
+	for _, n := range profiles.Names() {
+		v := Visitor{Profile: n}
+		a, b := t.endOf(was, v), t.endOf(is, v)
+		switch bad := func(s string) bool { return s != "served" }; {
+		case !bad(a) && bad(b):
+			breaks = append(breaks, n)
+		case bad(a) && !bad(b):
+			helps = append(helps, n)
+		}
+	}
+	return breaks, helps
+}
+
+// rankEffects puts the strongest first; those that break nobody before those that do.
+func (t *task) rankEffects() {
+	slices.SortStableFunc(t.result.Effects, func(a, b Effect) int {
+		return cmp.Or(cmp.Compare(a.Share(), b.Share()), cmp.Compare(len(a.Breaks), len(b.Breaks)))
+	})
+}
+
+// whatIf adds what needs a fleet: one run for each knob, as long as there is time.
+func (t *task) whatIf(ctx context.Context) error {
+	need := t.needs(*t.result.Recipe, t.took)
+	before := t.overall(t.run)
+	var untried []string
+	for _, c := range append(slices.Clone(kernelKnobs), fleetKnobs...) {
+		changed, set, err := t.result.Recipe.apply([]Change{c})
+		if err != nil {
+			return err
+		}
+		if t.left() < need {
+			untried = append(untried, c.String())
+			continue
+		}
+		t.Progress.Step("what if " + c.String())
+		file := t.raw
+		if len(set) == 0 {
+			if file, err = t.variant(changed, c); err != nil {
+				return err
+			}
+		}
+		run, _, err := t.do(ctx, "what-if", file, set)
+		if err != nil {
+			t.note("%v was not tried: %v", c, err)
+			continue
+		}
+		if run == nil {
+			untried = append(untried, c.String())
+			continue
+		}
+		e := Effect{Knob: c.String(), Where: "fleet", Before: before, After: t.overall(run)}
+		e.Helps = difference(e.Before, e.After).High < 0
+		t.result.Effects = append(t.result.Effects, e)
+	}
+	if len(untried) > 0 {
+		t.note("not tried for want of time (about %v each): %v", need.Round(time.Second), untried)
+	}
+	t.rankEffects()
+	return nil
+}
+
+// variant writes the scenario of a changed recipe.
+func (t *task) variant(r Recipe, c Change) (string, error) {
+	file := t.path(fmt.Sprintf("what-if-%d.toml", t.runs+1))
+	return file, writeFile(file, r.Scenario(t.slug()+"-what-if", "with "+c.String(), t.about(), t.Seed, t.took))
+}
