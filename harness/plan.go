@@ -194,7 +194,7 @@ func (d *drive) rulesLeft(p *scenario.Phase) []faults.Rule {
 
 // visitor names a built-in profile, or carries the text of a file, which an agent elsewhere cannot read.
 func visitor(b scenario.Browser) (fleet.Visitor, error) {
-	v := fleet.Visitor{Profile: b.Profile, Weight: b.Share, Returning: b.Returning}
+	v := fleet.Visitor{Profile: b.Profile, Weight: b.Share, Returning: b.Returning, Clock: time.Duration(b.Clock), ClockShare: b.ClockShare}
 	if !strings.HasSuffix(b.Profile, ".toml") {
 		return v, nil
 	}

@@ -238,7 +238,7 @@ func (b *behaviour) prepare() error {
 // validOn says whether on is a key of [words]: see onKeys.
 func validOn(on string) bool {
 	switch on {
-	case "reset", "eof", "timeout", "connect_timeout", "refused", "certificate", "certificate expired", "certificate issuer",
+	case "reset", "eof", "timeout", "connect_timeout", "refused", "certificate", "certificate expired", "certificate not_yet", "certificate issuer",
 		"certificate name", "not_tls", "no_common_version", "unoffered_suite", "weak_dh", "alert", "local", "beyond_minimum", "request reset", "request eof", "request timeout", "request":
 		return true
 	}
@@ -258,6 +258,7 @@ func validOn(on string) bool {
 //	refused, connect_timeout, reset, eof, timeout, certificate   before the handshake is done
 //	request reset, request eof, request timeout                  after it; then "request", then the plain word
 //	certificate expired, certificate issuer, certificate name    what is wrong with it; then "certificate"
+//	certificate not_yet                                          it is not valid yet; then "certificate expired"
 //	alert N hello                                                alert N in answer to the ClientHello
 //	alert N, alert                                               any fatal alert
 //	not_tls, no_common_version, unoffered_suite, weak_dh         the client refused for this reason; then
@@ -272,6 +273,8 @@ func onKeys(f Failure, keys []string) []string {
 		switch f.Certificate {
 		case CertificateExpired:
 			keys = append(keys, "certificate expired")
+		case CertificateNotYet:
+			keys = append(keys, "certificate not_yet", "certificate expired")
 		case CertificateIssuer:
 			keys = append(keys, "certificate issuer")
 		case CertificateName:

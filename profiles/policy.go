@@ -22,10 +22,11 @@ const (
 type CertificateFault uint8
 
 const (
-	CertificateOther   CertificateFault = iota
-	CertificateExpired                  // or not valid yet
-	CertificateIssuer                   // signed by nobody that the browser knows
-	CertificateName                     // for another host
+	CertificateOther CertificateFault = iota
+	CertificateExpired
+	CertificateNotYet // not valid yet, by this browser's clock
+	CertificateIssuer // signed by nobody that the browser knows
+	CertificateName   // for another host
 )
 
 // Failure is the end of one attempt, in the terms that browsers decide on.

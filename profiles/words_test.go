@@ -70,6 +70,9 @@ func TestEveryFailureHasWords(t *testing.T) {
 				}
 			}
 		}
+		if w := p.Words(Failure{Kind: FailCertificate, Certificate: CertificateNotYet}); w.Shown == p.Words(Failure{Kind: FailCertificate}).Shown && p.Browser == "Firefox" {
+			t.Errorf("%s says the same of a certificate that is not valid yet and of one from nobody: %q", n, w.Shown)
+		}
 		for a := range 256 {
 			for _, k := range []FailureKind{FailAlert, FailLocal} {
 				if w := p.Words(Failure{Kind: k, Alert: wire.AlertDescription(a)}); w.Shown == "" || w.Shown == "no resource" {

@@ -60,6 +60,7 @@ type visitorState struct {
 	requests  [][]byte       // per URL: the whole request
 	split     engine.Split
 	verifier  *engine.Verifier
+	clock     time.Duration // how far the clocks of some are off
 	// settled is what its established connections share of a client's configuration.
 	settled engine.ClientConfig
 }
@@ -117,7 +118,7 @@ func (a *Agent) random(id uint64) *rand.ChaCha8 {
 
 func (a *Agent) newVisitor(v *Visitor) *visitorState {
 	s := &visitorState{profile: v.Profile, manners: v.Profile.Manners(), reference: make([]wire.Version, len(a.cfg.Edges)),
-		split: splitOf(v.Profile.Browser), verifier: a.cfg.Verifier}
+		split: splitOf(v.Profile.Browser), verifier: a.cfg.Verifier, clock: v.Clock}
 	if s.manners.MissingIssuer != profiles.IssuerMissed && a.cfg.Finder != nil {
 		s.verifier = a.cfg.Finder
 	}

@@ -58,9 +58,12 @@ type Config struct {
 
 // Visitor is one entry of the mix.
 type Visitor struct {
-	Profile   *profiles.Profile
-	Weight    float64
-	Returning float64 // share that made one visit to the same edge in warm-up, so holds a session
+	Profile *profiles.Profile
+	Weight  float64
+	// Clock is how far the clock of a share ClockShare of them is off.
+	Clock      time.Duration
+	ClockShare float64
+	Returning  float64 // share that made one visit to the same edge in warm-up, so holds a session
 }
 
 // Edge is one address of the name.

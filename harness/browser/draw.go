@@ -21,6 +21,7 @@ const (
 	saltArrivals
 	saltReload
 	saltRandom
+	saltClock
 )
 
 type draws struct{ seed uint64 }

@@ -36,6 +36,7 @@ type who struct {
 	edge      uint8 // the edge that its resolver puts first
 	returning bool
 	slow      bool
+	astray    bool          // its clock is off
 	born      time.Duration // intended start, within the phase
 	dies      time.Duration // intended end; forever where there is none
 }
@@ -139,7 +140,9 @@ func (p *population) next(w who) who {
 
 // transient is the n-th browser of a model that only connects: it stays for one connection.
 func (p *population) transient(n uint32) who {
-	return who{index: n, place: n, visitor: p.visitor(uint64(n), p.weights), slots: 1, edge: p.edge(n, 0), dies: forever}
+	v := p.visitor(uint64(n), p.weights)
+	return who{index: n, place: n, visitor: v, slots: 1, edge: p.edge(n, 0), dies: forever,
+		astray: p.mix[v].Clock != 0 && p.unit(saltClock, uint64(n)) < p.mix[v].ClockShare}
 }
 
 func (p *population) identity(index, place, generation uint32) who {
@@ -148,6 +151,7 @@ func (p *population) identity(index, place, generation uint32) who {
 		index: index, place: place, visitor: pl.visitor, slots: pl.slots,
 		edge:      p.edge(place, generation),
 		returning: p.unit(saltReturning, uint64(index)) < p.mix[pl.visitor].Returning,
+		astray:    p.mix[pl.visitor].Clock != 0 && p.unit(saltClock, uint64(index)) < p.mix[pl.visitor].ClockShare,
 		slow:      p.unit(saltSlow, uint64(index)) < p.load.SlowShare,
 	}
 }

@@ -2,6 +2,7 @@ package browser
 
 import (
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -124,5 +125,36 @@ func TestReturningShare(t *testing.T) {
 	}
 	if math.Abs(float64(n)-6000) > 250 { // five deviations
 		t.Errorf("%d of 10,000 return, want about 6,000", n)
+	}
+}
+
+// TestClockShare: as many clocks are off as the scenario says, none where it gives no offset, and the same browsers
+// for the same seed.
+func TestClockShare(t *testing.T) {
+	ff := profile(t, "firefox-35-osx")
+	load := Load{Connections: 4000, PerBrowser: [2]int{1, 1}}
+	astray := func(v Visitor) (n int, who []uint32) {
+		p := people(t, load, v)
+		for i := range p.places {
+			if w := p.first(uint32(i)); w.astray {
+				n++
+				who = append(who, w.index)
+			}
+		}
+		return n, who
+	}
+	some := Visitor{Profile: ff, Weight: 1, Clock: -time.Hour, ClockShare: 0.25}
+	n, who := astray(some)
+	if math.Abs(float64(n)-1000) > 120 {
+		t.Errorf("%d of 4000 clocks are off, want about 1000", n)
+	}
+	if _, again := astray(some); !slices.Equal(who, again) {
+		t.Error("the same seed put other clocks off")
+	}
+	if n, _ := astray(Visitor{Profile: ff, Weight: 1, Clock: -time.Hour, ClockShare: 1}); n != 4000 {
+		t.Errorf("%d of 4000 clocks are off, want all", n)
+	}
+	if n, _ := astray(Visitor{Profile: ff, Weight: 1, ClockShare: 1}); n != 0 {
+		t.Errorf("%d clocks are off by nothing", n)
 	}
 }

@@ -203,6 +203,8 @@ func (c *conn) failure(v classify.Verdict, err error) profiles.Failure {
 	switch {
 	case errors.Is(err, engine.ErrCertificateExpired):
 		f.Certificate = profiles.CertificateExpired
+	case errors.Is(err, engine.ErrCertificateNotYet):
+		f.Certificate = profiles.CertificateNotYet
 	case errors.Is(err, engine.ErrUnknownCA):
 		f.Certificate = profiles.CertificateIssuer
 	case errors.Is(err, engine.ErrCertificateHostname):

@@ -87,7 +87,10 @@ func (t *try) startTLS() error {
 		ServerName: a.cfg.ServerName, Verifier: b.host.verifier, MinDHBits: b.host.manners.MinDHBits, Session: s.session, Rand: random,
 		KeyPool: a.keys, Split: b.host.split, FalseStart: b.host.manners.FalseStart, KeyLog: a.cfg.KeyLog,
 	}
-	p := profiles.HelloParams{ServerName: a.cfg.ServerName, Random: random, Now: a.loop.Wall(t.connected)}
+	if b.who.astray {
+		s.client.Clock = b.host.clock
+	}
+	p := profiles.HelloParams{ServerName: a.cfg.ServerName, Random: random, Now: a.loop.Wall(t.connected).Add(s.client.Clock)}
 	t.plan.Params(&p)
 	p.Resume = t.offer()
 	var shareErr error

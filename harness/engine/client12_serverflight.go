@@ -16,7 +16,7 @@ import (
 func (c *Conn) onCertificate12(m *wire.Certificate12) (state, error) {
 	hs := c.hs
 	hs.mayResume = false
-	l, check, err := c.client.Verifier.chain(c.now, c.client.ServerName, m.Chain)
+	l, check, err := c.client.Verifier.chain(c.now.Add(c.client.Clock), c.client.ServerName, m.Chain)
 	if err != nil {
 		return 0, err
 	}

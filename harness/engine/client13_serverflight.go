@@ -187,7 +187,7 @@ func (c *Conn) onServerCertificate13(m *wire.Certificate13) (state, error) {
 			}
 		}
 	}
-	if err := c.acceptChain13(c.client.Verifier, c.client.ServerName, m); err != nil {
+	if err := c.acceptChain13(c.now.Add(c.client.Clock), c.client.Verifier, c.client.ServerName, m); err != nil {
 		return 0, err
 	}
 	return stateWaitCV, nil

@@ -16,6 +16,7 @@ type ClientConfig struct {
 	ServerName string        // the name that the certificate must be for
 	Verifier   *Verifier     // judges the server's chain; nil: any certificate is taken
 	Session    *Session      // what the hello offers to resume; nil: nothing
+	Clock      time.Duration // how far this client's clock is off: what it judges certificates by
 	Shares     []*keys.Share // private halves of the hello's key shares, TLS 1.3
 
 	// Versions is what a ServerHello may choose. Empty: every version up to the hello's highest, from

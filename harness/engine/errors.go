@@ -60,7 +60,8 @@ var (
 	// ErrCertificate is wrapped by every refusal of the peer's certificate.
 	ErrCertificate         = errors.New("certificate refused")
 	ErrUnknownCA           = errors.New("unknown certificate authority")
-	ErrCertificateExpired  = errors.New("certificate expired or not yet valid")
+	ErrCertificateExpired  = errors.New("certificate expired")
+	ErrCertificateNotYet   = errors.New("certificate not yet valid")
 	ErrCertificateHostname = errors.New("certificate is for another name")
 	ErrBadCertificate      = errors.New("certificate is malformed")
 	ErrWrongCertificate    = errors.New("certificate's key does not fit the suite")
@@ -144,6 +145,8 @@ var causes12 = []causeAlert{
 	{ErrUnsupportedKey, wire.AlertUnsupportedCertificate},
 	{ErrUnknownCA, wire.AlertUnknownCA},
 	{ErrCertificateExpired, wire.AlertCertificateExpired},
+	// "A certificate has expired or is not currently valid" (RFC 5246 §7.2.2, Error Alerts)
+	{ErrCertificateNotYet, wire.AlertCertificateExpired},
 	{ErrCertificateHostname, wire.AlertBadCertificate},
 	{ErrBadCertificate, wire.AlertBadCertificate},
 	{ErrWrongCertificate, wire.AlertIllegalParameter},

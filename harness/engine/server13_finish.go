@@ -40,7 +40,7 @@ func (c *Conn) onClientCertificate13(m *wire.Certificate13) (state, error) {
 			return 0, fmt.Errorf("%w: %v in a client's Certificate", ErrUnofferedExtension, e.Extensions[0].Type)
 		}
 	}
-	if err := c.acceptChain13(cfg.ClientVerifier, "", m); err != nil {
+	if err := c.acceptChain13(c.now, cfg.ClientVerifier, "", m); err != nil {
 		return 0, err
 	}
 	return stateWaitClientCV13, nil

@@ -9,6 +9,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"fmt"
+	"time"
 
 	"tlsurge/profiles/wire"
 )
@@ -133,12 +134,12 @@ func (c *Conn) verifyPeer13(m *wire.CertificateVerify13, context string) error {
 }
 
 // acceptChain13 judges the peer's chain and keeps its key for the signature to come.
-func (c *Conn) acceptChain13(v *Verifier, name string, m *wire.Certificate13) error {
+func (c *Conn) acceptChain13(now time.Time, v *Verifier, name string, m *wire.Certificate13) error {
 	chain := make([][]byte, len(m.Entries))
 	for i := range m.Entries {
 		chain[i] = bytes.Clone(m.Entries[i].Data)
 	}
-	l, check, err := v.chain(c.now, name, chain)
+	l, check, err := v.chain(now, name, chain)
 	if err == nil {
 		err = l.allows(x509.KeyUsageDigitalSignature)
 	}

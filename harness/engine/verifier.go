@@ -13,8 +13,8 @@ import (
 type VerifyPolicy uint8
 
 const (
-	// VerifyEvery checks the signature of every handshake. The chain is checked once per chain, name
-	// and day, since its answer cannot change within one.
+	// VerifyEvery checks the signature of every handshake. The chain is checked once per chain, name and
+	// minute of the client's clock.
 	VerifyEvery VerifyPolicy = iota
 	// VerifyFirstPerKey checks the first handshake with each server key, and then one in Sample.
 	VerifyFirstPerKey
@@ -31,14 +31,19 @@ type Verifier struct {
 	// follows authority information access (RFC 5280 §4.2.2.1, Authority Information Access) finds there.
 	Issuers map[string][]byte
 
-	known map[[32]byte]*knownChain
+	known map[chainKey]*knownChain
+}
+
+// chainKey is what a judgement is about.
+type chainKey struct {
+	chain  [32]byte // SHA-256
+	name   string
+	minute int64
 }
 
 // knownChain is one leaf that was seen. The table is bounded: it is emptied when full.
 type knownChain struct {
 	leaf      leaf
-	name      string
-	day       int64
 	err       error
 	seen      int
 	validated bool // a signature by this key was checked
@@ -77,15 +82,14 @@ func (v *Verifier) chain(now time.Time, name string, chain [][]byte) (l leaf, ch
 	for _, der := range chain {
 		d.Write(der)
 	}
-	var id [32]byte
-	d.Sum(id[:0])
-	day := now.Unix() / 86400
+	id := chainKey{name: name, minute: now.Unix() / 60}
+	d.Sum(id.chain[:0])
 	k := v.known[id]
-	if k == nil || k.name != name || k.day != day {
-		k = &knownChain{name: name, day: day}
+	if k == nil {
+		k = &knownChain{}
 		k.leaf, k.err = v.judge(now, name, chain)
 		if v.known == nil || len(v.known) >= maxKnownChains {
-			v.known = make(map[[32]byte]*knownChain)
+			v.known = make(map[chainKey]*knownChain)
 		}
 		v.known[id] = k
 	}
@@ -126,18 +130,20 @@ func (v *Verifier) judge(now time.Time, name string, chain [][]byte) (leaf, erro
 		}
 	}
 	if _, err := certs[0].Verify(opts); err != nil {
-		return leaf{}, fmt.Errorf("%w: %w: %v", ErrCertificate, certificateCause(err), err)
+		return leaf{}, fmt.Errorf("%w: %w: %v", ErrCertificate, certificateCause(now, err), err)
 	}
 	return leaf{certs[0].PublicKey, certs[0].KeyUsage}, nil
 }
 
-func certificateCause(err error) error {
+func certificateCause(now time.Time, err error) error {
 	var unknown x509.UnknownAuthorityError
 	var invalid x509.CertificateInvalidError
 	var host x509.HostnameError
 	switch {
 	case errors.As(err, &unknown):
 		return ErrUnknownCA
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired && now.Before(invalid.Cert.NotBefore):
+		return ErrCertificateNotYet
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return ErrCertificateExpired
 	case errors.As(err, &host):

@@ -56,6 +56,9 @@ type Visitor struct {
 	TOML      string
 	Weight    float64
 	Returning float64
+
+	Clock      time.Duration
+	ClockShare float64
 }
 
 // Curve is a pace.Curve as data: at most one of the two is set.
@@ -100,7 +103,7 @@ func (p *AgentPhase) config(id string) (*browser.Config, error) {
 		if err != nil {
 			return nil, &configError{err}
 		}
-		cfg.Mix = append(cfg.Mix, browser.Visitor{Profile: prof, Weight: v.Weight, Returning: v.Returning})
+		cfg.Mix = append(cfg.Mix, browser.Visitor{Profile: prof, Weight: v.Weight, Returning: v.Returning, Clock: v.Clock, ClockShare: v.ClockShare})
 	}
 	if len(p.Rules) > 0 {
 		cfg.Plan = faults.NewPlan(p.Seed, p.Phase, p.Rules)

@@ -48,7 +48,7 @@ func fillElementDefaults(tree map[string]any) {
 		}
 	}
 	each("faults", map[string]any{"engine": "auto", "probability": 1.0, "per": "attempt"})
-	each("browsers", map[string]any{"share": 1.0})
+	each("browsers", map[string]any{"share": 1.0, "clock_share": 1.0})
 }
 
 // check refuses what cannot work and resolves faults and phases.
@@ -276,7 +276,7 @@ func (s *Scenario) checkBrowsers(d *decoder) error {
 			return d.fail([]string{"mix"}, "%v", err)
 		}
 		for _, e := range mix.Entries {
-			s.Browsers = append(s.Browsers, Browser{Profile: e.Profile, Share: e.Share, Returning: e.Returning})
+			s.Browsers = append(s.Browsers, Browser{Profile: e.Profile, Share: e.Share, Returning: e.Returning, ClockShare: 1})
 		}
 		s.Mix = ""
 	}
@@ -296,7 +296,7 @@ func (s *Scenario) checkBrowsers(d *decoder) error {
 		if !(b.Share > 0 && b.Share <= 1e9) {
 			return d.fail([]string{at, "share"}, "%v is out of range; want a weight above 0", b.Share)
 		}
-		if err := between(d, []string{at, "returning"}, b.Returning, 0, 1); err != nil {
+		if err := firstError(between(d, []string{at, "returning"}, b.Returning, 0, 1), between(d, []string{at, "clock_share"}, b.ClockShare, 0, 1)); err != nil {
 			return err
 		}
 	}

@@ -186,6 +186,10 @@ type Browser struct {
 	Profile   string  `toml:"profile"` // a built-in name or a TOML file
 	Share     float64 `toml:"share"`   // weight, > 0
 	Returning float64 `toml:"returning"`
+	// Clock is how far the clock of a share ClockShare of these browsers is off: "-26280h" is three years slow.
+	// They judge certificates by it.
+	Clock      Offset  `toml:"clock,omitempty"`
+	ClockShare float64 `toml:"clock_share"` // 0..1; default 1
 }
 
 // Who selects the attempts a fault may hit.
@@ -262,6 +266,9 @@ type PhaseFleet struct {
 
 // Duration is a time.Duration written as "1m30s".
 type Duration time.Duration
+
+// Offset is a time.Duration of either sign, written as "-26280h".
+type Offset time.Duration
 
 // DurationRange is "65s" or "15s..65s"; zero is absent.
 type DurationRange struct{ Min, Max time.Duration }

@@ -26,6 +26,22 @@ func (d *Duration) parse(v any) error {
 	return nil
 }
 
+// MarshalText writes the offset as Go does ("-26280h0m0s").
+func (o Offset) MarshalText() ([]byte, error) { return []byte(time.Duration(o).String()), nil }
+
+// UnmarshalText reads what MarshalText writes.
+func (o *Offset) UnmarshalText(b []byte) error { return o.parse(string(b)) }
+
+func (o *Offset) parse(v any) error {
+	s, _ := v.(string)
+	t, err := time.ParseDuration(s)
+	if err != nil {
+		return fmt.Errorf("want how far it is off, as \"-26280h\" or \"90m\"")
+	}
+	*o = Offset(t)
+	return nil
+}
+
 // MarshalText writes "15s..65s", or one duration where both ends agree.
 func (r DurationRange) MarshalText() ([]byte, error) {
 	if r.Min == r.Max {
