@@ -32,12 +32,13 @@ const (
 
 // childBodies are the children's programs. A new kind of child is a line here.
 var childBodies = map[string]func(*child) error{
-	"edge":        runEdge,
-	"application": runApplication,
-	"balancer":    runBalancer,
-	"nginx":       runNginx,
-	"haproxy":     runHAProxy,
-	"agent":       runAgent,
+	"edge":             runEdge,
+	"application":      runApplication,
+	"balancer":         runBalancer,
+	"nginx":            runNginx,
+	"haproxy":          runHAProxyEdge,
+	"haproxy-balancer": runHAProxy,
+	"agent":            runAgent,
 }
 
 // child is what a child's body has to work with.

@@ -19,8 +19,17 @@ type logCounter struct {
 	offset int64
 	part   []byte // of a line that is not complete yet
 	lines  map[results.LogLine]int64
-	// about receives each line that names a client, with the client's address, its port unknown; nil: nobody asks.
-	about func(at time.Time, client netip.Addr, l results.LogLine)
+	// read reads one line; false: it is none of the server's.
+	read func(line string) (logLine, bool)
+	// about receives each line that names a client; nil: nobody asks.
+	about func(at time.Time, client netip.AddrPort, l results.LogLine)
+}
+
+// logLine is one line of a real server's log.
+type logLine struct {
+	results.LogLine
+	at     time.Time
+	client netip.AddrPort // port 0: the line does not tell; not valid: the line is about nobody
 }
 
 // maxSignatures bounds the kinds of lines that are told apart; the rest is counted as one kind.
@@ -59,37 +68,43 @@ func (l *logCounter) take(text []byte) {
 			return
 		}
 		text = rest
-		key, ok := parseErrorLine(string(line))
+		read, ok := l.read(string(line))
 		if !ok {
 			continue
 		}
-		said := key
+		key := read.LogLine
 		if _, known := l.lines[key]; !known && len(l.lines) >= maxSignatures {
 			key = results.LogLine{Level: key.Level, Reason: "(more than 500 kinds of lines)"}
 		}
 		l.lines[key]++
-		if at, client, ok := lineAbout(string(line)); ok && l.about != nil {
-			l.about(at, client, said)
+		if read.client.IsValid() && l.about != nil {
+			l.about(read.at, read.client, read.LogLine)
 		}
 	}
 }
 
 func (l *logCounter) reset() { l.lines = nil }
 
-// lineAbout reads the time, in this machine's zone and whole seconds, and the client of a line.
-func lineAbout(line string) (at time.Time, client netip.Addr, ok bool) {
+// nginxLine reads a line of nginx's error log: its time in this machine's zone and whole seconds, and of the client the
+// address alone.
+func nginxLine(line string) (l logLine, ok bool) {
+	if l.LogLine, ok = parseErrorLine(line); !ok {
+		return l, false
+	}
 	const stamp = "2006/01/02 15:04:05"
 	_, rest, found := strings.Cut(line, ", client: ")
 	if !found || len(line) < len(stamp) {
-		return at, client, false
+		return l, true
 	}
 	address, _, _ := strings.Cut(rest, ",")
 	client, err := netip.ParseAddr(strings.TrimSpace(address))
 	if err != nil {
-		return at, client, false
+		return l, true
 	}
-	at, err = time.ParseInLocation(stamp, line[:len(stamp)], time.Local)
-	return at, client, err == nil
+	if l.at, err = time.ParseInLocation(stamp, line[:len(stamp)], time.Local); err == nil {
+		l.client = netip.AddrPortFrom(client, 0)
+	}
+	return l, true
 }
 
 // parseErrorLine reads level, packed OpenSSL code and reason of a line in nginx's error log:

@@ -48,7 +48,7 @@ func TestParseErrorLine(t *testing.T) {
 
 func TestLogCounterReadsWhatIsNew(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "error.log")
-	l := &logCounter{path: path}
+	l := &logCounter{path: path, read: nginxLine}
 	if got := l.count(); got != nil {
 		t.Errorf("a log that is not there yet counts %v", got)
 	}

@@ -39,7 +39,7 @@ type Config struct {
 	Seed  uint64
 	Rules []faults.Rule // all of the phase; each child takes its own
 
-	// Edge is what the edges are: "bundled" (also if empty) or "nginx", the one that is installed, with the
+	// Edge is what the edges are: "bundled" (also if empty), or "nginx" or "haproxy", the one that is installed, with the
 	// same configuration.
 	Edge   string
 	Edges  int               // 1 to MaxEdges; edge-1 listens on 127.0.0.11, and so on
@@ -164,7 +164,7 @@ func (f *Fleet) startHAProxy(upstream string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f.startSpec(spec{name: "balancer", role: RoleBalancer, verb: "haproxy", group: true, order: haproxyOrder{Binary: binary,
+	return f.startSpec(spec{name: "balancer", role: RoleBalancer, verb: "haproxy-balancer", group: true, order: haproxyOrder{Binary: binary,
 		Dir: filepath.Join(f.cfg.Dir, "balancer"), Addr: netip.AddrPortFrom(balancerHost, uint16(port)), Upstreams: []string{upstream}}})
 }
 
@@ -172,14 +172,14 @@ func (f *Fleet) startEdges(ctx context.Context, port int, upstream string) error
 	server, shown := "", f.cfg.Stack
 	switch f.cfg.Edge {
 	case "", "bundled":
-	case "nginx":
+	case "nginx", "haproxy":
 		var err error
-		if server, err = realServer("edge", "nginx"); err != nil {
+		if server, err = realServer("edge", f.cfg.Edge); err != nil {
 			return err
 		}
-		shown = "nginx"
+		shown = f.cfg.Edge
 	default:
-		return badKind("edge", f.cfg.Edge, "bundled or nginx")
+		return badKind("edge", f.cfg.Edge, "bundled, nginx or haproxy")
 	}
 	for i := range f.cfg.Edges {
 		name := fmt.Sprintf("edge-%d", i+1)
@@ -255,8 +255,8 @@ func (f *Fleet) startEdge(e *edgeSlot) (*process, error) {
 	if e.server == "" {
 		return f.start(e.Name, RoleEdge, e.order)
 	}
-	return f.startSpec(spec{name: e.Name, role: RoleEdge, verb: "nginx", group: true,
-		order: nginxOrder{Phase: e.order.Phase, Binary: e.server, Addr: e.Addr, Options: e.order.Options}})
+	return f.startSpec(spec{name: e.Name, role: RoleEdge, verb: f.cfg.Edge, group: true,
+		order: realOrder{Phase: e.order.Phase, Binary: e.server, Addr: e.Addr, Options: e.order.Options}})
 }
 
 // realServer finds the program that stands in for a bundled one.

@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os/exec"
@@ -19,6 +20,7 @@ type keeper struct {
 	cmd   *exec.Cmd
 	ended chan error
 	tail  tail
+	out   io.Writer // where its standard output goes; nil: with its complaints
 }
 
 // run starts the server and waits until it accepts.
@@ -31,6 +33,9 @@ func (k *keeper) run(binary string, args ...string) error {
 	l.Close()
 	k.cmd = exec.Command(binary, args...)
 	k.cmd.Stdout, k.cmd.Stderr = &k.tail, &k.tail
+	if k.out != nil {
+		k.cmd.Stdout = k.out
+	}
 	k.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	k.cmd.WaitDelay = time.Second
 	if err := k.cmd.Start(); err != nil {

@@ -167,7 +167,7 @@ func (s *Scenario) checkFleet(d *decoder) error {
 		s.checkCertificates(d),
 		between(d, []string{"fleet", "edges"}, f.Edges, 1, 64),
 		between(d, []string{"fleet", "port"}, f.Port, 0, 65535),
-		oneOf(d, []string{"fleet", "edge"}, f.Edge, "bundled", "nginx"),
+		oneOf(d, []string{"fleet", "edge"}, f.Edge, "bundled", "nginx", "haproxy"),
 		oneOf(d, []string{"fleet", "stack"}, f.Stack, stack.Names()...),
 		oneOf(d, []string{"fleet", "key"}, f.Key, "rsa-2048", "ecdsa-p256"),
 		oneOf(d, []string{"fleet", "balancer"}, f.Balancer, "bundled", "haproxy", "none"),
