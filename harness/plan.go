@@ -75,6 +75,9 @@ func (d *drive) overrides(p *scenario.Phase) map[string]string {
 	if set == nil {
 		set = map[string]string{}
 	}
+	if d.sc.Fleet.TicketKeys == "shared" {
+		set["ssl_session_ticket_key"] = d.pki.TicketFile
+	}
 	maps.Copy(set, p.Fleet.Set)
 	return set
 }
@@ -231,7 +234,7 @@ func traffic(l *scenario.Traffic, duration time.Duration) (browser.Load, pace.Cu
 	b := browser.Load{
 		Model: browser.Model(l.Model), Connections: l.Connections, PerBrowser: [2]int{l.PerBrowser, l.PerBrowser}, Duration: duration,
 		Ramp: time.Duration(l.Ramp), Lifetime: [2]time.Duration{l.Lifetime.Min, l.Lifetime.Max},
-		Poisson: l.Arrivals == "poisson", AllAtOnce: !l.FirstAlone, SpareConnections: l.Spare, Reload: time.Duration(l.Reload),
+		Poisson: l.Arrivals == "poisson", AllAtOnce: !l.FirstAlone, SpareConnections: l.Spare, ResolveEach: l.Resolve == "connection", Reload: time.Duration(l.Reload),
 		Page:     browser.Page{Resources: l.Page.Resources, Think: [2]time.Duration{l.Page.Think.Min, l.Page.Think.Max}},
 		ReadRate: l.ReadRate, SendRate: l.SendRate, HandshakeRate: l.HandshakeRate, SlowShare: l.Slow,
 	}

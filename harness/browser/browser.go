@@ -217,9 +217,13 @@ func (b *browser) abandon() {
 	}
 }
 
-// edge is the address that the browser uses now.
-func (b *browser) edge() uint8 {
-	return uint8((int(b.who.edge) + int(b.moved)) % len(b.agent.cfg.Edges))
+// edge is the address that the browser uses now, for its connection of this number.
+func (b *browser) edge(connection uint32) uint8 {
+	first := b.who.edge
+	if b.visit == nil {
+		first = b.agent.people.resolve(b.who, connection)
+	}
+	return uint8((int(first) + int(b.moved)) % len(b.agent.cfg.Edges))
 }
 
 // lowered says whether a plan for a new connection holds something against the server.

@@ -114,6 +114,10 @@ type Load struct {
 	// SpareConnections: connections beyond the first are opened ahead of need. Else each is opened for a
 	// request, which it carries as soon as it is up.
 	SpareConnections bool
+	// ResolveEach: a browser asks the resolver again for each connection, or a balancer of layer 4 deals them out;
+	// else it stays with one address, and moves on only when that cannot be reached. A warm-up visit counts as
+	// one connection of its own.
+	ResolveEach bool
 	// Reload is after how long a user who was shown an error tries again; 0: never, the user leaves.
 	Reload time.Duration
 	// AutoReload: error pages that load themselves again (today's browsers) do so.

@@ -22,6 +22,7 @@ const (
 	saltReload
 	saltRandom
 	saltClock
+	saltResolve
 )
 
 type draws struct{ seed uint64 }

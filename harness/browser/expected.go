@@ -73,7 +73,7 @@ func (a *Agent) expectedArrivals(arrival func(n uint32) (w who, connection uint3
 }
 
 func (a *Agent) expectedAttempt(w who, connection uint32, at time.Duration) faults.Subject {
-	e := &a.cfg.Edges[w.edge]
+	e := &a.cfg.Edges[a.people.resolve(w, connection)]
 	s := faults.Subject{Key: faults.Key{Phase: a.cfg.Phase, Browser: w.index, Connection: connection, Attempt: 1},
 		Profile: a.hosts[w.visitor].profile.Name, Edge: e.Name, Address: e.Addr.String(), Kind: profiles.KindFirst, At: at}
 	if w.returning || a.cfg.Load.Model == ResumeOnly {

@@ -164,6 +164,14 @@ func (p *population) edge(place, generation uint32) uint8 {
 	return uint8((start + uint64(place) + uint64(generation)) % e)
 }
 
+// resolve is the address that the resolver puts first when a browser opens its connection of this number.
+func (p *population) resolve(w who, connection uint32) uint8 {
+	if !p.load.ResolveEach {
+		return w.edge
+	}
+	return uint8(p.bits(saltResolve, uint64(w.index)<<20^uint64(connection)) % uint64(p.edges))
+}
+
 func (p *population) end(w who) time.Duration {
 	if p.load.Lifetime[1] <= 0 {
 		return forever

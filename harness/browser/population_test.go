@@ -158,3 +158,33 @@ func TestClockShare(t *testing.T) {
 		t.Errorf("%d clocks are off by nothing", n)
 	}
 }
+
+// TestResolve: a browser keeps its address, unless each connection asks again; then every edge gets its share, and
+// the address of an earlier visit has no part in it.
+func TestResolve(t *testing.T) {
+	ff := Visitor{Profile: profile(t, "firefox-35-osx"), Weight: 1}
+	load := Load{Connections: 6000, PerBrowser: [2]int{1, 1}}
+	p := people(t, load, ff)
+	for i := range uint32(10) {
+		if w := p.first(i); p.resolve(w, 0) != w.edge || p.resolve(w, 7) != w.edge {
+			t.Fatalf("browser %d moved without a reason", i)
+		}
+	}
+	load.ResolveEach = true
+	p = people(t, load, ff)
+	var edges [3]int
+	same := 0
+	for i := range p.places {
+		w := p.first(uint32(i))
+		e := p.resolve(w, 0)
+		edges[e]++
+		if e == w.edge {
+			same++
+		}
+	}
+	for _, n := range append(edges[:], same) {
+		if math.Abs(float64(n)-2000) > 185 { // five deviations
+			t.Errorf("%v connections at each edge, %d at the browser's earlier one: want 2000 each", edges, same)
+		}
+	}
+}

@@ -68,6 +68,7 @@ type Finding struct {
 	Count  int64    // how often, for a signature
 	Where  []string // "run, firefox-35-osx", "run, edge-2"
 	Note   string   // for a number: what it was
+	Unsaid bool     // for a number: the run has none
 }
 
 func (f Finding) String() string {
@@ -103,7 +104,7 @@ func (p *Played) Err() error {
 		errs = append(errs, fmt.Errorf("the run is INVALID: %s", strings.Join(p.Run.Verdict.Reasons, "; ")))
 	}
 	for _, f := range p.Findings {
-		if f.Seen == p.Way.Fixed {
+		if f.Seen == p.Way.Fixed || f.Unsaid {
 			errs = append(errs, fmt.Errorf("%v: %v", p.Way, f))
 		}
 	}
@@ -145,7 +146,7 @@ func (f *Finding) number(r *results.Run) {
 	v := t.Evaluate(r)
 	f.Seen, f.Note = v.Pass, "it was "+results.FormatValue(v.Observed, v.Unit)
 	if v.Missing != "" {
-		f.Note = v.Missing
+		f.Note, f.Unsaid = v.Missing, true
 	}
 }
 

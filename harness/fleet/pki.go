@@ -38,6 +38,8 @@ type PKI struct {
 	CA                        *x509.Certificate
 	// Issuers is the intermediate authority's certificate in DER, by the address that its leaves name.
 	Issuers map[string][]byte
+	// TicketFile is a session ticket key for all edges, 48 bytes as nginx reads them (0600).
+	TicketFile string
 	// Sites are the certificates of other sites on the same edges, by name.
 	Sites map[string]SiteFiles
 }
@@ -80,13 +82,18 @@ func MakePKI(cfg PKIConfig) (*PKI, error) {
 	}
 	in := func(name string) string { return filepath.Join(cfg.Dir, name) }
 	p := &PKI{CAFile: in("ca.pem"), CertFile: in("cert.pem"), KeyFile: in("key.pem"), ExpiredFile: in("expired.pem"),
-		LeafFile: in("leaf.pem"), ExpiredLeafFile: in("expired-leaf.pem"), Sites: map[string]SiteFiles{}}
+		LeafFile: in("leaf.pem"), ExpiredLeafFile: in("expired-leaf.pem"), TicketFile: in("ticket.key"), Sites: map[string]SiteFiles{}}
 	issuer, err := p.makeAuthority(&cfg)
 	if err != nil {
 		return nil, fmt.Errorf("certificate authority: %w", err)
 	}
 	if err := issuer.leaf(&cfg, cfg.Names, p.CertFile, p.LeafFile, p.ExpiredFile, p.ExpiredLeafFile, p.KeyFile); err != nil {
 		return nil, fmt.Errorf("certificate: %w", err)
+	}
+	key := make([]byte, 48)
+	rand.Read(key)
+	if err := os.WriteFile(p.TicketFile, key, 0o600); err != nil {
+		return nil, fmt.Errorf("session ticket key: %w", err)
 	}
 	for i, name := range cfg.Sites {
 		f := SiteFiles{in(fmt.Sprintf("site-%d.pem", i+1)), in(fmt.Sprintf("site-%d-key.pem", i+1))}

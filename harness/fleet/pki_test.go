@@ -56,6 +56,9 @@ func TestMakePKI(t *testing.T) {
 				t.Errorf("%s: as %s: %v", tc.why, name, err)
 			}
 		}
+		if info, err := os.Stat(p.TicketFile); err != nil || info.Mode().Perm() != 0o600 || info.Size() != 48 {
+			t.Errorf("%s: the ticket key: %v (%v), want 48 bytes and 0600", tc.why, info, err)
+		}
 		if info, err := os.Stat(p.KeyFile); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: the key's mode is %v (%v), want 0600", tc.why, info.Mode(), err)
 		}

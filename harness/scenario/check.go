@@ -18,9 +18,9 @@ func defaults() *Scenario {
 	return &Scenario{
 		Seed:  1,
 		Run:   Run{Netns: "auto", Sample: 0.01, Group: "tlsurge"},
-		Fleet: Fleet{Edges: 3, Edge: "bundled", Stack: "openssl-1.0.1j", Config: "builtin:fl-ssl.conf", Key: "rsa-2048", ServerName: "www.example.test", Balancer: "bundled"},
+		Fleet: Fleet{Edges: 3, Edge: "bundled", Stack: "openssl-1.0.1j", Config: "builtin:fl-ssl.conf", Key: "rsa-2048", ServerName: "www.example.test", Balancer: "bundled", TicketKeys: "own"},
 		Load: Traffic{Model: "open", Connections: 100, Duration: Duration(10 * time.Second), Ramp: Duration(2 * time.Second), Arrivals: "poisson",
-			FirstAlone: true, Verify: "every", KeyPool: 64},
+			FirstAlone: true, Resolve: "browser", Verify: "every", KeyPool: 64},
 	}
 }
 
@@ -170,6 +170,7 @@ func (s *Scenario) checkFleet(d *decoder) error {
 		oneOf(d, []string{"fleet", "edge"}, f.Edge, "bundled", "nginx", "haproxy"),
 		oneOf(d, []string{"fleet", "stack"}, f.Stack, stack.Names()...),
 		oneOf(d, []string{"fleet", "key"}, f.Key, "rsa-2048", "ecdsa-p256"),
+		oneOf(d, []string{"fleet", "ticket_keys"}, f.TicketKeys, "own", "shared"),
 		oneOf(d, []string{"fleet", "balancer"}, f.Balancer, "bundled", "haproxy", "none"),
 	)
 }
@@ -189,6 +190,7 @@ func (s *Scenario) checkLoad(d *decoder) error {
 		oneOf(d, at("verify"), l.Verify, "every", "first-per-key"),
 		between(d, at("verify_sample"), l.VerifySample, 0, 1_000_000),
 		between(d, at("key_pool"), l.KeyPool, 0, 65536),
+		oneOf(d, at("resolve"), l.Resolve, "browser", "connection"),
 		between(d, at("connections"), l.Connections, 1, 1_000_000),
 		between(d, at("request_rate"), l.RequestRate, 0, 1_000_000),
 		between(d, at("per_browser"), l.PerBrowser, 0, 64),

@@ -77,7 +77,9 @@ type Fleet struct {
 	// Sites are the names on every edge, each with a certificate of its own, in the order of their server
 	// blocks: the first is the default server, which a client without SNI gets. server_name is one of them.
 	// Absent: server_name alone.
-	Sites       []string    `toml:"sites,omitempty"`
+	Sites []string `toml:"sites,omitempty"`
+	// TicketKeys: "own", as servers draw them when they start; or "shared": one ssl_session_ticket_key on all.
+	TicketKeys  string      `toml:"ticket_keys"`
 	Certificate Certificate `toml:"certificate,omitempty"`
 }
 
@@ -132,8 +134,11 @@ type Traffic struct {
 	// as browsers do, and makes each dearer by one scalar multiplication.
 	KeyPool int `toml:"key_pool"`
 
-	Reload Duration `toml:"reload,omitempty"` // a user who was shown an error tries again after this; absent: leaves
-	ALPN   []string `toml:"alpn,omitempty"`   // overrides the profiles' offers; the hello then differs
+	// Resolve: "browser", which keeps the address that it was given; or "connection", which asks again for each, as
+	// with an answer of no lifetime or behind a balancer of layer 4: sessions then come from other edges.
+	Resolve string   `toml:"resolve"`
+	Reload  Duration `toml:"reload,omitempty"` // a user who was shown an error tries again after this; absent: leaves
+	ALPN    []string `toml:"alpn,omitempty"`   // overrides the profiles' offers; the hello then differs
 
 	URLs     []URL      `toml:"urls,omitempty"` // drawn by weight; none: GET /
 	Page     Page       `toml:"page,omitempty"` // model "closed"

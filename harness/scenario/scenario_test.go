@@ -56,6 +56,8 @@ func TestRefusals(t *testing.T) {
 		{"a duration without a unit", minimal + "[load]\nramp = 5\n", nil, "x.toml:5|with its unit"},
 		{"a number out of range", minimal + "[load]\nconnections = 0\n", nil, "x.toml:5|allowed: 1 to 1000000"},
 		{"an unknown profile", "name=\"t\"\n[[browsers]]\nprofile = \"firefox-35-os\"\n", nil, "x.toml:3|firefox-35-osx"},
+		{"a resolver that asks for each page", minimal + "[load]\nresolve=\"page\"\n", nil, "x.toml:5|browser, connection"},
+		{"ticket keys of two kinds", minimal + "[fleet]\nticket_keys=\"some\"\n", nil, "x.toml:5|own, shared"},
 		{"a clock that is no offset", "name=\"t\"\n[[browsers]]\nprofile=\"firefox-35-osx\"\nclock=\"yesterday\"\n", nil, "x.toml:4|how far it is off"},
 		{"more than all clocks", "name=\"t\"\n[[browsers]]\nprofile=\"firefox-35-osx\"\nclock=\"-1h\"\nclock_share=2\n", nil, "x.toml:5|allowed: 0 to 1"},
 		{"an unknown stack", minimal + "[fleet]\nstack = \"openssl-1.0.1\"\n", nil, "x.toml:5|openssl-1.0.1j"},
