@@ -1,12 +1,18 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
+	"text/tabwriter"
+	"time"
 
 	"tlsurge/harness/cases"
+	"tlsurge/harness/child"
 	"tlsurge/harness/scenario"
+	"tlsurge/harness/symptom"
 	"tlsurge/results"
 )
 
@@ -41,5 +47,131 @@ func tellCase(w io.Writer, name string, run *results.Run) error {
 		fmt.Fprintf(w, "  %s %v\n", mark, f)
 	}
 	_, err = fmt.Fprintf(w, "  fix: %s\n", c.Fix.About)
+	return err
+}
+
+func caseNames() (names []string) {
+	for _, c := range cases.All() {
+		names = append(names, c.Name+"\t"+c.Title)
+	}
+	return names
+}
+
+// listCases is `tlsurge repro --list`.
+func (a *app) listCases(asJSON bool) error {
+	type row struct {
+		Name       string              `json:"name"`
+		Title      string              `json:"title"`
+		Symptom    string              `json:"symptom"`
+		Mechanism  string              `json:"mechanism"`
+		Signatures []symptom.Signature `json:"signatures"`
+		Fix        string              `json:"fix"`
+		Sources    []string            `json:"sources"`
+	}
+	rows := []row{}
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	for _, c := range cases.All() {
+		rows = append(rows, row{c.Name, c.Title, c.Symptom, c.Mechanism, c.Signatures(), c.Fix.About, c.Sources})
+		if !asJSON {
+			fmt.Fprintf(w, "%s\t%s\n", c.Name, c.Title)
+		}
+	}
+	if asJSON {
+		return writeJSON(a.out, rows)
+	}
+	return w.Flush()
+}
+
+// playCase is `tlsurge repro --case NAME`: the case as it is, then with its fix.
+func (a *app) playCase(ctx context.Context, f reproFlags) error {
+	c, err := cases.Lookup(f.caseName)
+	if err != nil {
+		return err
+	}
+	started := time.Now()
+	dir := f.out
+	if dir == "" {
+		dir = filepath.Join("runs", started.UTC().Format("20060102T150405Z")+"-case-"+c.Name)
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return err
+	}
+	ctx, cancel := interruptible(ctx)
+	defer cancel()
+	progress := newReproProgress(a.err, f.quiet || f.json)
+	defer progress.Done()
+	var played []*cases.Played
+	for _, way := range []cases.Way{{}, {Fixed: true}} {
+		progress.Step(c.Name + ", " + way.String())
+		p, err := c.Play(ctx, func(ctx context.Context, name string, set []string) (*results.Run, error) {
+			return child.Do(ctx, child.Run{Name: c.Name, Scenario: name, Out: filepath.Join(dir, strings.Fields(way.String())[0]), Seed: f.seed, Set: set})
+		}, way)
+		if err != nil {
+			return benchError(ctx, err)
+		}
+		if ctx.Err() != nil {
+			return &exitError{exitInvalid, "interrupted"}
+		}
+		played = append(played, p)
+	}
+	if err := a.tellPlayed(c, played, dir, f); err != nil {
+		return err
+	}
+	for _, p := range played {
+		if p.Err() != nil {
+			return &exitError{code: exitFailed}
+		}
+	}
+	return nil
+}
+
+// tellPlayed prints what the runs of a case have shown.
+func (a *app) tellPlayed(c *cases.Case, played []*cases.Played, dir string, f reproFlags) error {
+	type finding struct {
+		Expect string `json:"expect"`
+		Seen   bool   `json:"seen"`
+		Count  int64  `json:"count"`
+		Note   string `json:"note,omitempty"`
+	}
+	type way struct {
+		Way      string    `json:"way"`
+		Kept     bool      `json:"as_promised"`
+		Findings []finding `json:"findings"`
+	}
+	out := struct {
+		Case  string `json:"case"`
+		Title string `json:"title"`
+		Fix   string `json:"fix"`
+		Ways  []way  `json:"ways"`
+		Dir   string `json:"dir"`
+	}{c.Name, c.Title, c.Fix.About, nil, dir}
+	for _, p := range played {
+		w := way{Way: p.Way.String(), Kept: p.Err() == nil, Findings: []finding{}}
+		for _, x := range p.Findings {
+			w.Findings = append(w.Findings, finding{x.Expect.String(), x.Seen, x.Count, x.Note})
+		}
+		out.Ways = append(out.Ways, w)
+	}
+	if f.quiet {
+		return nil
+	}
+	if f.json {
+		return writeJSON(a.out, out)
+	}
+	fmt.Fprintf(a.out, "%s\n\n%s\n", c.Title, c.Mechanism)
+	for i, p := range played {
+		kept := "as promised"
+		if !out.Ways[i].Kept {
+			kept = "NOT as promised"
+		}
+		fmt.Fprintf(a.out, "\n%s: %s\n", out.Ways[i].Way, kept)
+		if p.Way.Fixed {
+			fmt.Fprintf(a.out, "  fix: %s\n", c.Fix.About)
+		}
+		for _, x := range p.Findings {
+			fmt.Fprintf(a.out, "  %v\n", x)
+		}
+	}
+	_, err := fmt.Fprintf(a.out, "\nrun it alone: tlsurge run case:%s\n", c.Name)
 	return err
 }

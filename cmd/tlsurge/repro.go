@@ -56,9 +56,22 @@ Exit code: 0 reproduced, 1 not within the budget or nothing to find, 2 usage.`,
 	fl.Uint64Var(&f.seed, "seed", 1, "seed of everything random")
 	fl.StringArrayVar(&f.fix, "fix", nil, "rerun with and without this change, `K=V`: a directive, stack=NAME, fault.NAME=off, or a path as run --set has it")
 	fl.BoolVar(&f.whatIf, "what-if", false, "turn every knob that may matter, one at a time, and rank them by what they do to the report")
+	fl.BoolVar(&f.list, "list", false, "list the library of cases")
+	fl.StringVar(&f.caseName, "case", "", "play a case of the library, broken and fixed, and check what it promises: `NAME`")
 	fl.BoolVar(&f.quiet, "quiet", false, "no progress, no report: the exit code and the files only")
 	fl.BoolVar(&f.json, "json", false, "print JSON")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error { return a.repro(cmd.Context(), args, f) }
+	_ = cmd.RegisterFlagCompletionFunc("case", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return caseNames(), cobra.ShellCompDirectiveNoFileComp
+	})
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		switch {
+		case f.list:
+			return a.listCases(f.json)
+		case f.caseName != "":
+			return a.playCase(cmd.Context(), f)
+		}
+		return a.repro(cmd.Context(), args, f)
+	}
 	return cmd
 }
 
@@ -78,12 +91,14 @@ func (a *app) repro(ctx context.Context, args []string, f reproFlags) error {
 	if err != nil {
 		return err
 	}
-	report, err := symptom.Read(ctx, args, nil)
+	progress := newReproProgress(a.err, f.quiet || f.json)
+	report, err := symptom.Read(ctx, args, progress.Read)
 	if err != nil {
+		progress.Done()
 		return usagef("%v", err)
 	}
 	cfg := repro.Config{Report: report, Nginx: report.Config, Budget: f.budget - time.Since(started), Seed: f.seed, WhatIf: f.whatIf, Fix: changes,
-		Run: reproRun, Progress: newReproProgress(a.err, f.quiet || f.json), Now: time.Now}
+		Run: reproRun, Progress: progress, Now: time.Now}
 	if f.config != "" {
 		cfg.Nginx = f.config
 	}
@@ -100,6 +115,7 @@ func (a *app) repro(ctx context.Context, args []string, f reproFlags) error {
 		return err
 	}
 	result, err := repro.Do(ctx, cfg)
+	progress.Done()
 	var nothing *repro.NothingError
 	if errors.As(err, &nothing) {
 		return &exitError{exitFailed, nothing.Text}

@@ -107,6 +107,29 @@ func (r Recipe) apply(changes []Change) (Recipe, []string, error) {
 	return out, set, nil
 }
 
+// sets are the changes as --set has them, for a scenario that is no recipe and has these faults.
+func sets(changes []Change, faults []string) (set []string) {
+	for _, c := range changes {
+		switch pattern, isFault := strings.CutPrefix(c.Key, "fault."); {
+		case isFault || c.Key == "fault" || c.Key == "faults":
+			for _, name := range faults {
+				if ok, _ := path.Match(pattern, name); ok || !isFault {
+					set = append(set, "faults."+name+".probability=0")
+				}
+			}
+		case c.Key == "stack" || c.Key == "key":
+			set = append(set, "fleet."+c.String())
+		case nginxconf.Known(c.Key):
+			set = append(set, fmt.Sprintf("fleet.set.%s=%q", c.Key, c.Value))
+		case strings.HasPrefix(c.Key, "kernel."):
+			set = append(set, fmt.Sprintf("%s=%q", c.Key, c.Value))
+		default:
+			set = append(set, c.String())
+		}
+	}
+	return set
+}
+
 // withoutFault leaves out the faults whose name or action the pattern fits.
 func withoutFault(list []trial.Fault, pattern string) (left []trial.Fault, err error) {
 	var names []string

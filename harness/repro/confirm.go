@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"tlsurge/harness/cases"
 	"tlsurge/harness/child"
 	"tlsurge/harness/symptom"
 	"tlsurge/results"
@@ -26,7 +27,7 @@ func (t *task) confirm(ctx context.Context, c tried, number int) (done bool, err
 	recipe.Visitors, shows, took = choose(c.hits, c.shows)
 	recipe, steps := t.search.shrink(recipe, shows)
 	if need := t.needs(recipe, took); t.left() < need {
-		t.tooLong(recipe, need)
+		t.tooLong(recipe.words(), need)
 		return false, nil
 	}
 	t.Progress.Step(fmt.Sprintf("candidate %d shows it in memory (%s); confirming on the fleet: %s", number, c.Cause, recipe.words()))
@@ -44,13 +45,14 @@ func (t *task) confirm(ctx context.Context, c tried, number int) (done bool, err
 		t.note("not confirmed: %s shows it in memory, the fleet showed only %d of %d signatures", recipe.words(), len(seen), len(t.targets))
 		return false, nil
 	}
-	t.accept(c, recipe, steps, number, run, dir, seen, confirmed, took)
-	if err := os.Rename(file, t.path("scenario.toml")); err != nil {
-		return false, err
+	var population []Visitor
+	for _, h := range c.hits {
+		if h.shows&confirmed != 0 {
+			population = append(population, h.visitor)
+		}
 	}
-	t.raw = t.path("scenario.toml")
-	t.result.Scenario = t.raw
-	return true, nil
+	return true, t.accept(accepted{cause: c.Cause, why: c.Why, recipe: &recipe, steps: steps, number: number, run: run, dir: dir, file: file,
+		seen: seen, confirmed: confirmed, took: took, population: population})
 }
 
 func writeFile(file, text string) error { return os.WriteFile(file, []byte(text), 0o600) }
@@ -60,6 +62,14 @@ func (t *task) needs(r Recipe, took time.Duration) time.Duration {
 	return time.Duration(len(r.Acts))*(2*time.Second+took) + overhead
 }
 
+// again is how long a run of what was accepted takes.
+func (t *task) again() time.Duration {
+	if t.recipe == nil {
+		return t.caseTime
+	}
+	return t.needs(*t.recipe, t.took)
+}
+
 // do makes one run in a directory of its own. No run and no error: it was interrupted, or failed in a way that
 // only concerns it, and a note says so.
 func (t *task) do(ctx context.Context, what, scenario string, set []string) (*results.Run, string, error) {
@@ -67,16 +77,18 @@ func (t *task) do(ctx context.Context, what, scenario string, set []string) (*re
 }
 
 func (t *task) doSeeded(ctx context.Context, what, scenario string, set []string, seed uint64) (*results.Run, string, error) {
+	t.mu.Lock()
 	t.runs++
 	dir := t.path(filepath.Join("runs", fmt.Sprintf("%02d-%s", t.runs, what)))
+	t.mu.Unlock()
 	run, err := t.Config.Run(ctx, scenario, dir, seed, set)
 	var failed *child.Error
 	switch {
-	case err == nil && run.Verdict.State == results.Invalid && ctx.Err() == nil:
-		t.note("a run was INVALID and does not count: %s", strings.Join(run.Verdict.Reasons, "; "))
-		return nil, "", nil
 	case ctx.Err() != nil:
 		t.note("time was up before a run had ended (%s)", what)
+		return nil, "", nil
+	case err == nil && run.Verdict.State == results.Invalid:
+		t.note("a run was INVALID and does not count: %s", strings.Join(run.Verdict.Reasons, "; "))
 		return nil, "", nil
 	case errors.As(err, &failed):
 		return nil, "", err
@@ -96,33 +108,52 @@ func (t *task) judge(run *results.Run) (seen []Sighting, m mask) {
 }
 
 // tooLong notes that a recipe would not fit into the budget; the shortest such is worth a word.
-func (t *task) tooLong(r Recipe, need time.Duration) {
+func (t *task) tooLong(words string, need time.Duration) {
 	t.long++
 	if t.shortest == 0 || need < t.shortest {
-		t.shortest, t.longWords = need, r.words()
+		t.shortest, t.longWords = need, words
 	}
 }
 
-// accept writes a confirmed recipe into the result.
-func (t *task) accept(c tried, r Recipe, steps []Step, number int, run *results.Run, dir string, seen []Sighting, confirmed mask, took time.Duration) {
+// accepted is what a run on the fleet has shown.
+type accepted struct {
+	cause, why string
+	recipe     *Recipe     // nil: a case of the library
+	kase       *cases.Case // nil: a recipe
+	steps      []Step
+	number     int // of the candidate
+	run        *results.Run
+	dir, file  string // of the run, and its scenario
+	seen       []Sighting
+	confirmed  mask
+	took       time.Duration // of a page load, in virtual time
+	population []Visitor     // everybody who shows the confirmed signatures in memory
+}
+
+// accept writes what was confirmed into the result.
+func (t *task) accept(a accepted) error {
+	t.accepted = a
 	o := t.result
-	o.Reproduced, o.Cause, o.Why, o.Recipe, o.Shrunk, o.Tried, o.Run, o.Seen = true, c.Cause, c.Why, &r, steps, number, dir, seen
-	t.run, t.confirmed, t.took = run, confirmed, took
-	for _, h := range c.hits {
-		if h.shows&confirmed != 0 {
-			t.population = append(t.population, h.visitor)
-		}
+	o.Reproduced, o.Cause, o.Why, o.Recipe, o.Shrunk, o.Tried, o.Run, o.Seen = true, a.cause, a.why, a.recipe, a.steps, a.number, a.dir, a.seen
+	o.Trials = t.lab.trials.Load()
+	if a.kase != nil {
+		o.Case = a.kase.Name
 	}
-	first := t.primary()
-	rate := first.rate(run)
+	rate := t.primary().rate(a.run)
 	o.Rate, o.Interval = &rate, &[2]float64{rate.Low, rate.High}
-	o.UserSees = t.userSees(run)
+	o.UserSees = t.userSees(a.run)
 	for i, g := range t.targets {
-		if !confirmed.has(i) {
-			o.NotSeen = append(o.NotSeen, g.Text)
+		if !a.confirmed.has(i) {
+			o.NotSeen = append(o.NotSeen, signatureWords(g.Signature))
 		}
 	}
-	o.Chains = t.chains(run)
+	o.Chains = t.chains(a.run)
+	o.Scenario = t.path("scenario.toml")
+	if err := os.Rename(a.file, o.Scenario); err != nil {
+		return err
+	}
+	t.file = o.Scenario
+	return nil
 }
 
 // primary is the signature whose rate is stated: what a user said, else the first.
@@ -235,6 +266,8 @@ func (g target) in(c results.Chain) bool {
 }
 
 func (t *task) note(format string, a ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if s := fmt.Sprintf(format, a...); !slices.Contains(t.result.Notes, s) {
 		t.result.Notes = append(t.result.Notes, s)
 	}

@@ -3,11 +3,11 @@ package repro
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
+	"tlsurge/harness/scenario"
 	"tlsurge/results"
 )
 
@@ -30,10 +30,9 @@ type FixResult struct {
 
 // UserChange is a browser's page loads without and with the changes.
 type UserChange struct {
-	Profile string           `json:"profile"`
-	Before  results.UserRow  `json:"before"`
-	After   results.UserRow  `json:"after"`
-	Errors  map[string]int64 `json:"-"`
+	Profile string          `json:"profile"`
+	Before  results.UserRow `json:"before"`
+	After   results.UserRow `json:"after"`
 }
 
 // mostRounds is how often a fix is tried against nothing: with thirty page loads of a kind in each, an interval
@@ -42,13 +41,8 @@ const mostRounds = 3
 
 // fix runs the recipe with and without the changes, in turn.
 func (t *task) fix(ctx context.Context) error {
-	fixed, set, err := t.result.Recipe.apply(t.Fix)
+	file, set, err := t.changed("fixed.toml", t.Fix)
 	if err != nil {
-		return err
-	}
-	file := t.path("fixed.toml")
-	text := fixed.Scenario(t.slug()+"-fixed", "with "+changes(t.Fix), t.about(), t.Seed, t.took)
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return err
 	}
 	f := &FixResult{Users: []UserChange{}, Logs: []string{}, Breaks: []string{}, Helps: []string{}}
@@ -57,11 +51,15 @@ func (t *task) fix(ctx context.Context) error {
 	}
 	var before, after []*results.Run
 	for f.Rounds < mostRounds {
-		if t.left() < 2*t.needs(*t.result.Recipe, t.took) {
+		need := 2 * t.again()
+		if t.WhatIf && f.Rounds > 0 {
+			need += time.Duration(len(kernelKnobs)) * t.again()
+		}
+		if t.left() < need {
 			break
 		}
 		t.Progress.Step(fmt.Sprintf("round %d of %d: without and with %s", f.Rounds+1, mostRounds, changes(t.Fix)))
-		pair := []side{{"without", t.raw, nil}, {"with", file, set}}
+		pair := []side{{"without", t.file, nil}, {"with", file, set}}
 		if f.Rounds%2 == 1 {
 			slices.Reverse(pair)
 		}
@@ -80,7 +78,7 @@ func (t *task) fix(ctx context.Context) error {
 		f.Rounds++
 	}
 	if f.Rounds == 0 {
-		t.note("no time was left to try %s: %v would do", changes(t.Fix), (t.Budget + 2*t.needs(*t.result.Recipe, t.took)).Round(time.Second))
+		t.note("no time was left to try %s: %v would do", changes(t.Fix), (t.Budget + 2*t.again()).Round(time.Second))
 		return nil
 	}
 	for i := range before {
@@ -89,9 +87,38 @@ func (t *task) fix(ctx context.Context) error {
 	f.Difference = difference(f.Before, f.After)
 	f.Gone = !slices.ContainsFunc(after, t.shown)
 	f.Users, f.Logs = userChanges(before, after), logChanges(before, after)
-	f.Breaks, f.Helps = t.sideEffects(fixed)
+	if t.recipe != nil {
+		if fixed, _, err := t.recipe.apply(t.Fix); err == nil {
+			f.Breaks, f.Helps = t.sideEffects(fixed)
+		}
+	}
 	t.result.Fix = f
 	return nil
+}
+
+// changed is the confirmed scenario with the changes: a file, and what --set has to add.
+func (t *task) changed(name string, list []Change) (file string, set []string, err error) {
+	if t.recipe == nil {
+		return t.file, sets(list, t.faultNames()), nil
+	}
+	r, set, err := t.recipe.apply(list)
+	if err != nil || len(set) == len(list) {
+		return t.file, set, err
+	}
+	file = t.path(name)
+	return file, set, writeFile(file, r.Scenario(t.slug()+"-changed", "with "+changes(list), t.about(), t.Seed, t.took))
+}
+
+// faultNames are the rules of the confirmed scenario.
+func (t *task) faultNames() (names []string) {
+	sc, err := scenario.Load(t.file, scenario.Overrides{})
+	if err != nil {
+		return nil // it has been run: nothing to be said about it here
+	}
+	for _, f := range sc.Faults {
+		names = append(names, f.Name)
+	}
+	return names
 }
 
 type side struct {

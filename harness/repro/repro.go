@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"tlsurge/harness/symptom"
@@ -66,6 +67,7 @@ type Result struct {
 	Cause   string          `json:"cause,omitempty"`
 	Why     string          `json:"why,omitempty"`
 	Recipe  *Recipe         `json:"recipe,omitempty"`
+	Case    string          `json:"case,omitempty"`    // of the library, where that is the recipe
 	Seen    []Sighting      `json:"seen"`              // in the confirming run, by signature
 	NotSeen []string        `json:"not_seen"`          // signatures that the recipe does not show, and why not
 	Chains  []results.Chain `json:"chains"`            // how it comes about
@@ -85,18 +87,17 @@ type Result struct {
 // task is one Run at work.
 type task struct {
 	Config
-	began      time.Time
-	lab        *lab
-	targets    []target
-	required   mask
-	search     *search
-	runs       int
-	result     *Result
-	run        *results.Run // the confirming one
-	raw        string       // path of the confirmed scenario
-	confirmed  mask
-	took       time.Duration // of a page load, in virtual time
-	population []Visitor     // everybody who shows the confirmed signatures in memory
+	began    time.Time
+	lab      *lab
+	targets  []target
+	required mask
+	search   *search
+	runs     int
+	result   *Result
+	caseTime time.Duration // of a run of the case that is played
+	accepted               // what is confirmed; run is nil before
+
+	mu sync.Mutex // guards runs and the result's notes: two runs may go side by side
 
 	long      int // recipes found in memory that would not fit into the budget
 	shortest  time.Duration
@@ -131,7 +132,9 @@ func Do(ctx context.Context, cfg Config) (*Result, error) {
 			return nil, err
 		}
 	}
-	t.result.Trials = t.lab.trials.Load()
+	if !t.result.Reproduced {
+		t.result.Trials = t.lab.trials.Load()
+	}
 	t.result.Elapsed = cfg.Now().Sub(t.began)
 	return t.result, t.write()
 }
@@ -169,14 +172,21 @@ func (t *task) find(ctx context.Context) error {
 	searchCtx, cancel := context.WithTimeout(ctx, t.left()*6/10)
 	defer cancel()
 	var promising []tried
+	ranksOver := false
 	for {
 		c, ok := t.search.next(searchCtx)
 		if !ok {
 			break
 		}
 		t.Progress.Tick(t.search.count, c.String(), 1-float64(t.left())/float64(t.Budget))
-		if c.Cause == enumerated && best(promising, t.required) {
-			break // the rest would only add what is not required
+		if c.Cause == enumerated && !ranksOver {
+			ranksOver = true
+			if best(promising, t.required) {
+				break // the rest would only add what is not required
+			}
+			if err := t.confirmLibrary(ctx); err != nil || t.result.Reproduced {
+				return err
+			}
 		}
 		if c.shows == 0 {
 			continue
@@ -244,6 +254,9 @@ func (t *task) confirmBest(ctx context.Context, list []tried) error {
 // after is what a confirmed recipe is asked besides.
 func (t *task) after(ctx context.Context) error {
 	t.knobs()
+	if err := t.ownFix(ctx); err != nil {
+		return err
+	}
 	if len(t.Fix) > 0 {
 		if err := t.fix(ctx); err != nil {
 			return err

@@ -215,3 +215,5 @@ func telltale(r trial.Result) bool {
 	last := r.Attempts[len(r.Attempts)-1]
 	return r.UserSees != "" && last.LogReason != "" && strings.Contains(words(r.UserSees), words(last.LogReason))
 }
+
+func onesOf(m mask) int { return bits.OnesCount32(uint32(m)) }

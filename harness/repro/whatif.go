@@ -3,14 +3,22 @@ package repro
 import (
 	"cmp"
 	"context"
-	"fmt"
+	"maps"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"tlsurge/harness/proxy/nginxconf"
 	"tlsurge/harness/proxy/stack"
 	"tlsurge/profiles"
 	"tlsurge/results"
+)
+
+// Where an effect was judged.
+const (
+	inMemory = "memory"
+	onFleet  = "fleet"
 )
 
 // Effect is what one knob does to the report.
@@ -20,7 +28,9 @@ type Effect struct {
 	Where  string `json:"where"`
 	Before Rate   `json:"before"` // memory: of the kinds of browsers that show it; fleet: of page loads
 	After  Rate   `json:"after"`
-	Helps  bool   `json:"helps"`
+	// Failing is who sees any error then, the report's or another.
+	Failing Rate `json:"failing"`
+	Helps   bool `json:"helps"`
 	// Instead is what those browsers then come to, in memory.
 	Instead map[string]int `json:"instead,omitempty"`
 	Breaks  []string       `json:"breaks,omitempty"` // browsers that could no longer load a page undisturbed
@@ -35,15 +45,27 @@ func (e Effect) Share() float64 {
 }
 
 // knobsInMemory are the changes that a trial can judge: faults off, another library, directives about TLS.
-func (t *task) knobsInMemory() (list []Change) {
-	r := t.result.Recipe
+func (t *task) knobsInMemory() (list [][]Change) {
+	r := t.recipe
 	for i := range r.Faults {
-		list = append(list, Change{"fault." + faultName(r.Faults, i), "off"})
+		list = append(list, []Change{{"fault." + faultName(r.Faults, i), "off"}})
 	}
+	now, _ := stack.Lookup(r.Acts[0].Stack)
 	for _, n := range stack.Names() {
 		st, err := stack.Lookup(n)
-		if err == nil && st.Library && age(n) > age(r.Acts[0].Stack) {
-			list = append(list, Change{"stack", n})
+		if err != nil || !st.Library || age(n) <= age(now.Name) {
+			continue
+		}
+		list = append(list, []Change{{"stack", n}})
+		if top := now.Versions[len(now.Versions)-1]; !now.Speaks(st.Versions[len(st.Versions)-1]) {
+			// The same versions on a newer library: its defects apart from what else it brings.
+			var words []string
+			for _, v := range st.Versions {
+				if v <= top {
+					words = append(words, stack.ProtocolName(v))
+				}
+			}
+			list = append(list, []Change{{"stack", n}, {"ssl_protocols", strings.Join(words, " ")}})
 		}
 	}
 	for _, k := range []struct {
@@ -62,7 +84,7 @@ func (t *task) knobsInMemory() (list []Change) {
 	} {
 		for _, v := range k.values {
 			if k.name == "key" || nginxconf.Known(k.name) {
-				list = append(list, Change{k.name, v})
+				list = append(list, []Change{{k.name, v}})
 			}
 		}
 	}
@@ -82,26 +104,24 @@ var fleetKnobs = []Change{
 
 // knobs turns every knob that memory can judge, one at a time. It costs no run.
 func (t *task) knobs() {
-	if t.result.Recipe == nil || !playable(t.result.Recipe.Faults) || len(t.population) == 0 {
+	if t.recipe == nil || !playable(t.recipe.Faults) || len(t.population) == 0 {
 		return
 	}
-	base := *t.result.Recipe
+	base := *t.recipe
 	base.Visitors = t.population
 	before := NewRate(int64(len(t.showing(base))), int64(len(t.population)))
 	for _, c := range t.knobsInMemory() {
-		changed, set, err := base.apply([]Change{c})
+		changed, set, err := base.apply(c)
 		if err != nil || len(set) > 0 || !t.differs(base, changed) {
 			continue
 		}
-		e := Effect{Knob: c.String(), Where: "memory", Before: before, Instead: map[string]int{}}
+		e := Effect{Knob: changes(c), Where: inMemory, Before: before}
 		still := t.showing(changed)
 		e.After = NewRate(int64(len(still)), int64(len(t.population)))
 		e.Helps = e.After.Hits < e.Before.Hits
-		if !e.Helps && e.After.Hits == e.Before.Hits {
-			e.Instead = nil
-		} else {
-			e.Instead = t.insteads(changed, still)
-		}
+		fails := 0
+		e.Instead, fails = t.insteads(changed, still)
+		e.Failing = NewRate(int64(fails), e.Before.Loads)
 		e.Breaks, _ = t.sideEffects(changed)
 		t.result.Effects = append(t.result.Effects, e)
 	}
@@ -138,21 +158,29 @@ func (t *task) showing(r Recipe) (list []Visitor) {
 	return list
 }
 
-// insteads counts what visitors who no longer show the report come to.
-func (t *task) insteads(r Recipe, still []Visitor) map[string]int {
-	out := map[string]int{}
+// insteads counts what visitors who no longer show the report come to, and how many of all see an error.
+func (t *task) insteads(r Recipe, still []Visitor) (out map[string]int, failing int) {
 	for _, v := range r.Visitors {
-		if slices.Contains(still, v) {
-			continue
+		end := t.endOf(r, v)
+		if !strings.HasPrefix(end, served) {
+			failing++
 		}
-		out[t.endOf(r, v)]++
+		if !slices.Contains(still, v) {
+			if out == nil {
+				out = map[string]int{}
+			}
+			out[end]++
+		}
 	}
-	return out
+	return out, failing
 }
+
+// served begins the words of every end that is none for the user.
+const served = "served"
 
 // endOf is what a visitor comes to, in words: the worst of all acts.
 func (t *task) endOf(r Recipe, v Visitor) string {
-	end := "served"
+	end := served
 	for _, s := range r.Acts {
 		server, err := t.lab.take(s)
 		if err != nil {
@@ -165,7 +193,7 @@ func (t *task) endOf(r Recipe, v Visitor) string {
 			end = "never ends"
 		case res.Verdict == results.SawError:
 			return "sees " + res.UserSees
-		case res.Verdict == results.SavedByRetry && end == "served":
+		case res.Verdict == results.SavedByRetry && end == served:
 			end = "served at a second attempt"
 		case res.Verdict == results.Downgraded:
 			end = "served at a lower version"
@@ -180,14 +208,14 @@ func (t *task) sideEffects(changed Recipe) (breaks, helps []string) {
 	last := func(r Recipe) Recipe {
 		return Recipe{Acts: r.Acts[len(r.Acts)-1:]}
 	}
-	was, is := last(*t.result.Recipe), last(changed)
+	was, is := last(*t.recipe), last(changed)
 	if was.Acts[0].id() == is.Acts[0].id() {
 		return nil, nil
 	}
 	for _, n := range profiles.Names() {
 		v := Visitor{Profile: n}
 		a, b := t.endOf(was, v), t.endOf(is, v)
-		switch bad := func(s string) bool { return s != "served" }; {
+		switch bad := func(s string) bool { return s != served }; {
 		case !bad(a) && bad(b):
 			breaks = append(breaks, n)
 		case bad(a) && !bad(b):
@@ -197,56 +225,102 @@ func (t *task) sideEffects(changed Recipe) (breaks, helps []string) {
 	return breaks, helps
 }
 
-// rankEffects puts the strongest first; those that break nobody before those that do.
+// rankEffects puts first what leaves the fewest with an error, then what leaves least of the report, then what
+// breaks nobody else.
 func (t *task) rankEffects() {
 	slices.SortStableFunc(t.result.Effects, func(a, b Effect) int {
-		return cmp.Or(cmp.Compare(a.Share(), b.Share()), cmp.Compare(len(a.Breaks), len(b.Breaks)))
+		return cmp.Or(cmp.Compare(a.Failing.Value(), b.Failing.Value()), cmp.Compare(a.Share(), b.Share()), cmp.Compare(len(a.Breaks), len(b.Breaks)))
 	})
 }
 
-// whatIf adds what needs a fleet: one run for each knob, as long as there is time.
+// whatIf adds what needs a fleet: a run for each knob, two at a time, as long as there is time.
 func (t *task) whatIf(ctx context.Context) error {
-	need := t.needs(*t.result.Recipe, t.took)
+	need := t.again()
 	before := t.overall(t.run)
 	var untried []string
-	for _, c := range append(slices.Clone(kernelKnobs), fleetKnobs...) {
-		changed, set, err := t.result.Recipe.apply([]Change{c})
-		if err != nil {
-			return err
-		}
+	knobs := append(slices.Clone(kernelKnobs), fleetKnobs...)
+	for len(knobs) > 0 {
+		now := knobs[:min(2, len(knobs))]
+		knobs = knobs[len(now):]
 		if t.left() < need {
-			untried = append(untried, c.String())
-			continue
-		}
-		t.Progress.Step("what if " + c.String())
-		file := t.raw
-		if len(set) == 0 {
-			if file, err = t.variant(changed, c); err != nil {
-				return err
+			for _, c := range now {
+				untried = append(untried, c.String())
 			}
-		}
-		run, _, err := t.do(ctx, "what-if", file, set)
-		if err != nil {
-			t.note("%v was not tried: %v", c, err)
 			continue
 		}
-		if run == nil {
-			untried = append(untried, c.String())
-			continue
+		t.Progress.Step("what if " + changes(now[:1]) + "; what if " + changes(now[len(now)-1:]))
+		effects := make([]*Effect, len(now))
+		var group sync.WaitGroup
+		for i, c := range now {
+			group.Go(func() { effects[i] = t.turn(ctx, c, before) })
 		}
-		e := Effect{Knob: c.String(), Where: "fleet", Before: before, After: t.overall(run)}
-		e.Helps = difference(e.Before, e.After).High < 0
-		t.result.Effects = append(t.result.Effects, e)
+		group.Wait()
+		for i, e := range effects {
+			if e == nil {
+				untried = append(untried, now[i].String())
+				continue
+			}
+			t.result.Effects = append(t.result.Effects, *e)
+		}
 	}
 	if len(untried) > 0 {
-		t.note("not tried for want of time (about %v each): %v", need.Round(time.Second), untried)
+		t.note("not tried: %s. A run takes about %v", strings.Join(untried, ", "), need.Round(time.Second))
 	}
 	t.rankEffects()
 	return nil
 }
 
-// variant writes the scenario of a changed recipe.
-func (t *task) variant(r Recipe, c Change) (string, error) {
-	file := t.path(fmt.Sprintf("what-if-%d.toml", t.runs+1))
-	return file, writeFile(file, r.Scenario(t.slug()+"-what-if", "with "+c.String(), t.about(), t.Seed, t.took))
+// turn is one run with a knob turned; nil where it gave no result.
+func (t *task) turn(ctx context.Context, c Change, before Rate) *Effect {
+	file, set, err := t.changed("what-if-"+strings.ReplaceAll(c.Key, ".", "-")+".toml", []Change{c})
+	if err != nil {
+		t.note("%v was not tried: %v", c, err)
+		return nil
+	}
+	run, _, err := t.do(ctx, "what-if-"+strings.ReplaceAll(c.Key, ".", "-"), file, set)
+	if err != nil {
+		t.note("%v was not tried: %v", c, err)
+	}
+	if run == nil {
+		return nil
+	}
+	e := &Effect{Knob: strings.TrimPrefix(c.String(), "kernel."), Where: onFleet, Before: before, After: t.overall(run)}
+	e.Failing = failing(run)
+	e.Helps = difference(e.Before, e.After).High < 0
+	return e
+}
+
+// failing is the share of page loads that ended in an error, whichever.
+func failing(run *results.Run) Rate {
+	var bad, loads int64
+	for _, u := range run.Users {
+		bad += u.SawError
+		loads += u.PageLoads
+	}
+	return NewRate(bad, loads)
+}
+
+// ownFix tries on the fleet what the library says removes its case.
+func (t *task) ownFix(ctx context.Context) error {
+	if t.kase == nil || t.left() < t.again() {
+		return nil
+	}
+	t.Progress.Step("the library's fix: " + t.kase.Fix.About)
+	var set []string
+	for _, k := range slices.Sorted(maps.Keys(t.kase.Fix.Set)) {
+		set = append(set, k+"="+t.kase.Fix.Set[k])
+	}
+	run, _, err := t.do(ctx, "own-fix", t.file, set)
+	if err != nil {
+		// Shrinking may have left out what the fix is about.
+		t.note("the library's fix was not tried: %v", err)
+		return nil
+	}
+	if run == nil {
+		return nil
+	}
+	e := Effect{Knob: strings.Join(set, " and "), Where: onFleet, Before: t.overall(t.run), After: t.overall(run), Failing: failing(run)}
+	e.Helps = difference(e.Before, e.After).High < 0
+	t.result.Effects = append(t.result.Effects, e)
+	return nil
 }

@@ -1,0 +1,181 @@
+package repro
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"tlsurge/harness/cases"
+	"tlsurge/harness/scenario"
+	"tlsurge/harness/symptom"
+)
+
+// library is the cases that expect what the report shows: all that is required of it, or where there is none,
+// some. Those that expect most of it come first.
+func (t *task) library() []*cases.Case {
+	type scored struct {
+		c     *cases.Case
+		score int
+	}
+	var list []scored
+	for _, c := range cases.All() {
+		var m mask
+		for i, g := range t.targets {
+			if slices.ContainsFunc(c.Expect, g.expected) {
+				m |= 1 << i
+			}
+		}
+		switch {
+		case m&t.required == t.required:
+			list = append(list, scored{c, 100 + onesOf(m)})
+		case m&t.required != 0:
+			list = append(list, scored{c, onesOf(m)})
+		}
+	}
+	slices.SortStableFunc(list, func(a, b scored) int { return cmp.Compare(b.score, a.score) })
+	var out []*cases.Case
+	for _, s := range list {
+		if s.score >= 100 || list[0].score < 100 {
+			out = append(out, s.c)
+		}
+	}
+	return out
+}
+
+// expected says whether a case expects the signature.
+func (g target) expected(e cases.Expect) bool {
+	if e.Number != "" || e.Origin != g.Origin {
+		return false
+	}
+	if g.Software != "" && e.Profile != "" && g.Origin == symptom.User && !g.by(strings.TrimRight(e.Profile, "*")) {
+		return false
+	}
+	o := symptom.Observed{UserSees: e.UserSees, Class: e.Class, Alert: e.Alert, Sender: e.Sender, Stage: e.Stage, Code: e.Code, Reason: e.Reason, Level: e.Level}
+	return g.Matches(o)
+}
+
+// mostCases bounds how many cases are played for one report.
+const mostCases = 3
+
+// confirmLibrary plays the cases that expect the report.
+func (t *task) confirmLibrary(ctx context.Context) error {
+	for i, c := range t.library() {
+		if i >= mostCases {
+			break
+		}
+		done, err := t.confirmCase(ctx, c)
+		if done || err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// confirmCase plays a case as it is, then with less and less as long as it still shows the report.
+func (t *task) confirmCase(ctx context.Context, c *cases.Case) (done bool, err error) {
+	sc, err := c.Scenario(scenario.Overrides{Seed: &t.Seed})
+	if err != nil {
+		return false, err
+	}
+	t.caseTime = sc.Total() + 2*overhead
+	if t.left() < t.caseTime {
+		t.tooLong("the case "+c.Name, t.caseTime)
+		return false, nil
+	}
+	t.Progress.Step(fmt.Sprintf("the library has a case with these signatures: %s; playing it on the fleet", c.Title))
+	a, err := t.playScenario(ctx, "case-"+c.Name, sc)
+	if a == nil || err != nil {
+		return false, err
+	}
+	steps, a, err := t.shrinkScenario(ctx, sc, *a)
+	if err != nil {
+		return false, err
+	}
+	a.cause, a.why, a.steps, a.number, a.kase = c.Title, strings.TrimSuffix(strings.Join(strings.Fields(c.Mechanism), " "), "."), steps, t.search.count, c
+	return true, t.accept(*a)
+}
+
+// playScenario runs a scenario; nil where it does not show the report.
+func (t *task) playScenario(ctx context.Context, name string, sc *scenario.Scenario) (*accepted, error) {
+	text, err := sc.TOML()
+	if err != nil {
+		return nil, err
+	}
+	file := t.path(fmt.Sprintf("%s-%d.toml", name, t.runs+1))
+	if err := writeFile(file, string(text)); err != nil {
+		return nil, err
+	}
+	run, dir, err := t.do(ctx, name, file, nil)
+	if run == nil || err != nil {
+		return nil, err
+	}
+	seen, confirmed := t.judge(run)
+	if confirmed&t.required != t.required {
+		t.note("%s does not show what is reported", name)
+		return nil, nil
+	}
+	return &accepted{run: run, dir: dir, file: file, seen: seen, confirmed: confirmed}, nil
+}
+
+// shrinkScenario leaves out faults, browsers and edges, each time by a run, as long as there is time for one and
+// for what is asked besides.
+func (t *task) shrinkScenario(ctx context.Context, sc *scenario.Scenario, best accepted) (steps []Step, _ *accepted, err error) {
+	try := func(what string, change func(*scenario.Scenario)) bool {
+		if err != nil || t.left() < t.reserve()+t.caseTime {
+			return false
+		}
+		smaller := *sc
+		smaller.Faults, smaller.Browsers, smaller.Phases = slices.Clone(sc.Faults), slices.Clone(sc.Browsers), slices.Clone(sc.Phases)
+		change(&smaller)
+		t.Progress.Step("without " + what)
+		var a *accepted
+		if a, err = t.playScenario(ctx, "smaller", &smaller); a != nil && a.confirmed&best.confirmed == best.confirmed {
+			steps = append(steps, Step{what, true})
+			*sc, best = smaller, *a
+			return true
+		}
+		if ctx.Err() == nil {
+			steps = append(steps, Step{What: what})
+		}
+		return false
+	}
+	for i := 0; i < len(sc.Faults) && err == nil; {
+		name := sc.Faults[i].Name
+		if !try("the fault "+name, func(s *scenario.Scenario) { dropFault(s, i) }) {
+			i++
+		}
+	}
+	for i := 0; i < len(sc.Browsers) && len(sc.Browsers) > 1 && err == nil; {
+		if !try("the browser "+sc.Browsers[i].Profile, func(s *scenario.Scenario) { s.Browsers = slices.Delete(s.Browsers, i, i+1) }) {
+			i++
+		}
+	}
+	if sc.Fleet.Edges > 1 {
+		try("all edges but one", func(s *scenario.Scenario) { s.Fleet.Edges = 1 })
+	}
+	return steps, &best, err
+}
+
+// dropFault takes a rule out of the scenario and its acts.
+func dropFault(s *scenario.Scenario, i int) {
+	name := s.Faults[i].Name
+	s.Faults = slices.Delete(s.Faults, i, i+1)
+	for p := range s.Phases {
+		s.Phases[p].Faults = slices.DeleteFunc(slices.Clone(s.Phases[p].Faults), func(f string) bool { return f == name })
+	}
+}
+
+// reserve is the time that what is asked besides a recipe needs.
+func (t *task) reserve() time.Duration {
+	var d time.Duration
+	if len(t.Fix) > 0 {
+		d += 2 * t.caseTime
+	}
+	if t.WhatIf {
+		d += time.Duration(len(kernelKnobs)) * t.caseTime
+	}
+	return d + t.caseTime // the library's own fix
+}
