@@ -27,7 +27,7 @@ func MixNames() []string { return names("data/mix") }
 func LookupMix(name string) (*Mix, error) {
 	raw, err := data.ReadFile(path.Join("data/mix", name+".toml"))
 	if err != nil {
-		return nil, fmt.Errorf("no mix %q%s", name, suggest(name, MixNames()))
+		return nil, fmt.Errorf("no mix %q%s", name, Suggest(name, MixNames()))
 	}
 	m := &Mix{Name: name}
 	if err := decode(raw, m); err != nil {

@@ -146,7 +146,7 @@ func Lookup(name string) (*Profile, error) {
 	}
 	raw, err := data.ReadFile(path.Join("data", name+".toml"))
 	if err != nil {
-		return nil, fmt.Errorf("no profile %q%s", name, suggest(name, Names()))
+		return nil, fmt.Errorf("no profile %q%s", name, Suggest(name, Names()))
 	}
 	p, err := Parse(name, raw)
 	if err != nil {
@@ -272,7 +272,7 @@ func lookupBehaviour(name string) (*behaviour, error) {
 func readBehaviour(name string, depth int) (map[string]any, error) {
 	raw, err := data.ReadFile(path.Join("data/behaviour", name+".toml"))
 	if err != nil {
-		return nil, fmt.Errorf("no behaviour %q%s", name, suggest(name, names("data/behaviour")))
+		return nil, fmt.Errorf("no behaviour %q%s", name, Suggest(name, names("data/behaviour")))
 	}
 	if depth > 16 {
 		return nil, fmt.Errorf("behaviour %s: more than sixteen behaviours stand on each other", name)
@@ -319,18 +319,23 @@ func decode(raw []byte, v any) error {
 	return nil
 }
 
-// suggest names the entry of known that is nearest to name.
-func suggest(name string, known []string) string {
+// Suggest gives the known name that is nearest to a wrong one as the tail of an error, "" where none is known.
+func Suggest(name string, known []string) string {
+	if best := Closest(name, known); best != "" {
+		return fmt.Sprintf("; did you mean %q?", best)
+	}
+	return ""
+}
+
+// Closest gives the known name with the fewest edits from name.
+func Closest(name string, known []string) string {
 	best, score := "", 1<<30
 	for _, k := range known {
 		if d := editDistance(name, k); d < score {
 			best, score = k, d
 		}
 	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf("; did you mean %q?", best)
+	return best
 }
 
 // editDistance counts the insertions, deletions and replacements that lead from a to b.

@@ -40,7 +40,10 @@ type Signature struct {
 	First   time.Time `json:"first,omitzero"`
 	Last    time.Time `json:"last,omitzero"`
 	PerS    float64   `json:"per_s,omitempty"`
-	Clients int       `json:"clients,omitempty"` // distinct addresses
+	Clients int       `json:"clients,omitempty"` // distinct addresses; beyond 1024 within about 2 %
+
+	PeakPerS int64    `json:"peak_per_s,omitempty"` // most in one second
+	Servers  []string `json:"servers,omitempty"`    // as logs name them, eight at most
 }
 
 // Report is all that was handed in.
@@ -50,6 +53,10 @@ type Report struct {
 	Config     string      `json:"config,omitempty"` // path of an nginx configuration, if one was given
 	Lines      int64       `json:"lines,omitempty"`
 	Unreadable int64       `json:"unreadable,omitempty"`
+
+	Chains    []Chain  `json:"chains,omitempty"`    // connections of one client that belong together
+	Mentioned []string `json:"mentioned,omitempty"` // browsers that prose names: "safari", "firefox 35"
+	Notes     []string `json:"notes,omitempty"`     // what could not be made sense of, and what was left out
 }
 
 // Hello is a ClientHello of a capture and whose it looks like.

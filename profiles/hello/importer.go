@@ -38,7 +38,7 @@ func Import(data []byte) ([]Captured, error) {
 			return nil, err
 		}
 	}
-	if isCapture(data) {
+	if IsCapture(data) {
 		return fromCapture(data)
 	}
 	if isText(data) {
@@ -67,8 +67,8 @@ func gunzip(data []byte) ([]byte, error) {
 	return out, nil
 }
 
-// isCapture recognises pcap in both byte orders and resolutions, and pcapng.
-func isCapture(data []byte) bool {
+// IsCapture recognises pcap in both byte orders and resolutions, and pcapng.
+func IsCapture(data []byte) bool {
 	if len(data) < 4 {
 		return false
 	}
