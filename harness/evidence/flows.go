@@ -92,6 +92,20 @@ func (f *flows) opened(e end, t faults.Tuple, at time.Time) (best *flow) {
 	return best
 }
 
+// otherEnd gives the server's view of a connection that no relay has cut in two: it begins with the same sequence
+// number, however late.
+func (f *flows) otherEnd(client *flow, t faults.Tuple) *flow {
+	if client == nil {
+		return nil
+	}
+	for _, fl := range f.seen[serverEnd][plain(t)] {
+		if fl.isn == client.isn {
+			return fl
+		}
+	}
+	return nil
+}
+
 // had gives the connection that had the tuple at a time: the last one to begin before it.
 func (f *flows) had(e end, t faults.Tuple, at time.Time) *flow {
 	list := f.seen[e][plain(t)]

@@ -62,7 +62,7 @@ func (b *blow) date(list []mark) {
 // words names the rule and where it struck.
 func (b *blow) words() string {
 	t := fmt.Sprintf("rule %q did %s (%s", b.Rule, b.Action, b.Engine)
-	if b.Stage != "" {
+	if b.Stage != "" && b.Stage != stage.None.String() {
 		t += ", at " + b.Stage
 	}
 	if b.Direction != "" {
@@ -273,8 +273,9 @@ func (b *blow) byEdge() (list []mark) {
 	for _, fl := range []*flow{b.server, b.client} {
 		var s *sighting
 		switch faults.Action(b.Action) {
-		case faults.CertExpired, faults.ClockWrong, faults.Error, faults.Slow:
+		case faults.CertExpired, faults.ClockWrong, faults.Error, faults.Slow, faults.Alert:
 			s = fl.data(stage.ServerToClient, since)
+		case faults.Stall, faults.Blackhole: // silence
 		case faults.AcceptQueue:
 			s = fl.flagged(stage.ClientToServer, flagSYN, time.Time{})
 		default:

@@ -174,6 +174,9 @@ func TestAPortComesBack(t *testing.T) {
 	if fl := w.fl.had(clientEnd, direct, first); fl.isn != 100 {
 		t.Errorf("the first connection has isn %d", fl.isn)
 	}
+	if fl := w.fl.otherEnd(w.fl.had(clientEnd, direct, w.at), direct); fl == nil || fl.isn != 9000 || fl.end != serverEnd {
+		t.Errorf("the other end of the second connection is %+v", fl)
+	}
 	if fl := w.fl.opened(serverEnd, direct, w.at.Add(-time.Second)); fl.isn != 9000 {
 		t.Errorf("the second connection has isn %d", fl.isn)
 	}

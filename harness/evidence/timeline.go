@@ -170,6 +170,14 @@ func (s *story) rows() (list []row) {
 	return append(list, end)
 }
 
+// struckAt words a firing: "reset at client_hello".
+func struckAt(f *faults.Firing) string {
+	if f.Stage == "" || f.Stage == stage.None.String() {
+		return f.Action
+	}
+	return f.Action + " at " + f.Stage
+}
+
 // exchange is what went to and fro in one attempt, as far as it is known.
 func (r *record) exchange(begin time.Time) (list []row) {
 	a := r.Attempt
@@ -193,7 +201,7 @@ func (r *record) exchange(begin time.Time) (list []row) {
 	list = append(list, hello)
 	blows := make([]row, 0, len(r.firings))
 	for _, f := range r.firings {
-		blows = append(blows, row{kind: rowFault, at: f.Time.Sub(begin), text: fmt.Sprintf("%s at %s", f.Action, cmp.Or(f.Stage, "the edge")), more: "rule " + f.Rule})
+		blows = append(blows, row{kind: rowFault, at: f.Time.Sub(begin), text: struckAt(&f), more: "rule " + f.Rule})
 	}
 	logs := make([]row, 0, len(r.events))
 	for _, e := range r.events {

@@ -114,7 +114,10 @@ func (f *flows) join(recs []*record, j *results.Joined, incomplete bool) (blows 
 			if b.Upstream != nil {
 				up = *b.Upstream
 			}
-			b.client, b.server = f.had(clientEnd, b.Tuple, b.Time), f.had(serverEnd, up, b.Time)
+			b.client = f.had(clientEnd, b.Tuple, b.Time)
+			if b.server = f.otherEnd(b.client, up); b.server == nil {
+				b.server = f.had(serverEnd, up, b.Time)
+			}
 		} else {
 			continue
 		}
