@@ -13,14 +13,16 @@
 //	attempts, firings, log lines      joined.jsonl (joined.go), timeline.svg (timeline.go, picture.go)
 package evidence
 
+import "tlsurge/results/report"
+
 // Names of the files, all in the directory evidence/ of a run.
 const (
-	Dir          = "evidence"
+	Dir          = report.EvidenceDir // where the page looks for it
 	ClientFile   = "client.pcapng"
 	ServerFile   = "server.pcapng"
 	KeysFile     = "keys.log"
 	JoinedFile   = "joined.jsonl"
-	TimelineFile = "timeline.svg"
+	TimelineFile = report.TimelineFile
 
 	// spoolFile holds the packets of both ends while the run lasts; a run that was killed leaves it behind.
 	spoolFile = "packets.pcapng"

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	_ "embed"
+	"encoding/base64"
 	"fmt"
 	"html/template"
 	"slices"
@@ -20,6 +21,9 @@ type HTMLInput struct {
 	Latencies map[string]*hist.Histogram
 	// Scenario is scenario.toml as resolved, shown at the end; empty shows none.
 	Scenario string
+	// Evidence are the files of evidence/, where the run captured, and Timeline is the picture among them (SVG).
+	Evidence []string
+	Timeline []byte
 }
 
 //go:embed report.tmpl
@@ -64,7 +68,11 @@ type view struct {
 	KernelRows    []kernelRow
 	AllEdges      []results.EdgeRow
 	ScenarioText  string
+	Evidence      []evidenceView
+	Picture       template.URL // of the worst browsers, within the page
 }
+
+type evidenceView struct{ File, What string }
 
 type actView struct {
 	act
@@ -149,6 +157,12 @@ func upTo(u results.UserRow, kind int) string {
 
 func newView(in HTMLInput) view {
 	v := view{Run: in.Run, Style: template.CSS(style), Sum: sum(in.Run.Users), ScenarioText: in.Scenario, Percentiles: latencyRows(in.Run), AllEdges: in.Run.Edges}
+	for _, f := range in.Evidence {
+		v.Evidence = append(v.Evidence, evidenceView{f, evidenceMeanings[f]})
+	}
+	if len(in.Timeline) > 0 {
+		v.Picture = template.URL("data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString(in.Timeline))
+	}
 	for _, th := range in.Run.Thresholds {
 		if th.Pass {
 			v.Pass++

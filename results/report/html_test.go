@@ -63,7 +63,7 @@ func factsOf(t *testing.T, p []byte) pageFacts {
 		case html.StartTagToken, html.SelfClosingTagToken:
 			f.tags[tok.Data]++
 			f.attrs = append(f.attrs, tok.Attr...)
-			if kind == html.StartTagToken && tok.Data != "meta" {
+			if kind == html.StartTagToken && tok.Data != "meta" && tok.Data != "img" {
 				stack = append(stack, tok.Data)
 			}
 			if len(tok.Data) == 2 && tok.Data[0] == 'h' && tok.Data[1] >= '1' && tok.Data[1] <= '6' {
@@ -207,6 +207,18 @@ func TestWriteHTML(t *testing.T) {
 	p, err := os.ReadFile(filepath.Join(dir, HTMLFile))
 	if err != nil || !bytes.Contains(p, []byte("Latency by percentile")) {
 		t.Errorf("no percentile curve in the page: %v", err)
+	}
+	evidence := filepath.Join(dir, EvidenceDir)
+	if err := errors.Join(os.Mkdir(evidence, 0o700), os.WriteFile(filepath.Join(evidence, TimelineFile), []byte("<svg/>"), 0o600),
+		os.WriteFile(filepath.Join(evidence, "client.pcapng"), nil, 0o600), WriteHTML(dir)); err != nil {
+		t.Fatal(err)
+	}
+	if p, err = os.ReadFile(filepath.Join(dir, HTMLFile)); err != nil {
+		t.Fatal(err)
+	}
+	f := factsOf(t, p)
+	if !strings.Contains(f.text, "evidence/client.pcapng") || !bytes.Contains(p, []byte(`src="data:image/svg`)) || f.tags["img"] != 1 || len(f.open) > 0 {
+		t.Errorf("the page does not show the evidence: %d pictures, open %v", f.tags["img"], f.open)
 	}
 	log := filepath.Join(dir, results.LatencyFile)
 	if err := os.WriteFile(log, []byte("Tag=a/b,0.0,1.0,1.0,HISTxxxx\n"), 0o600); err != nil {

@@ -13,6 +13,8 @@ import (
 const (
 	HTMLFile     = "report.html"
 	ScenarioFile = "scenario.toml"
+	EvidenceDir  = "evidence" // of a run that captured, with TimelineFile in it
+	TimelineFile = "timeline.svg"
 )
 
 // Load reads what the page is made of from a run directory, or a run.json alone. Every error is a
@@ -40,7 +42,28 @@ func Load(path string) (HTMLInput, error) {
 	if p, err := os.ReadFile(filepath.Join(dir, ScenarioFile)); err == nil {
 		in.Scenario = string(p)
 	}
-	return in, nil
+	return in, in.addEvidence(filepath.Join(dir, EvidenceDir))
+}
+
+// addEvidence looks for what a capture has left.
+func (in *HTMLInput) addEvidence(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return &results.InputError{Path: dir, Err: err}
+	}
+	for _, e := range entries {
+		if e.Type().IsRegular() {
+			in.Evidence = append(in.Evidence, e.Name())
+		}
+	}
+	in.Timeline, err = os.ReadFile(filepath.Join(dir, TimelineFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return &results.InputError{Path: dir, Err: err}
+	}
+	return nil
 }
 
 // WriteHTML reads a run directory and writes its report.html.

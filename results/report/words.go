@@ -102,6 +102,15 @@ func stateWords(s results.State) string {
 	return "the run did not do what it was asked to do"
 }
 
+// evidenceMeanings explains the files of evidence/.
+var evidenceMeanings = map[string]string{
+	"client.pcapng": "what the clients sent and what arrived at them, with the keys to decrypt it; comments begin with ATTEMPT, FAULT, END",
+	"server.pcapng": "the same at the servers' end, with their log lines as comments",
+	"keys.log":      "the TLS secrets, in the format of SSLKEYLOGFILE",
+	"joined.jsonl":  "each attempt with what the client, the fault and the edge's log say of it, in order of time",
+	"timeline.svg":  "the browsers that fared worst, attempt by attempt",
+}
+
 // kernelMeanings explains the counters worth a line, in the order they are shown.
 var kernelMeanings = []struct{ name, meaning string }{
 	{"peak.CurrEstab", "most sockets ESTABLISHED or CLOSE-WAIT at once, both ends of each connection here"},
