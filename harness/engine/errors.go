@@ -35,6 +35,7 @@ var (
 	ErrNoNullCompression     = errors.New("null compression not offered")
 	ErrNoCommonGroup         = errors.New("no common group")
 	ErrNoCommonScheme        = errors.New("no common signature scheme")
+	ErrNoStrongScheme        = errors.New("no signature scheme of this version is strong enough")
 	ErrNoCommonALPN          = errors.New("no common application protocol")
 	ErrUnknownServerName     = errors.New("unknown server name")
 	ErrInconsistentEMS       = errors.New("extended_master_secret differs from the session's")
@@ -115,6 +116,7 @@ var causes12 = []causeAlert{
 	{ErrNoNullCompression, wire.AlertIllegalParameter},
 	{ErrNoCommonGroup, wire.AlertHandshakeFailure},
 	{ErrNoCommonScheme, wire.AlertHandshakeFailure},
+	{ErrNoStrongScheme, wire.AlertInternalError}, // measured: OpenSSL 3.0
 	{ErrNoCommonALPN, wire.AlertNoApplicationProtocol},
 	{ErrUnknownServerName, wire.AlertUnrecognizedName},
 	{ErrInconsistentEMS, wire.AlertHandshakeFailure},

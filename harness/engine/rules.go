@@ -50,8 +50,8 @@ type Rules struct {
 	// suite needs no signature (OpenSSL from 1.0.2 on).
 	StrictSchemes bool
 
-	// NoSHA1 signs nothing with SHA-1 in TLS 1.2, and so refuses a hello without signature_algorithms, which
-	// stands for SHA-1, whatever the suite (OpenSSL 3.0 at security level 1 and above).
+	// NoSHA1 signs nothing with SHA-1. In TLS 1.2 it so refuses a hello without signature_algorithms, which
+	// stands for SHA-1, and below TLS 1.2 every hello, whatever the suite (OpenSSL 3.0 at security level 1 and above).
 	NoSHA1 bool
 
 	// SilentRecordVersion closes without an alert on a record with a wrong version (measured on 1.0.x and 3.0).

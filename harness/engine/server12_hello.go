@@ -227,6 +227,9 @@ func (c *Conn) answerHello12(ch *hello.ClientHello, v wire.Version) (state, erro
 	if err != nil {
 		return 0, err
 	}
+	if v < wire.TLS12 && c.server.Rules.NoSHA1 {
+		return 0, fmt.Errorf("%w: %v signs with MD5 and SHA-1", ErrNoStrongScheme, v)
+	}
 	c.setVersion(v, suite)
 	return c.answerFull()
 }

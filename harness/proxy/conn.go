@@ -301,14 +301,17 @@ func (c *conn) handshakeFailed(err error) {
 	const doing = "SSL handshaking"
 	switch {
 	case errors.As(err, &sock):
-		switch {
+		switch no, text := errnoText(sock.err); {
+		case sock.eof && !c.heard():
+			c.log("info", "", "client closed connection", "client closed connection"+c.while(doing))
 		case sock.eof:
 			c.log("info", "", "peer closed connection in SSL handshake", "peer closed connection in SSL handshake"+c.while(doing))
 		case isTimeout(sock.err):
 			c.log("info", "", "client timed out", "client timed out (110: Connection timed out)"+c.while(doing))
 			c.fireIf(faults.HandshakeDeadline)
+		case !c.heard():
+			c.log("info", "", "recv() failed", fmt.Sprintf("recv() failed (%d: %s)%s", no, text, c.while(doing)))
 		default:
-			no, text := errnoText(sock.err)
 			c.log("info", "", "peer closed connection in SSL handshake",
 				fmt.Sprintf("peer closed connection in SSL handshake (%d: %s)%s", no, text, c.while(doing)))
 		}
@@ -325,6 +328,9 @@ func (c *conn) handshakeFailed(err error) {
 		}
 	}
 }
+
+// heard says whether a byte of a handshake has come. The stack "go" does not tell.
+func (c *conn) heard() bool { return c.secure == nil || c.secure.heard }
 
 // refusePlainHTTP answers HTTP on a TLS port as nginx does: 400 in the clear.
 func (c *conn) refusePlainHTTP() {

@@ -23,6 +23,7 @@ func TestGeneratedHellosAsNginx(t *testing.T) {
 	for _, tc := range []struct{ name, directives string }{
 		{"thread", "ssl_protocols TLSv1 TLSv1.1 TLSv1.2; ssl_prefer_server_ciphers on; ssl_ciphers '" + threadCiphers(t) + ":@SECLEVEL=0';"},
 		{"modern", "ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache shared:S:1m;"},
+		{"old versions at level 1", "ssl_protocols TLSv1 TLSv1.1 TLSv1.2; ssl_ciphers 'HIGH:!aNULL:@SECLEVEL=1';"},
 		{"client's order", "ssl_protocols TLSv1.1 TLSv1.2; ssl_ciphers 'ALL:!aNULL:@SECLEVEL=0'; ssl_session_tickets off;"},
 	} {
 		t.Run(strings.ReplaceAll(tc.name, " ", "-"), func(t *testing.T) {

@@ -204,7 +204,8 @@ func TestEndingsInTheHandshakeAreLoggedAsNginxDoes(t *testing.T) {
 		do           func(c *net.TCPConn)
 		level, where string
 	}{
-		{"connect and FIN", func(c *net.TCPConn) { c.Close() }, "info", "peer closed connection in SSL handshake"},
+		{"connect and FIN", func(c *net.TCPConn) { c.Close() }, "info", "client closed connection"},
+		{"connect and RST", func(c *net.TCPConn) { c.SetLinger(0); c.Close() }, "info", "recv() failed"},
 		{"hello and FIN", func(c *net.TCPConn) { c.Write(hello); c.CloseWrite(); io.Copy(io.Discard, c) }, "info", "peer closed connection in SSL handshake"},
 		{"part of a hello and RST", func(c *net.TCPConn) {
 			c.Write(hello[:100])

@@ -27,7 +27,8 @@ type tlsConn struct {
 	ended error         // what Read gives once plain is drained
 	skew  time.Duration // how wrong the clock is (clock_wrong)
 
-	gate *faults.HelloGate // a rule at client_hello that has not judged this connection's yet; nil: none
+	heard bool              // a byte has come: nginx looks for the first one before its library does
+	gate  *faults.HelloGate // a rule at client_hello that has not judged this connection's yet; nil: none
 }
 
 func newTLSConn(raw net.Conn, cfg *engine.ServerConfig) *tlsConn {
@@ -55,6 +56,7 @@ func (t *tlsConn) handshakeStep() (done bool, err error) {
 	n, err := t.Conn.Read(p)
 	var fatal error
 	if n > 0 {
+		t.heard = true
 		var mute bool
 		if p, mute, fatal = t.judge(p[:n]); mute {
 			return false, fatal

@@ -35,6 +35,7 @@ type attempt struct {
 	asked          bool // the request is out
 	answered       bool
 	serverGaveUp   bool // at its deadline
+	heard          bool // by the server: a byte of the handshake has come
 	waited         time.Duration
 }
 
@@ -215,6 +216,7 @@ func (a *attempt) toServer(p []byte) {
 	if len(p) == 0 {
 		return
 	}
+	a.heard = true
 	_ = a.server.Receive(a.b.now, p)
 	for e := a.server.Next(); e.Kind != engine.EventNone; e = a.server.Next() {
 		if e.Kind == engine.EventData && len(e.Data) > 0 {
@@ -308,6 +310,10 @@ func (a *attempt) log(out *Attempt) {
 	case refusal != nil && !errors.Is(refusal, engine.ErrTruncated):
 		line := a.b.Server.stack.Queue(refusal)
 		out.LogCode, out.LogLevel, out.LogReason = line.Code, line.Level, line.Reason
+	case !a.heard && a.path.ended == relay.Reset:
+		out.LogLevel, out.LogReason = "info", "recv() failed"
+	case !a.heard && a.path.ended != relay.Pass:
+		out.LogLevel, out.LogReason = "info", "client closed connection"
 	case !a.server.HandshakeDone() && (refusal != nil || a.path.ended != relay.Pass):
 		out.LogLevel, out.LogReason = "info", "peer closed connection in SSL handshake"
 	}

@@ -68,6 +68,7 @@ var reasons = []reason{
 	{engine.ErrNoCommonGroup, 101, "no suitable key share", getClientHello, finalShare11},
 	{engine.ErrNoCertificateForHello, 193, "no shared cipher", getClientHello, post11},
 	{engine.ErrNoCommonScheme, 193, "no shared cipher", getClientHello, post11},
+	{engine.ErrNoStrongScheme, 118, "no suitable signature algorithm", getClientHello, post11},
 	{engine.ErrNoCiphers, 183, "no ciphers specified", getClientHello, bytesList11},
 	{engine.ErrNoNullCompression, 187, "no compression specified", getClientHello, earlyPost11},
 	{engine.ErrNoCommonALPN, 235, "no application protocol", getClientHello, handleALPN11},

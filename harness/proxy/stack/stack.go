@@ -254,17 +254,17 @@ func (s *Stack) RulesAt(level int) engine.Rules {
 	return r
 }
 
-// AtLevel leaves out the versions that the security level refuses (SSL_CTX_set_security_level(3)): 3.0 has
-// TLS 1.0 and 1.1 at level 0 alone.
+// AtLevel leaves out the versions that the security level refuses (SSL_CTX_set_security_level(3)). That 3.0 speaks
+// TLS 1.0 and 1.1 at level 0 alone is another matter: it chooses them, and then finds nothing to sign with (RulesAt).
 func (s *Stack) AtLevel(versions []wire.Version, level int) []wire.Version {
 	lowest := wire.SSL30
 	switch {
-	case s.era >= era30 && level > 0:
-		lowest = wire.TLS12
 	case s.era >= era110 && level >= 4:
 		lowest = wire.TLS12
 	case s.era >= era110 && level >= 3:
 		lowest = wire.TLS11
+	case s.era >= era30 && level >= 1:
+		lowest = wire.TLS10
 	}
 	var out []wire.Version
 	for _, v := range versions {
