@@ -12,14 +12,15 @@ import (
 
 	"tlsurge/harness/matrix"
 	"tlsurge/harness/proxy/stack"
+	"tlsurge/profiles"
 )
 
 type matrixFlags struct {
-	profiles, stacks, faults, set           []string
-	protocols, ciphers, config, host, key   string
-	diff, html                              string
-	prefer, returning, json, csv, listKinds bool
-	seed                                    uint64
+	profiles, stacks, faults, set         []string
+	protocols, ciphers, config, host, key string
+	diff, html                            string
+	prefer, returning, json, csv, kinds   bool
+	seed                                  uint64
 }
 
 func (a *app) matrixCmd() *cobra.Command {
@@ -44,7 +45,7 @@ off than before (an error, a lower version or a retry where there was none), els
 	fl.StringSliceVar(&f.profiles, "profile", nil, "`pattern` of the profiles' names, or a TOML file; may be repeated (default: all)")
 	fl.StringSliceVar(&f.stacks, "stack", nil, "server personalities (default: all)")
 	fl.StringArrayVar(&f.faults, "fault", nil, "a `fault` to play, as 'reset at client_hello', with x2 for the first two attempts; may be repeated (default: those of --faults)")
-	fl.BoolVar(&f.listKinds, "faults", false, "list the faults that are played by default")
+	fl.BoolVar(&f.kinds, "faults", false, "list the faults that are played by default")
 	fl.StringVar(&f.config, "config", "", "take protocols, ciphers and all else about TLS from this `file` in nginx's syntax (or builtin:NAME)")
 	fl.StringArrayVar(&f.set, "set", nil, "lay a directive over the configuration: `name=value`; may be repeated")
 	fl.StringVar(&f.host, "host", matrix.DefaultHost, "the `name` that browsers ask for: it chooses among server blocks")
@@ -59,15 +60,33 @@ off than before (an error, a lower version or a retry where there was none), els
 	fl.BoolVar(&f.json, "json", false, "print JSON")
 	fl.BoolVar(&f.csv, "csv", false, "print CSV")
 	cmd.MarkFlagsMutuallyExclusive("json", "csv")
+	for flag, names := range map[string]func() []string{"profile": profiles.Names, "stack": personalities, "fault": faultClasses,
+		"key": func() []string { return []string{"rsa-2048", "ecdsa-p256", "both"} }} {
+		_ = cmd.RegisterFlagCompletionFunc(flag, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return names(), cobra.ShellCompDirectiveNoFileComp
+		})
+	}
 	return cmd
 }
 
+func personalities() (names []string) {
+	for _, st := range matrix.Personalities() {
+		names = append(names, st.Name)
+	}
+	return names
+}
+
+func faultClasses() (names []string) {
+	for _, c := range matrix.Classes() {
+		names = append(names, matrix.Name(c))
+	}
+	return names
+}
+
 func (a *app) matrix(ctx context.Context, f matrixFlags) error {
-	if f.listKinds {
-		for _, c := range matrix.Classes() {
-			fmt.Fprintln(a.out, matrix.Name(c))
-		}
-		return nil
+	if f.kinds {
+		_, err := fmt.Fprintln(a.out, strings.Join(faultClasses(), "\n"))
+		return err
 	}
 	err := a.playMatrix(ctx, f)
 	var ie *matrix.InputError

@@ -221,7 +221,7 @@ const overhead = 48
 
 // endOf says at which end a packet was seen. A connection through a relay is two: the one up to the relay
 // counts for the client alone, the relay's own for the server alone.
-func (c *Capture) endOf(s *segment, outgoing bool) (e end, ok bool) {
+func (c *Capture) endOf(s *addressed, outgoing bool) (e end, ok bool) {
 	fromClient, relayed := true, false
 	switch {
 	case c.servers[s.to]:

@@ -55,7 +55,7 @@ func (f *flows) want(t faults.Tuple, packets bool) {
 }
 
 // see takes the next packet of the spool.
-func (f *flows) see(e end, at time.Time, in bool, s segment) {
+func (f *flows) see(e end, at time.Time, in bool, s addressed) {
 	f.count[e]++
 	t, fromClient := faults.Tuple{Client: s.from, Server: s.to}, true
 	whole, known := f.known[t]
@@ -74,7 +74,7 @@ func (f *flows) see(e end, at time.Time, in bool, s segment) {
 	fl := list[len(list)-1]
 	fl.last = f.count[e]
 	if whole {
-		fl.packets = append(fl.packets, sighting{segment: s, frame: f.count[e], at: at, in: in, fromClient: fromClient})
+		fl.packets = append(fl.packets, sighting{segment: s.segment, frame: f.count[e], at: at, in: in, fromClient: fromClient})
 	}
 }
 

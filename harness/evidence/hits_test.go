@@ -34,7 +34,7 @@ func newPipe() *pipe {
 func (w *pipe) send(fromClient bool, flags uint8, seq, ack, size uint32, how ...string) {
 	w.at = w.at.Add(time.Millisecond)
 	w.ids++
-	s := segment{from: visitor, to: edge, flags: flags, seq: seq, ack: ack, size: size, id: w.ids, sum: 1}
+	s := addressed{visitor, edge, segment{flags: flags, seq: seq, ack: ack, size: size, id: w.ids, sum: 1}}
 	sender, receiver := clientEnd, serverEnd
 	if !fromClient {
 		s.from, s.to = s.to, s.from

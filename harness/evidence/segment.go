@@ -15,13 +15,18 @@ const (
 
 // segment is what the headers of a TCP segment say. It holds no slice: there are as many as packets.
 type segment struct {
-	from, to netip.AddrPort
 	flags    uint8
 	id       uint16 // IPv4's identification: the same for one packet at both ends of a path
 	seq, ack uint32
 	size     uint32    // of the payload
 	sum      uint32    // of the payload's bytes: tells a corrupted packet from the one that was sent
 	sack     [4]uint32 // up to two blocks, left and right edges; zero: none
+}
+
+// addressed is a segment with its two ends.
+type addressed struct {
+	from, to netip.AddrPort
+	segment
 }
 
 // units is how much of the sequence space the segment takes (RFC 9293 §3.4: SYN and FIN count).
@@ -40,7 +45,7 @@ func (s *segment) end() uint32 { return s.seq + s.units() }
 
 // parseSegment reads a packet from its IP header on: IPv4, or IPv6 without extension headers, with TCP in it.
 // ok is false for anything else, and for what is cut off within the headers.
-func parseSegment(p []byte) (s segment, ok bool) {
+func parseSegment(p []byte) (s addressed, ok bool) {
 	if len(p) < 20 {
 		return s, false
 	}

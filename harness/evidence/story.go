@@ -162,7 +162,11 @@ func (r *record) marks() (list []mark) {
 		list = append(list, r.client.mark(s, text))
 	}
 	for _, e := range r.events {
-		if s := r.server.lastBefore(e.Time.Add(time.Millisecond)); s != nil {
+		within := time.Millisecond
+		if e.Time.Nanosecond() == 0 {
+			within = time.Second // nginx's log has whole seconds
+		}
+		if s := r.server.lastBefore(e.Time.Add(within)); s != nil {
 			list = append(list, r.server.mark(s, "LOG: "+logged(e)))
 		}
 	}
