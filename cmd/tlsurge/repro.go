@@ -130,10 +130,15 @@ func (a *app) repro(ctx context.Context, args []string, f reproFlags) error {
 	default:
 		err = result.WriteText(a.out)
 	}
-	if err == nil && !result.Reproduced {
+	switch {
+	case err != nil:
+		return err
+	case ctx.Err() != nil:
+		return &exitError{exitInvalid, "interrupted: what was found until then is in " + dir}
+	case !result.Reproduced:
 		return &exitError{code: exitFailed}
 	}
-	return err
+	return nil
 }
 
 // reproRun makes a run in a process of its own.

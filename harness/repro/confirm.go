@@ -36,7 +36,7 @@ func (t *task) confirm(ctx context.Context, c tried, number int) (done bool, err
 	if err := writeFile(file, text); err != nil {
 		return false, err
 	}
-	run, dir, err := t.do(ctx, "confirm", file, nil)
+	run, dir, err := t.doCaptured(ctx, "confirm", file)
 	if run == nil || err != nil {
 		return false, err
 	}
@@ -96,6 +96,23 @@ func (t *task) doSeeded(ctx context.Context, what, scenario string, set []string
 	return run, dir, err
 }
 
+// doCaptured makes a run that leaves evidence, where this machine can record any.
+func (t *task) doCaptured(ctx context.Context, what, scenario string) (*results.Run, string, error) {
+	if !t.noCapture {
+		run, dir, err := t.do(ctx, what, scenario, []string{"run.capture=true"})
+		var failed *child.Error
+		if !errors.As(err, &failed) || failed.Code != unsupported {
+			return run, dir, err
+		}
+		t.noCapture = true
+		t.note("no packets were recorded: %s", failed.Text)
+	}
+	return t.do(ctx, what, scenario, nil)
+}
+
+// unsupported is the exit code of a run that this machine cannot make.
+const unsupported = 3
+
 // judge looks for every target in a run.
 func (t *task) judge(run *results.Run) (seen []Sighting, m mask) {
 	for i, g := range t.targets {
@@ -153,6 +170,20 @@ func (t *task) accept(a accepted) error {
 		return err
 	}
 	t.file = o.Scenario
+	return t.place(a.dir)
+}
+
+// place gives the confirming run and its evidence names that do not depend on how many runs there were.
+func (t *task) place(dir string) error {
+	o := t.result
+	o.Run = t.path("run")
+	if err := os.Rename(dir, o.Run); err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(o.Run, "evidence")); err == nil {
+		o.Evidence = t.path("evidence")
+		return os.Symlink("run/evidence", o.Evidence)
+	}
 	return nil
 }
 

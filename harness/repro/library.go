@@ -108,7 +108,7 @@ func (t *task) playScenario(ctx context.Context, name string, sc *scenario.Scena
 	if err := writeFile(file, string(text)); err != nil {
 		return nil, err
 	}
-	run, dir, err := t.do(ctx, name, file, nil)
+	run, dir, err := t.doCaptured(ctx, name, file)
 	if run == nil || err != nil {
 		return nil, err
 	}

@@ -78,24 +78,28 @@ type Result struct {
 	Fix     *FixResult      `json:"fix,omitempty"`     // --fix
 	Effects []Effect        `json:"what_if,omitempty"` // --what-if, the strongest first
 	Run     string          `json:"run,omitempty"`     // directory of the confirming run
-	Dir     string          `json:"dir"`
-	Seed    uint64          `json:"seed"`
-	Elapsed time.Duration   `json:"elapsed_ns"`
-	Notes   []string        `json:"notes"`
+	// Evidence is a directory: packets of both ends with keys and comments, joined logs, a timeline; empty where
+	// this machine records none.
+	Evidence string        `json:"evidence,omitempty"`
+	Dir      string        `json:"dir"`
+	Seed     uint64        `json:"seed"`
+	Elapsed  time.Duration `json:"elapsed_ns"`
+	Notes    []string      `json:"notes"`
 }
 
 // task is one Run at work.
 type task struct {
 	Config
-	began    time.Time
-	lab      *lab
-	targets  []target
-	required mask
-	search   *search
-	runs     int
-	result   *Result
-	caseTime time.Duration // of a run of the case that is played
-	accepted               // what is confirmed; run is nil before
+	began     time.Time
+	lab       *lab
+	targets   []target
+	required  mask
+	search    *search
+	runs      int
+	result    *Result
+	noCapture bool          // this machine records no packets
+	caseTime  time.Duration // of a run of the case that is played
+	accepted                // what is confirmed; run is nil before
 
 	mu sync.Mutex // guards runs and the result's notes: two runs may go side by side
 
@@ -168,13 +172,10 @@ func (t *task) find(ctx context.Context) error {
 	defer stop()
 	t.Progress.Step(fmt.Sprintf("searching in memory: %d ranked causes, then all others in order", len(ranked)))
 
-	// Confirming costs seconds: the search in memory gets no more than what leaves room for it.
-	searchCtx, cancel := context.WithTimeout(ctx, t.left()*6/10)
-	defer cancel()
 	var promising []tried
 	ranksOver := false
-	for {
-		c, ok := t.search.next(searchCtx)
+	for len(promising) == 0 || t.left() > confirming {
+		c, ok := t.search.next(ctx)
 		if !ok {
 			break
 		}
@@ -210,6 +211,9 @@ func (t *task) find(ctx context.Context) error {
 	}
 	return nil
 }
+
+// confirming is what the fleet needs for a plain recipe: a search that has found something leaves as much.
+const confirming = 5 * time.Second
 
 // best says whether one of the list shows all of want.
 func best(list []tried, want mask) bool {

@@ -394,7 +394,7 @@ func (e Effect) left() string {
 func (e Effect) then() string {
 	var parts []string
 	for _, k := range slices.Sorted(maps.Keys(e.Instead)) {
-		parts = append(parts, fmt.Sprintf("%d %s", e.Instead[k], k))
+		parts = append(parts, fmt.Sprintf("%d × %s", e.Instead[k], k))
 	}
 	if len(parts) > 3 {
 		parts = append(parts[:3], "…")
@@ -413,7 +413,11 @@ func few(names []string) string {
 }
 
 func (r *Result) againLines() []string {
-	return []string{"tlsurge run " + relative(r.Scenario), "evidence and the confirming run: " + relative(r.Dir)}
+	lines := []string{"tlsurge run " + relative(r.Scenario), "tlsurge report " + relative(r.Run)}
+	if r.Evidence != "" {
+		lines = append(lines, "tshark -r "+relative(r.Evidence)+"/client.pcapng   # decrypted by the keys in it; the timeline is "+relative(r.Evidence)+"/timeline.svg")
+	}
+	return lines
 }
 
 // relative shortens a path below the working directory.
