@@ -3,114 +3,112 @@ package bench
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"tlsurge/harness/child"
 	"tlsurge/results"
 	"tlsurge/results/compare"
 )
 
-// machine is a scripted runner: what a run of a side costs, with the noise of a machine, from a seeded
-// source. It keeps the order of the runs it was asked for.
+// machine is a scripted rig: what a side costs, with the noise of a machine that hits both sides of a round
+// and the noise that hits one, from a seeded source.
 type machine struct {
-	rng   *rand.Rand
-	noise float64
-	slow  func(s Side, n int) float64 // how much more a handshake costs, at the n-th run
-	calls []string
-	fail  func(n int) (*results.Run, error) // nil, nil: the run is made
-	seeds map[string][]uint64
+	rng          *rand.Rand
+	noise, drift float64
+	slow         func(s Side, r Round) float64 // how much more a handshake costs
+	rounds       []Round
+	fail         func(n int) error
 }
 
-func (m *machine) run(_ context.Context, s Side, p Part, seed uint64, label string) (*results.Run, error) {
-	n := len(m.calls)
-	m.calls = append(m.calls, s.Name+":"+p.Name)
-	if m.seeds == nil {
-		m.seeds = map[string][]uint64{}
-	}
-	m.seeds[s.Name] = append(m.seeds[s.Name], seed)
-	if m.fail != nil {
-		if run, err := m.fail(n); run != nil || err != nil {
-			return run, err
-		}
-	}
-	factor := 1.0
-	if m.slow != nil {
-		factor = m.slow(s, n)
-	}
-	jitter := func() float64 { return 1 + m.noise*m.rng.NormFloat64() }
-	full, resumedN, requests := 600.0, 0.0, 700.0
-	switch p.Name {
-	case PartResumed:
-		full, resumedN = 604, 600
-	case PartRequests:
-		full, resumedN, requests = 11, 50, 3200
-	}
-	cpu := (full*2e6*factor+resumedN*2.5e5)*jitter() + requests*2e5*jitter()
-	run := &results.Run{
-		Verdict: results.Verdict{State: results.Valid}, Requests: results.Requests{Sent: int64(requests)},
-		Handshakes: results.Handshakes{Full: int64(full), ResumedTicket: int64(resumedN)},
-		Edges:      []results.EdgeRow{{Name: "edge-1", Handshakes: int64(full + resumedN), CPUNs: int64(cpu), RSSPeakBytes: int64(48e6 * jitter())}},
-		Users:      []results.UserRow{{Profile: "android-4.2.2", PageLoads: 120, Fine: 120}},
-	}
-	for _, set := range s.Set {
-		if strings.Contains(set, "ssl_protocols") {
-			run.Users[0].Fine, run.Users[0].SawError = 0, 120
-		}
-	}
-	return run, nil
+func (m *machine) WarmUp(context.Context, Side, Side) (time.Duration, error) {
+	return 2 * time.Millisecond, m.failing(0)
 }
 
-var parts = []Part{{PartFull, "f"}, {PartResumed, "r"}, {PartRequests, "q"}}
+func (m *machine) failing(n int) error {
+	if m.fail == nil {
+		return nil
+	}
+	return m.fail(n)
+}
+
+func (m *machine) Round(_ context.Context, base, candidate Side, r Round) (Pair, error) {
+	m.rounds = append(m.rounds, r)
+	if err := m.failing(len(m.rounds)); err != nil {
+		return Pair{}, err
+	}
+	weather := 1 + m.drift*m.rng.NormFloat64()
+	side := func(s Side) *Sample {
+		jitter := func() float64 { return weather * (1 + m.noise*m.rng.NormFloat64()) }
+		factor, memory := 1.0, 30e3
+		if m.slow != nil {
+			factor = m.slow(s, r)
+		}
+		if strings.HasPrefix(s.Plant, "handshake+") {
+			factor = 1.12
+		}
+		if strings.HasPrefix(s.Plant, "connection+") {
+			memory += 65536
+		}
+		x := &Sample{}
+		x.value("cpu_per_full_handshake", "ns", 2e6*factor*jitter())
+		x.value("cpu_per_request", "ns", 2e5*jitter())
+		x.value("memory_per_connection", "bytes", memory*jitter())
+		broken := int64(0)
+		if strings.Contains(strings.Join(s.Set, " "), "ssl_protocols") {
+			broken = 24
+		}
+		x.saw("android-4.2.2", broken, 24)
+		x.Shares = append(x.Shares, cannotConnect("ie-6-xp", [2]int64{0, 1}))
+		return x
+	}
+	return Pair{Base: side(base), New: side(candidate)}, nil
+}
 
 func config() Config {
-	return Config{Base: Side{Name: "base"}, New: Side{Name: "new"}, Parts: parts, Seed: 10, Least: 5, Most: 8}
+	return Config{Base: Side{Name: "base"}, New: Side{Name: "new"}, Least: 10, Most: 16}
+}
+
+func newSide(f float64) func(Side, Round) float64 {
+	return func(s Side, _ Round) float64 {
+		if s.Name == "new" {
+			return f
+		}
+		return 1
+	}
 }
 
 func TestBench(t *testing.T) {
-	slower := func(f float64) func(Side, int) float64 {
-		return func(s Side, _ int) float64 {
-			if s.Name == "new" {
-				return f
-			}
-			return 1
-		}
-	}
+	const broken = "users.saw_error[android-4.2.2]"
 	for _, row := range []struct {
 		why       string
 		m         machine
-		cfg       func(*Config)
+		set       string
 		want      compare.Decision
 		confirmed bool
 		metric    string // that is blamed
 	}{
-		{why: "equal sides", m: machine{noise: 0.01}, want: compare.Same},
-		{why: "a handshake that costs 15 % more", m: machine{noise: 0.01, slow: slower(1.15)}, want: compare.Regressed, confirmed: true, metric: "cpu_per_full_handshake"},
-		{why: "a handshake that costs 20 % less", m: machine{noise: 0.01, slow: slower(0.8)}, want: compare.Improved},
-		{why: "a machine that slows down while it is measured slows both sides", m: machine{noise: 0.005, slow: func(_ Side, n int) float64 { return 1 + 0.01*float64(n)/6 }}, want: compare.Same},
-		{why: "a candidate that was slow in the first set only is not blamed", m: machine{noise: 0.01, slow: func(s Side, n int) float64 {
-			if s.Name == "new" && n < 55 {
+		{why: "equal sides", m: machine{noise: 0.02}, want: compare.Same},
+		{why: "a handshake that costs 10 % more", m: machine{noise: 0.02, slow: newSide(1.10)}, want: compare.Regressed, confirmed: true, metric: "cpu_per_full_handshake"},
+		{why: "the same on a machine that does other work, which hits both sides of a round", m: machine{noise: 0.02, drift: 0.3, slow: newSide(1.10)}, want: compare.Regressed, confirmed: true, metric: "cpu_per_full_handshake"},
+		{why: "a handshake that costs 20 % less", m: machine{noise: 0.02, slow: newSide(0.8)}, want: compare.Improved},
+		{why: "a candidate that was slow in the first set only is not blamed", m: machine{noise: 0.02, slow: func(s Side, r Round) float64 {
+			if s.Name == "new" && r.Set == "rounds" {
 				return 1.15
 			}
 			return 1
 		}}, want: compare.Same, confirmed: true},
-		{why: "a browser that cannot connect", m: machine{noise: 0.01}, cfg: func(c *Config) { c.New.Set = []string{"fleet.set.ssl_protocols=TLSv1.2"} }, want: compare.Regressed, confirmed: true, metric: "full.users.saw_error[android-4.2.2]"},
-		{why: "one INVALID run is made again", m: machine{noise: 0.01, fail: func(n int) (*results.Run, error) {
-			if n == 7 {
-				return &results.Run{Verdict: results.Verdict{State: results.Invalid, Reasons: []string{"lag"}}}, nil
-			}
-			return nil, nil
-		}}, want: compare.Same},
+		{why: "a browser that cannot connect", m: machine{noise: 0.02}, set: "fleet.set.ssl_protocols=TLSv1.2", want: compare.Regressed, confirmed: true, metric: broken},
 	} {
 		row.m.rng = rand.New(rand.NewPCG(4, 4))
 		cfg := config()
-		cfg.Rounds = 8
-		if row.cfg != nil {
-			row.cfg(&cfg)
+		cfg.Rounds = 12
+		if row.set != "" {
+			cfg.New.Set = []string{row.set}
 		}
-		r, err := Run(context.Background(), cfg, row.m.run)
+		r, err := Run(context.Background(), cfg, &row.m)
 		if err != nil {
 			t.Fatalf("%s: %v", row.why, err)
 		}
@@ -118,43 +116,15 @@ func TestBench(t *testing.T) {
 			t.Errorf("%s: %s, confirmed %v; want %s, %v\n%s", row.why, r.Report.Decision, r.Confirmed, row.want, row.confirmed, compare.Text(r.Report))
 		}
 		for _, x := range r.Report.Rows {
-			if (x.Decision == compare.Regressed) != (x.Name == row.metric || row.metric == "full.users.saw_error[android-4.2.2]" && strings.Contains(x.Name, "users.saw_error")) {
+			if (x.Decision == compare.Regressed) != (x.Name == row.metric) {
 				t.Errorf("%s: %s is %s", row.why, x.Name, x.Decision)
 			}
 		}
-	}
-}
-
-// TestRoundsAreInterleavedAndRotated: every part runs on both sides side by side, the first side and
-// the first part change from round to round, and both sides get the same seeds.
-func TestRoundsAreInterleavedAndRotated(t *testing.T) {
-	m := machine{rng: rand.New(rand.NewPCG(1, 1)), noise: 0.01}
-	cfg := config()
-	cfg.Rounds = 6
-	if _, err := Run(context.Background(), cfg, m.run); err != nil {
-		t.Fatal(err)
-	}
-	if got := strings.Join(m.calls[:2], " "); got != "base:full new:full" {
-		t.Errorf("warm-up: %s", got)
-	}
-	calls := m.calls[2:]
-	first := map[string]int{}
-	for i := 0; i < len(calls); i += 2 {
-		a, pa, _ := strings.Cut(calls[i], ":")
-		b, pb, _ := strings.Cut(calls[i+1], ":")
-		if a == b || pa != pb {
-			t.Errorf("runs %d and %d are %s and %s", i, i+1, calls[i], calls[i+1])
+		for i, round := range row.m.rounds {
+			if round.Number != i || round.Index != i%12 {
+				t.Errorf("%s: round %d is %+v", row.why, i, round)
+			}
 		}
-		first[a]++
-		if i%6 == 0 {
-			first[pa]++
-		}
-	}
-	if first["base"] != first["new"] || first[PartFull] != 2 || first[PartResumed] != 2 || first[PartRequests] != 2 {
-		t.Errorf("who goes first: %v", first)
-	}
-	if fmt.Sprint(m.seeds["base"]) != fmt.Sprint(m.seeds["new"]) {
-		t.Errorf("seeds %v and %v", m.seeds["base"], m.seeds["new"])
 	}
 }
 
@@ -164,71 +134,121 @@ func TestRoundsFollowTheNoise(t *testing.T) {
 		noise  float64
 		rounds int
 	}{
-		{"a quiet machine needs the least", 0.001, 5},
-		{"a noisy one gets the most", 0.2, 8},
+		{"a quiet machine needs the least", 0.001, 10},
+		{"a noisy one gets the most", 0.2, 16},
 	} {
 		m := machine{rng: rand.New(rand.NewPCG(2, 2)), noise: row.noise}
-		r, err := Run(context.Background(), config(), m.run)
+		r, err := Run(context.Background(), config(), &m)
 		if err != nil || r.Rounds != row.rounds {
 			t.Errorf("%s: %d rounds, %v; want %d", row.why, r.Rounds, err, row.rounds)
 		}
 	}
 }
 
-func TestARunThatCannotStartEndsTheBench(t *testing.T) {
+func TestARoundThatFailsEndsTheBench(t *testing.T) {
 	for _, at := range []int{0, 1, 9} {
-		m := machine{rng: rand.New(rand.NewPCG(1, 1)), fail: func(n int) (*results.Run, error) {
+		m := machine{rng: rand.New(rand.NewPCG(1, 1)), fail: func(n int) error {
 			if n == at {
-				return nil, &child.Error{Code: 2, Text: "wrong"}
+				return &child.Error{Code: 2, Text: "wrong"}
 			}
-			return nil, nil
+			return nil
 		}}
-		_, err := Run(context.Background(), config(), m.run)
+		_, err := Run(context.Background(), config(), &m)
 		var failed *child.Error
-		if !errors.As(err, &failed) || failed.Code != 2 || len(m.calls) != at+1 {
-			t.Errorf("at run %d: %v after %d runs", at, err, len(m.calls))
+		if !errors.As(err, &failed) || failed.Code != 2 || len(m.rounds) != at {
+			t.Errorf("at round %d: %v after %d rounds", at, err, len(m.rounds))
 		}
 	}
 }
 
-func TestSelfTestCatchesWhatIsPlanted(t *testing.T) {
-	m := machine{rng: rand.New(rand.NewPCG(3, 3)), noise: 0.01}
-	honest := func(string) Runner {
-		return func(ctx context.Context, s Side, p Part, seed uint64, label string) (*results.Run, error) {
-			m.slow = func(s Side, _ int) float64 {
-				if strings.HasPrefix(s.Plant, "handshake+") {
-					return 1.12
-				}
-				return 1
-			}
-			run, err := m.run(ctx, s, p, seed, label)
-			if err == nil && strings.HasPrefix(s.Plant, "connection+") {
-				run.Edges[0].RSSPeakBytes *= 2
-			}
-			return run, err
+// TestRunsAreInterleaved: both sides run next to each other with one seed, the first side changes from
+// round to round, an INVALID run is made once more, and a round that stays INVALID is left out.
+func TestRunsAreInterleaved(t *testing.T) {
+	var calls []string
+	seeds := map[string][]uint64{}
+	r := &Runs{Part: Part{"run", "x"}, Seed: 10, Run: func(_ context.Context, s Side, _ Part, seed uint64, label string) (*results.Run, error) {
+		calls = append(calls, label)
+		seeds[s.Name] = append(seeds[s.Name], seed)
+		run := &results.Run{Verdict: results.Verdict{State: results.Valid}, Edges: []results.EdgeRow{{Handshakes: 10, CPUNs: 30}},
+			Users: []results.UserRow{{Phase: "a", Profile: "p", PageLoads: 5, SawError: 1}, {Phase: "b", Profile: "p", PageLoads: 5}}}
+		if strings.Contains(label, "round-01") && s.Name == "new" || label == "rounds/run/base/round-02" {
+			run.Verdict = results.Verdict{State: results.Invalid, Reasons: []string{"lag"}}
+		}
+		return run, nil
+	}}
+	base, candidate := Side{Name: "base"}, Side{Name: "new"}
+	if cost, err := r.WarmUp(context.Background(), base, candidate); err != nil || cost != 3 {
+		t.Errorf("warm-up: %v, %v", cost, err)
+	}
+	for i := range 3 {
+		p, err := r.Round(context.Background(), base, candidate, Round{"rounds", i, i})
+		if err != nil || (p.Base == nil) != (i == 1) {
+			t.Fatalf("round %d: %+v, %v", i, p, err)
+		}
+		if i == 0 && (p.Base.Shares[0].Count != compare.Count{Events: 1, Trials: 10}) {
+			t.Errorf("%+v", p.Base.Shares)
 		}
 	}
+	want := "warm-up/base warm-up/new rounds/run/base/round-00 rounds/run/new/round-00 rounds/run/new/round-01 rounds/run/new/round-01-again" +
+		" rounds/run/base/round-02 rounds/run/base/round-02-again rounds/run/new/round-02"
+	if got := strings.Join(calls, " "); got != want {
+		t.Errorf("runs:\n%s\nwant\n%s", got, want)
+	}
+	if seeds["base"][1] != seeds["new"][1] {
+		t.Errorf("seeds %v and %v", seeds["base"], seeds["new"])
+	}
+}
+
+func TestSelfTestCatchesWhatIsPlanted(t *testing.T) {
 	cfg := config()
-	cfg.Rounds = 8
-	cfg.Log = t.Logf
-	list, err := SelfTest(context.Background(), cfg, honest)
-	if err != nil || len(list) != 4 {
-		t.Fatal(list, err)
+	cfg.Rounds = 12
+	honest := func(string, Side, Side) (Rig, error) {
+		return &machine{rng: rand.New(rand.NewPCG(3, 3)), noise: 0.02}, nil
+	}
+	list, err := SelfTest(context.Background(), cfg, Trials(), 2, honest)
+	if err != nil || len(list) != 8 || !Good(list) {
+		t.Fatalf("%+v, %v", list, err)
 	}
 	for _, x := range list {
 		if !x.Pass {
 			t.Errorf("%+v", x)
 		}
 	}
-	blind := func(string) Runner { // edges that do not carry the plant
-		return func(ctx context.Context, s Side, p Part, seed uint64, label string) (*results.Run, error) {
-			s.Set, m.slow = nil, nil
-			return m.run(ctx, s, p, seed, label)
-		}
+	blind := func(string, Side, Side) (Rig, error) {
+		return blindRig{&machine{rng: rand.New(rand.NewPCG(3, 3)), noise: 0.02}}, nil
 	}
-	list, err = SelfTest(context.Background(), cfg, blind)
-	if err != nil || !list[0].Pass || list[1].Pass || list[2].Pass || list[3].Pass {
+	list, err = SelfTest(context.Background(), cfg, Trials(), 1, blind)
+	if err != nil || !list[0].Pass || list[1].Pass || list[2].Pass || list[3].Pass || Good(list) {
 		t.Errorf("a bench that misses everything passes its self-test: %+v, %v", list, err)
+	}
+	var b strings.Builder
+	if err := WriteTrials(&b, list); err != nil || !strings.Contains(b.String(), "A/A: 0 false alarms in 1 benches\nhandshake+10%: caught in 0 of 1\n") {
+		t.Errorf("%v\n%s", err, b.String())
+	}
+}
+
+// blindRig measures edges that do not carry the plant.
+type blindRig struct{ *machine }
+
+func (b blindRig) Round(ctx context.Context, base, _ Side, r Round) (Pair, error) {
+	return b.machine.Round(ctx, base, base, r)
+}
+
+func TestHowGoodABenchMustBe(t *testing.T) {
+	list := func(plant string, made, wrong int) (l []Trial) {
+		for i := range made {
+			l = append(l, Trial{Plant: plant, Pass: i >= wrong})
+		}
+		return l
+	}
+	for _, row := range []struct {
+		plant       string
+		made, wrong int
+		good        bool
+	}{{"", 30, 1, true}, {"", 30, 2, false}, {"", 10, 1, false}, {"handshake+10%", 30, 2, true}, {"handshake+10%", 30, 3, false}, {"handshake+10%", 5, 1, false}, {"browser", 30, 1, false}} {
+		if got := Good(list(row.plant, row.made, row.wrong)); got != row.good {
+			t.Errorf("%q: %d wrong of %d is good: %v", row.plant, row.wrong, row.made, got)
+		}
 	}
 }
 
@@ -252,8 +272,8 @@ func TestParsePlant(t *testing.T) {
 			}
 			continue
 		}
-		s := Side{Name: "new", Set: []string{"a=b"}}
-		if err := p.into(&s, &results.Run{Edges: []results.EdgeRow{{CPUNs: 2e9, Handshakes: 1000}}}); err != nil || s.Plant != row.carried {
+		s := Side{Name: "new", Set: p.Set([]string{"a=b"})}
+		if err := p.into(&s, 2*time.Millisecond); err != nil || s.Plant != row.carried {
 			t.Errorf("%q: carried as %q, %v", row.text, s.Plant, err)
 		}
 		if row.text == "browser" && len(s.Set) != 2 {
@@ -264,7 +284,7 @@ func TestParsePlant(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.into(&Side{}, &results.Run{}); err == nil {
+	if err := p.into(&Side{}, 0); err == nil {
 		t.Error("10 % of a handshake that was never measured")
 	}
 }

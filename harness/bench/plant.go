@@ -5,8 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"tlsurge/results"
 )
 
 // Plant is a regression that the candidate is given on purpose, to see whether the bench catches it.
@@ -49,15 +47,14 @@ func ParsePlant(text string) (Plant, error) {
 	return p, nil
 }
 
-// into gives the plant to a side. base is a run of the baseline, which says what 10 % of a handshake is.
-func (p Plant) into(s *Side, base *results.Run) error {
+// into gives the plant to a side. perHandshake is what 10 % is of.
+func (p Plant) into(s *Side, perHandshake time.Duration) error {
 	burn := p.burn
 	if p.share > 0 {
-		cpu, handshakes, _ := spent(base)
-		if handshakes == 0 {
+		if perHandshake <= 0 {
 			return fmt.Errorf("plant %q: the warm-up completed no handshake to measure", p.Text)
 		}
-		burn = time.Duration(p.share * cpu / handshakes)
+		burn = time.Duration(p.share * float64(perHandshake))
 	}
 	var parts []string
 	if burn > 0 {
@@ -67,8 +64,13 @@ func (p Plant) into(s *Side, base *results.Run) error {
 		parts = append(parts, fmt.Sprintf("connection+%dB", p.memory))
 	}
 	s.Plant = strings.Join(parts, ",")
-	if p.browser {
-		s.Set = append(s.Set[:len(s.Set):len(s.Set)], `fleet.set.ssl_protocols=TLSv1.1 TLSv1.2`)
-	}
 	return nil
+}
+
+// Set gives the overrides of a side that carries the plant.
+func (p Plant) Set(have []string) []string {
+	if !p.browser {
+		return have
+	}
+	return append(have[:len(have):len(have)], `fleet.set.ssl_protocols=TLSv1.1 TLSv1.2`)
 }

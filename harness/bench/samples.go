@@ -8,11 +8,34 @@ import (
 	"tlsurge/results/compare"
 )
 
-// Names of the parts that a bench measures by itself.
+// Sample is what one side showed in one round.
+type Sample struct {
+	Values []compare.Value
+	Shares []ShareValue
+}
+
+// ShareValue is how many of one side's trials in a round had an event.
+type ShareValue struct {
+	Name      string
+	Higher    bool
+	MinEffect float64
+	compare.Count
+}
+
+func (s *Sample) value(name, unit string, v float64) {
+	s.Values = append(s.Values, compare.Value{Name: name, Unit: unit, V: v})
+}
+
+// saw counts, browser by browser, page loads that ended in an error.
+func (s *Sample) saw(profile string, sawError, pages int64) {
+	s.Shares = append(s.Shares, ShareValue{Name: "users.saw_error[" + profile + "]", MinEffect: errorEffect, Count: compare.Count{Events: sawError, Trials: pages}})
+}
+
 const (
-	PartFull     = "full"
-	PartResumed  = "resumed"
-	PartRequests = "requests"
+	// errorEffect is the share of page loads that end in an error from which it matters.
+	errorEffect = 0.05
+	// connectEffect is that of visits by a browser that comes once a round: whether it can connect at all.
+	connectEffect = 0.5
 )
 
 // samples are the rounds so far, metric by metric.
@@ -21,91 +44,47 @@ type samples struct {
 	shares  []compare.Share
 }
 
-// add takes one round: the runs of both sides by part. A run that was left out leaves its part out on
-// both sides, so that rounds stay pairs.
-func (s *samples) add(base, candidate map[string]*results.Run, parts []Part) {
-	for _, p := range parts {
-		if base[p.Name] == nil || candidate[p.Name] == nil {
-			delete(base, p.Name)
-			delete(candidate, p.Name)
+// add takes one round. A value that only one side has is left out, so that rounds stay pairs.
+func (s *samples) add(p Pair) {
+	for _, v := range p.Base.Values {
+		if i := slices.IndexFunc(p.New.Values, func(o compare.Value) bool { return o.Name == v.Name }); i >= 0 {
+			m := s.metric(v)
+			m.Base, m.New = append(m.Base, v.V), append(m.New, p.New.Values[i].V)
 		}
 	}
-	for side, runs := range []map[string]*results.Run{base, candidate} {
-		for _, v := range costs(runs) {
-			s.metric(v, side)
-		}
-		for _, p := range parts {
-			run := runs[p.Name]
-			if run == nil {
-				continue
-			}
-			for _, v := range compare.Values(run) {
-				if !p.measures(v.Name) {
-					continue
-				}
-				v.Name = p.Name + "." + v.Name
-				s.metric(v, side)
-			}
-			if p.Name != PartResumed && p.Name != PartRequests {
-				s.share(p.Name+".", run, side)
-			}
+	for _, v := range p.Base.Shares {
+		if i := slices.IndexFunc(p.New.Shares, func(o ShareValue) bool { return o.Name == v.Name }); i >= 0 {
+			m := s.share(v)
+			m.Base, m.New = append(m.Base, v.Count), append(m.New, p.New.Shares[i].Count)
 		}
 	}
 }
 
-// measures tells whether a metric of a run is one of this part. The built-in parts leave out what
-// costs says better, and what says the same twice: every metric more asks for more rounds of all.
-func (p Part) measures(metric string) bool {
-	switch p.Name {
-	case PartFull:
-		return strings.HasPrefix(metric, "latency.handshake.") || strings.Contains(metric, "rss_per_idle")
-	case PartResumed:
-		return strings.HasPrefix(metric, "latency.handshake.")
-	case PartRequests:
-		return strings.HasPrefix(metric, "latency.response.")
-	}
-	return true
-}
-
-func (s *samples) metric(v compare.Value, side int) {
+func (s *samples) metric(v compare.Value) *compare.Metric {
 	i := slices.IndexFunc(s.metrics, func(m compare.Metric) bool { return m.Name == v.Name })
 	if i < 0 {
 		i = len(s.metrics)
-		s.metrics = append(s.metrics, compare.Metric{Name: v.Name, Unit: v.Unit, Higher: v.Higher, MinEffect: minEffect(v.Name)})
+		s.metrics = append(s.metrics, compare.Metric{Name: v.Name, Unit: v.Unit, Higher: v.Higher, MinEffect: minEffect(v.Name), Paired: true})
 	}
-	m := &s.metrics[i]
-	if side == 0 {
-		m.Base = append(m.Base, v.V)
-	} else {
-		m.New = append(m.New, v.V)
-	}
+	return &s.metrics[i]
 }
 
-// share counts, browser by browser, the page loads that users saw fail: who can connect at all.
-func (s *samples) share(prefix string, run *results.Run, side int) {
-	for _, u := range run.Users {
-		name := prefix + "users.saw_error[" + u.Profile + "]"
-		i := slices.IndexFunc(s.shares, func(x compare.Share) bool { return x.Name == name })
-		if i < 0 {
-			i = len(s.shares)
-			s.shares = append(s.shares, compare.Share{Name: name, MinEffect: connectEffect})
-		}
-		c := compare.Count{Events: u.SawError, Trials: u.PageLoads}
-		if side == 0 {
-			s.shares[i].Base = append(s.shares[i].Base, c)
-		} else {
-			s.shares[i].New = append(s.shares[i].New, c)
-		}
+func (s *samples) share(v ShareValue) *compare.Share {
+	i := slices.IndexFunc(s.shares, func(x compare.Share) bool { return x.Name == v.Name })
+	if i < 0 {
+		i = len(s.shares)
+		s.shares = append(s.shares, compare.Share{Name: v.Name, Higher: v.Higher, MinEffect: v.MinEffect})
 	}
+	return &s.shares[i]
 }
 
-// minEffect is larger than the usual 5 % where a metric is a small difference of large figures, or the
-// tail of a distribution.
+// minEffect is larger than the usual 5 % where a metric is small beside what the machine does to it, or
+// the tail of a distribution.
 func minEffect(metric string) float64 {
 	for _, m := range []struct {
 		suffix string
 		effect float64
-	}{{"cpu_per_resumed_handshake", 0.25}, {"cpu_per_request", 0.10}, {"memory_at_peak", 0.15}, {".p50", 0.10}, {".p99", 0.25}, {".p999", 0.50}} {
+	}{{"cpu_per_resumed_handshake", 0.10}, {"cpu_per_request", 0.10}, {"memory_per_connection", 0.25}, {".p50", 0.10}, {".p99", 0.25}, {".p999", 0.50}} {
 		if strings.HasSuffix(metric, m.suffix) {
 			return m.effect
 		}
@@ -113,65 +92,23 @@ func minEffect(metric string) float64 {
 	return 0
 }
 
-// connectEffect is the share of page loads from which "this browser cannot connect" matters.
-const connectEffect = 0.05
-
-// costs are what the edges of one side spent in one round:
-//
-//	cpu_per_full_handshake     = cpu(full) / handshakes(full), one page included
-//	cpu_per_resumed_handshake  = (cpu(resumed) - full handshakes of its warm-up at that cost) / resumed
-//	cpu_per_request            = (cpu(requests) - its handshakes at those costs) / requests
-//	memory_at_peak             = resident memory of the edges at the peak of "full"
-func costs(runs map[string]*results.Run) []compare.Value {
-	var list []compare.Value
-	full := runs[PartFull]
-	if full == nil {
-		return nil
-	}
-	cpu, handshakes, memory := spent(full)
-	if handshakes == 0 {
-		return nil
-	}
-	perFull := cpu / handshakes
-	list = append(list, compare.Value{Name: "cpu_per_full_handshake", Unit: "ns", V: perFull}, compare.Value{Name: "memory_at_peak", Unit: "bytes", V: memory})
-	perResumed := 0.0
-	if r := runs[PartResumed]; r != nil {
-		cpu, handshakes, _ := spent(r)
-		if n := resumed(r); n > 0 {
-			perResumed = (cpu - (handshakes-n)*perFull) / n
-			list = append(list, compare.Value{Name: "cpu_per_resumed_handshake", Unit: "ns", V: perResumed})
-		}
-	}
-	if r := runs[PartRequests]; r != nil && r.Requests.Sent > 0 {
-		cpu, handshakes, _ := spent(r)
-		n := resumed(r)
-		list = append(list, compare.Value{Name: "cpu_per_request", Unit: "ns", V: (cpu - (handshakes-n)*perFull - n*perResumed) / float64(r.Requests.Sent)})
-	}
-	return list
-}
-
-func spent(run *results.Run) (cpu, handshakes, memory float64) {
-	for _, e := range run.Edges {
-		cpu += float64(e.CPUNs)
-		handshakes += float64(e.Handshakes)
-		memory += float64(e.RSSPeakBytes)
-	}
-	return cpu, handshakes, memory
-}
-
-func resumed(run *results.Run) float64 {
-	h := run.Handshakes
-	return float64(h.ResumedSessionID + h.ResumedTicket + h.ResumedPSK)
-}
-
 // need is how many rounds the noise so far asks for, by the metrics that a bench is for: processor time
 // and memory. Tail latencies could ask for hundreds; they are judged on what there is, or not at all.
 func (s *samples) need(o compare.Options) int {
 	n := 0
 	for _, m := range s.metrics {
-		if strings.HasPrefix(m.Name, "cpu_") || strings.HasPrefix(m.Name, "memory") {
+		if strings.Contains(m.Name, "cpu_per_") || strings.HasPrefix(m.Name, "memory") {
 			n = max(n, compare.NeedRounds(m, o, len(s.metrics)+len(s.shares)))
 		}
 	}
 	return n
+}
+
+// spent is what the edges of a run used, and for how many handshakes.
+func spent(run *results.Run) (cpu, handshakes int64) {
+	for _, e := range run.Edges {
+		cpu += e.CPUNs
+		handshakes += e.Handshakes
+	}
+	return cpu, handshakes
 }

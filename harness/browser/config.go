@@ -103,6 +103,9 @@ type Load struct {
 	// ResumeOnly); nil is none, and the models that only connect then keep Connections under way. A place that nobody has taken yet lets its turn pass, so in the ramp the
 	// rate of requests grows with the connections.
 	Requests pace.Curve
+	// Count makes the models that only connect, without a rate, do fixed work: so many connections in all,
+	// and the phase ends with the last (Duration is then its limit). One agent plays it alone.
+	Count int
 	// RequestTimes gives the arrivals one by one instead of Requests.
 	RequestTimes []time.Duration
 	// Poisson draws arrivals (requests, and browsers in the ramp) at random along their curve instead of
@@ -180,6 +183,8 @@ func (c *Config) checked() error {
 		return fmt.Errorf("browser: %d edges: a name has at most 255 addresses here", len(c.Edges))
 	case len(c.Mix) == 0:
 		return fmt.Errorf("browser: no browsers in the mix")
+	case c.Load.Count > 0 && (c.Load.holds() || c.Load.Requests != nil || c.Load.RequestTimes != nil || c.Agents != 1):
+		return fmt.Errorf("browser: %d connections in all, model %q: want a model that only connects, without a rate, and one agent", c.Load.Count, c.Load.Model)
 	case c.Load.Connections < 1 && (c.Load.Model != HandshakeOnly || c.Load.Requests == nil && c.Load.RequestTimes == nil):
 		return fmt.Errorf("browser: %d connections to hold: want at least 1", c.Load.Connections)
 	}

@@ -7,12 +7,15 @@ import (
 )
 
 // follow is the models that only connect, without a rate: so many connections are under way, and each
-// begins as soon as the one before it is over. Nil does nothing.
+// begins as soon as the one before it is over. With Load.Count it is fixed work, and the phase ends with the
+// last of them. Nil does nothing.
 type follow struct {
 	agent  *Agent
 	number uint32 // of the next transient browser, over all agents
 	timer  loop.Timer
 	owed   []*conn // whose successors wait
+	begun  int     // of all connections
+	over   int
 }
 
 // pauseAfterFailure keeps a target that refuses at once from being asked again without end.
@@ -33,9 +36,21 @@ func (f *follow) begin() {
 	}
 }
 
+// more says whether there is another connection to begin, and counts it.
+func (f *follow) more() bool {
+	if limit := f.agent.cfg.Load.Count; limit > 0 && f.begun == limit {
+		return false
+	}
+	f.begun++
+	return true
+}
+
 // transient sends the next browser, for one connection.
 func (f *follow) transient() {
 	a := f.agent
+	if !f.more() {
+		return
+	}
 	w := a.people.transient(f.number)
 	f.number += uint32(a.cfg.Agents)
 	w.born = a.now()
@@ -43,12 +58,21 @@ func (f *follow) transient() {
 }
 
 // again opens the next connection of a browser that stays.
-func (f *follow) again(c *conn) { c.want(f.agent.loop.Now(), f.agent.newExchange(0)) }
+func (f *follow) again(c *conn) {
+	if f.more() {
+		c.want(f.agent.loop.Now(), f.agent.newExchange(0))
+	}
+}
 
 // ended starts the successor of a connection that was served.
 func (f *follow) ended(c *conn) {
+	if f == nil || c.b.visit != nil || f.agent.ended {
+		return
+	}
+	if f.over++; f.over == f.agent.cfg.Load.Count {
+		f.agent.loop.Stop()
+	}
 	switch {
-	case f == nil || c.b.visit != nil || f.agent.ended:
 	case f.agent.cfg.Load.Model == HandshakeOnly:
 		f.transient()
 	case c.stage == empty:

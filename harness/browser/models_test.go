@@ -449,3 +449,33 @@ func TestLeavingInTheMiddleOfARetry(t *testing.T) {
 		t.Errorf("pages %v", p.pages)
 	}
 }
+
+// TestFixedWork: a burst makes exactly the connections asked for, no more at once than allowed, and ends
+// the phase with the last; also where every attempt fails.
+func TestFixedWork(t *testing.T) {
+	t.Parallel()
+	s := serve(t, 1, tls.VersionTLS12, http.HandlerFunc(ok))
+	for _, model := range []Model{HandshakeOnly, ResumeOnly} {
+		cfg := config(s, Visitor{Profile: profile(t, "firefox-35-osx"), Weight: 1})
+		cfg.Load = Load{Model: model, Connections: 4, PerBrowser: [2]int{1, 1}, Count: 40, Duration: time.Minute}
+		start := time.Now()
+		p := play(t, cfg)
+		clean(t, p)
+		if n := p.totals; n.Opened != 40 || n.OpenAtEnd != 0 || n.PeakEstablished > 4 || time.Since(start) > 30*time.Second {
+			t.Errorf("%s: %+v", model, n)
+		}
+		if model == ResumeOnly && p.totals.ResumptionAsked != 40 {
+			t.Errorf("%d of 40 offered a session", p.totals.ResumptionAsked)
+		}
+	}
+	old := serve(t, 1, tls.VersionTLS13, http.HandlerFunc(ok))
+	cfg := config(old, Visitor{Profile: profile(t, "ie-6-xp-tls10"), Weight: 1})
+	cfg.Load = Load{Model: HandshakeOnly, Connections: 3, Count: 7, Duration: time.Minute}
+	if p := play(t, cfg); p.totals.Opened != 0 || p.pages[results.SawError] != 7 {
+		t.Errorf("a browser that is refused: %+v, pages %v", p.totals, p.pages)
+	}
+	cfg.Load.Model = Idle
+	if _, err := NewAgent(cfg, results.NewRecorder(results.RecorderConfig{}), func(faults.Firing) {}); err == nil {
+		t.Error("fixed work of a model that holds is taken")
+	}
+}

@@ -21,12 +21,14 @@ const (
 
 // Metric is a continuous measure of both sides, one value per round.
 type Metric struct {
-	Name      string    `json:"name"`
-	Unit      string    `json:"unit"` // ns, bytes, per_s, share, count
-	Higher    bool      `json:"higher_is_better"`
-	MinEffect float64   `json:"min_effect"` // the relative change that matters; 0: that of Options
-	Base      []float64 `json:"base"`
-	New       []float64 `json:"new"`
+	Name      string  `json:"name"`
+	Unit      string  `json:"unit"` // ns, bytes, per_s, share, count
+	Higher    bool    `json:"higher_is_better"`
+	MinEffect float64 `json:"min_effect"` // the relative change that matters; 0: that of Options
+	// Paired: the values of one index were measured side by side.
+	Paired bool      `json:"paired"`
+	Base   []float64 `json:"base"`
+	New    []float64 `json:"new"`
 }
 
 // Share is a measure of how many trials had an event (an error that a user saw, a handshake that
@@ -79,12 +81,24 @@ type Row struct {
 	// MinEffect is the effect from which a difference matters.
 	MinEffect float64 `json:"min_effect"`
 	P         float64 `json:"p"`
+	Test      Test    `json:"test"`
 	// AdjustedP is P after Holm's correction for all metrics of the report.
 	AdjustedP  float64  `json:"p_adjusted"`
 	Decision   Decision `json:"decision"`
 	NeedRounds int      `json:"need_rounds"` // rounds of each side that would do; 0 where these did
 	Why        string   `json:"why"`
+
+	settled bool // no outcome of the test could have been significant: it is no chance of a false alarm
 }
+
+// Test is what a p-value comes from.
+type Test string
+
+const (
+	RankSum    Test = "rank sum"    // Mann-Whitney, benchmath.AssumeNothing: rounds of two sides
+	SignedRank Test = "signed rank" // Wilcoxon: paired rounds whose differences are symmetric
+	Exact      Test = "exact"       // Fisher: counts
+)
 
 // Summary is one side: the median of its rounds, or the share over all of them.
 type Summary struct {
@@ -106,9 +120,10 @@ type Report struct {
 	Decision Decision `json:"decision"`
 	Rows     []Row    `json:"rows"`
 	// Differences are what else differs between the sides: scenario, seed, machine.
-	Differences []string `json:"differences"`
-	Notes       []string `json:"notes"`
-	Options     Options  `json:"options"`
+	Differences []string          `json:"differences"`
+	Notes       []string          `json:"notes"`
+	Tags        map[string]string `json:"tags,omitempty"`
+	Options     Options           `json:"options"`
 }
 
 // Judge decides on every metric, and on all.
@@ -118,7 +133,12 @@ type Report struct {
 func Judge(metrics []Metric, shares []Share, o Options) *Report {
 	o = o.withDefaults()
 	r := &Report{Options: o, Rows: []Row{}, Differences: []string{}, Notes: []string{}}
-	tests := max(1, len(metrics)+len(shares))
+	tests := max(1, len(metrics))
+	for _, s := range shares {
+		if e := total(s.Base).Events + total(s.New).Events; e > 0 && e < total(s.Base).Trials+total(s.New).Trials {
+			tests++
+		}
+	}
 	for _, m := range metrics {
 		r.Rows = append(r.Rows, measure(m, o, tests))
 	}
@@ -156,6 +176,11 @@ func measure(m Metric, o Options, tests int) Row {
 		Base: Summary{median(m.Base), len(m.Base)}, New: Summary{median(m.New), len(m.New)}}
 	row.NeedRounds = NeedRounds(m, o, tests)
 	if len(m.Base) == 0 || len(m.New) == 0 {
+		return row
+	}
+	if row.Test = RankSum; m.Paired && len(m.Base) == len(m.New) {
+		d, _ := differences(m.Base, m.New)
+		row.Test, row.P, row.Effect = SignedRank, signedRank(d), pairedEffect(m.Base, m.New)
 		return row
 	}
 	t := benchmath.DefaultThresholds
@@ -208,7 +233,9 @@ func measureShare(s Share, o Options, tests int) Row {
 		row.NeedRounds = max(1, leastRounds(o.Alpha, 1))
 		return row
 	}
-	row.P = fisher(base, candidate)
+	row.Test, row.P = Exact, fisher(base, candidate)
+	events := base.Events + candidate.Events
+	row.settled = events == 0 || events == base.Trials+candidate.Trials
 	row.Effect = shareInterval(base, candidate)
 	row.NeedRounds = needRoundsShare(base, candidate, len(s.Base), row.MinEffect, o, tests)
 	if !agree(s) {
@@ -249,16 +276,20 @@ func total(counts []Count) (t Count) {
 }
 
 // holm corrects the p-values for their number: the smallest of m is multiplied by m, the next by m-1,
-// and none may be smaller than one before it.
+// and none may be smaller than one before it. Tests that could not have been significant, whatever the
+// sides did (an event that never happened on either), are not counted (Tarone): sixty browsers that all
+// connect do not make it harder to see one that does not.
 func holm(rows []Row) {
-	order := make([]int, len(rows))
-	for i := range order {
-		order[i] = i
+	var order []int
+	for i := range rows {
+		if rows[i].AdjustedP = 1; !rows[i].settled {
+			order = append(order, i)
+		}
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(rows[a].P, rows[b].P) })
 	worst := 0.0
 	for rank, i := range order {
-		worst = max(worst, min(1, rows[i].P*float64(len(rows)-rank)))
+		worst = max(worst, min(1, rows[i].P*float64(len(order)-rank)))
 		rows[i].AdjustedP = worst
 	}
 }

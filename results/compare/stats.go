@@ -92,6 +92,9 @@ func leastRounds(alpha float64, tests int) int {
 // least as many as complete separation needs.
 func NeedRounds(m Metric, o Options, tests int) int {
 	o = o.withDefaults()
+	if m.Paired {
+		return needPairs(m, cmp.Or(m.MinEffect, o.MinEffect), o, max(1, tests))
+	}
 	least := leastRounds(o.Alpha, max(1, tests))
 	s := math.Max(spread(m.Base), spread(m.New))
 	if s == 0 || math.IsNaN(s) {
@@ -102,9 +105,8 @@ func NeedRounds(m Metric, o Options, tests int) int {
 	return max(least, int(math.Ceil(2*math.Pow(z*s/d, 2)*math.Pi/3)))
 }
 
-// spread is the robust standard deviation of the logarithms (of the values over their median, where
-// some are not positive): 1.4826 times the median absolute deviation, or the plain one where more
-// than half of the values are equal.
+// spread is the deviation of the logarithms (of the values over their median, where some are not
+// positive).
 func spread(values []float64) float64 {
 	if len(values) < 2 {
 		return 0
@@ -119,6 +121,12 @@ func spread(values []float64) float64 {
 			x[i] /= unit
 		}
 	}
+	return deviation(x)
+}
+
+// deviation is the robust standard deviation: 1.4826 times the median absolute deviation, or the plain
+// one where more than half of the values are equal.
+func deviation(x []float64) float64 {
 	center, mean := median(x), 0.0
 	away := make([]float64, len(x))
 	for i, v := range x {
@@ -132,7 +140,7 @@ func spread(values []float64) float64 {
 	for _, v := range x {
 		sum += (v - mean) * (v - mean)
 	}
-	return math.Sqrt(sum / float64(len(x)-1))
+	return math.Sqrt(sum / float64(max(1, len(x)-1)))
 }
 
 // fisher is the two-sided p-value of Fisher's exact test: the probability, with the margins fixed, of

@@ -3,6 +3,7 @@ package compare
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -24,15 +25,43 @@ func Text(r *Report) []byte {
 		fmt.Fprintf(&b, "note: %s\n", n)
 	}
 	fmt.Fprintf(&b, "%s %s %s %s  decision\n", right("metric", 38), left("base", 9), left("new", 9), left("change", 8))
-	for _, row := range r.Rows {
+	shown, alike := folded(r.Rows)
+	for _, row := range shown {
 		fmt.Fprintf(&b, "%s %s %s %s  %s\n", right(row.Name, 38), left(results.FormatValue(row.Base.Center, row.Unit), 9),
 			left(results.FormatValue(row.New.Center, row.Unit), 9), left(change(row), 8), row.Decision)
 		if row.Decision != Same {
 			fmt.Fprintf(&b, "    %s\n    %s\n", row.Why, figures(row))
 		}
 	}
+	for _, line := range alike {
+		fmt.Fprintf(&b, "%s\n", line)
+	}
 	fmt.Fprintf(&b, "\n%s\n", Sentence(r))
 	return []byte(b.String())
+}
+
+// manyAlike is from how many rows of one name on those that say nothing are folded into a line.
+const manyAlike = 8
+
+// folded takes from the rows of one name (users.saw_error[...]) those that were settled, where there are
+// many, and counts them instead.
+func folded(rows []Row) (shown []Row, alike []string) {
+	name := func(row Row) string { before, _, _ := strings.Cut(row.Name, "["); return before }
+	count := map[string]int{}
+	for _, row := range rows {
+		if row.settled && row.Decision != Regressed {
+			count[name(row)]++
+		}
+	}
+	for _, row := range rows {
+		n := count[name(row)]
+		if !row.settled || row.Decision == Regressed || n < manyAlike {
+			shown = append(shown, row)
+		} else if line := fmt.Sprintf("%s: %d more, the same on both sides", name(row), n); !slices.Contains(alike, line) {
+			alike = append(alike, line)
+		}
+	}
+	return shown, alike
 }
 
 // Sentence is the decision in words.
@@ -98,9 +127,13 @@ func Markdown(r *Report) []byte {
 		fmt.Fprintf(&b, "- %s\n", escape(n))
 	}
 	b.WriteString("\n| | metric | base | new | change | why |\n|---|---|--:|--:|--:|---|\n")
-	for _, row := range r.Rows {
+	shown, alike := folded(r.Rows)
+	for _, row := range shown {
 		fmt.Fprintf(&b, "| %s | `%s` | %s | %s | %s | %s |\n", mark[row.Decision], strings.NewReplacer("|", "\\|", "`", "'").Replace(row.Name), results.FormatValue(row.Base.Center, row.Unit),
 			results.FormatValue(row.New.Center, row.Unit), change(row), escape(row.Why+" "+figures(row)))
+	}
+	for _, line := range alike {
+		fmt.Fprintf(&b, "\n%s\n", escape(line))
 	}
 	return []byte(b.String())
 }

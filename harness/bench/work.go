@@ -1,0 +1,215 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"tlsurge/faults"
+	"tlsurge/harness/browser"
+	"tlsurge/harness/engine"
+	"tlsurge/profiles"
+	"tlsurge/results"
+	"tlsurge/results/compare"
+)
+
+// client is who visits: the same browsers on both sides, each side under its own name and authority.
+type client struct {
+	mix       []browser.Visitor
+	held      int
+	names     map[string]string           // SNI, by side
+	verifiers map[string]*engine.Verifier // nil: any certificate will do
+}
+
+// regulars are the browsers that hold connections and come again: the first two of the mix, so that one
+// which can no longer connect does not hold up everything with its retries.
+func (c *client) regulars() []browser.Visitor { return c.mix[:min(2, len(c.mix))] }
+
+// work is one round under way.
+type work struct {
+	client *client
+	seed   uint64
+	first  int // the side that begins
+	sides  [2]*visited
+}
+
+// slice is one short piece of load on one server.
+type slice struct {
+	*results.Snapshot
+	cpu      time.Duration // of the server, in it
+	requests int64         // that cpu covers
+}
+
+// inTurn makes n slices: base, new, new, base, and again, begun by the side whose turn it is; the k-th of
+// one side has the same seed as the k-th of the other.
+func (w *work) inTurn(n int, f func(v *visited, k uint64) error) error {
+	var made [2]uint64
+	for k := range n {
+		i := ([4]int{0, 1, 1, 0}[k%4] + w.first) % 2
+		if err := f(w.sides[i], made[i]); err != nil {
+			return fmt.Errorf("%s: %w", w.sides[i].side, err)
+		}
+		made[i]++
+	}
+	return nil
+}
+
+// play makes a slice. What comes before the load (first visits, from which sessions are held) is not
+// counted.
+func (w *work) play(ctx context.Context, v *visited, seed uint64, mix []browser.Visitor, load browser.Load) (*slice, error) {
+	cfg := &browser.Config{Seed: w.seed + seed, Phase: string(load.Model), Agents: 1, Mix: mix, Edges: []browser.Edge{{Name: "edge", Addr: v.addr}},
+		ServerName: w.client.names[v.side], Load: load, Verifier: w.client.verifiers[v.side]}
+	rec := results.NewRecorder(results.RecorderConfig{Seed: cfg.Seed, Phase: cfg.Phase})
+	a, err := browser.NewAgent(cfg, rec, func(faults.Firing) {})
+	if err != nil {
+		return nil, err
+	}
+	defer a.Close()
+	if load.Model != browser.HandshakeOnly {
+		if err := a.Warm(ctx); err != nil {
+			return nil, err
+		}
+	}
+	s := &slice{}
+	before, err := v.spent()
+	if err != nil {
+		return nil, err
+	}
+	if load.Model == browser.Closed {
+		// Connections come first: what they cost is measured elsewhere.
+		began := false
+		a.Each(time.Millisecond, func() {
+			if t := rec.Totals(); !began && t.RequestsOK >= int64(load.Connections) {
+				began = true
+				before, _ = v.spent() // if it is gone, the end of the slice says so
+				s.requests = -t.RequestsOK
+			}
+		})
+	}
+	if err := a.Run(ctx, time.Now()); err != nil {
+		return nil, err
+	}
+	after, err := v.spent()
+	if err != nil {
+		return nil, err
+	}
+	s.cpu = after - before
+	s.requests += rec.Totals().RequestsOK
+	s.Snapshot = rec.Snapshot()
+	return s, v.dead()
+}
+
+// handshakes is a load of n connections that are closed once their handshake is over.
+func handshakes(n, atOnce int) browser.Load {
+	return browser.Load{Model: browser.HandshakeOnly, Connections: atOnce, PerBrowser: [2]int{1, 1}, Count: n, Duration: sliceLimit}
+}
+
+// warm has fresh processes touch what they need, and keeps nothing.
+func (w *work) warm(ctx context.Context) error {
+	return w.inTurn(2, func(v *visited, k uint64) error {
+		_, err := w.play(ctx, v, 900+k, w.client.mix, handshakes(warmHandshakes, fullAtOnce))
+		if err == nil && v.pid != 0 {
+			v.alone, err = v.resident()
+		}
+		return err
+	})
+}
+
+// hold measures what the server weighs with keepalive connections that have each carried a request.
+func (w *work) hold(ctx context.Context) error {
+	return w.inTurn(2, func(v *visited, k uint64) error {
+		load := browser.Load{Model: browser.Open, Connections: w.client.held, Ramp: heldFor / 2, Duration: heldFor}
+		s, err := w.play(ctx, v, 800+k, w.client.regulars(), load)
+		if err != nil || v.pid == 0 {
+			return err
+		}
+		v.held = s.Totals.Opened
+		v.memory, err = v.resident()
+		return err
+	})
+}
+
+// full measures full handshakes, and who is shown an error.
+func (w *work) full(ctx context.Context) error {
+	return w.inTurn(fullSlices, func(v *visited, k uint64) error {
+		s, err := w.play(ctx, v, k, w.client.mix, handshakes(fullEach, fullAtOnce))
+		if err != nil {
+			return err
+		}
+		v.full.cpu, v.full.n = v.full.cpu+s.cpu, v.full.n+s.Totals.Opened
+		v.handshake.Merge(s.Latency["handshake.service_time"])
+		count(v.pages, s.Snapshot)
+		return nil
+	})
+}
+
+// resumed measures visits by browsers that hold a session.
+func (w *work) resumed(ctx context.Context) error {
+	return w.inTurn(resumedSlices, func(v *visited, k uint64) error {
+		s, err := w.play(ctx, v, 100+k, w.client.regulars(), browser.Load{Model: browser.ResumeOnly, Connections: resumedAtOnce, PerBrowser: [2]int{1, 1},
+			Count: resumedEach, Duration: sliceLimit})
+		if err != nil {
+			return err
+		}
+		v.resumed.cpu, v.resumed.n = v.resumed.cpu+s.cpu, v.resumed.n+s.Totals.Opened
+		v.asked += s.Totals.ResumptionAsked
+		for _, h := range s.Handshakes {
+			if h.Resumed != "" {
+				v.got += h.Count
+			}
+		}
+		return nil
+	})
+}
+
+// requests measures pages over connections that stay.
+func (w *work) requests(ctx context.Context) error {
+	return w.inTurn(requestSlices, func(v *visited, k uint64) error {
+		s, err := w.play(ctx, v, 200+k, w.client.mix[:1], browser.Load{Model: browser.Closed, Connections: requestBrowser, PerBrowser: [2]int{1, 1},
+			Page: browser.Page{Resources: 20}, Duration: requestsFor})
+		if err != nil {
+			return err
+		}
+		if s.requests > 0 {
+			v.req.cpu, v.req.n = v.req.cpu+s.cpu, v.req.n+s.requests
+		}
+		v.response.Merge(s.Latency["response.service_time"])
+		return nil
+	})
+}
+
+// compatible sends every browser that is known, once.
+func (w *work) compatible(ctx context.Context, all []*profiles.Profile) error {
+	return w.inTurn(2, func(v *visited, k uint64) error {
+		for i, p := range all {
+			s, err := w.play(ctx, v, 300+uint64(i), []browser.Visitor{{Profile: p, Weight: 1}}, handshakes(1, 1))
+			if err != nil {
+				return err
+			}
+			count(v.once, s.Snapshot)
+		}
+		return nil
+	})
+}
+
+// spent is cpu, or nothing where it is out of reach.
+func (v *server) spent() (time.Duration, error) {
+	if v.pid == 0 {
+		return 0, nil
+	}
+	return v.cpu()
+}
+
+// resumedShare is how many of the sessions that were offered the server took up.
+func resumedShare(got, asked int64) ShareValue {
+	return ShareValue{Name: "handshakes.resumed", Higher: true, MinEffect: errorEffect, Count: compare.Count{Events: got, Trials: asked}}
+}
+
+// cannotConnect is how often a browser that came once was shown an error.
+func cannotConnect(profile string, seen [2]int64) ShareValue {
+	return ShareValue{Name: "cannot_connect[" + profile + "]", MinEffect: connectEffect, Count: compare.Count{Events: seen[0], Trials: seen[1]}}
+}
+
+func sortedProfiles(m map[string][2]int64) []string { return slices.Sorted(maps.Keys(m)) }
