@@ -103,6 +103,7 @@ type mannersData struct {
 		KeyedBy     string   `toml:"keyed_by"` // "host" or "host and maximum version"
 		DropOnAlert bool     `toml:"drop_on_alert"`
 		Single      bool     `toml:"single_use"`
+		EarlyData   bool     `toml:"early_data"`
 	} `toml:"sessions"`
 }
 
@@ -188,7 +189,7 @@ func (b *behaviour) prepare() error {
 		MinDHBits: d.MinDHBits, MissingIssuer: MissingIssuer(d.MissingIssuer),
 		NextAddress: d.NextAddress, ResendReused: d.ResendReused, FalseStart: d.FalseStart, Pipelining: d.Pipelining,
 		Sessions: SessionManners{
-			Lifetime: time.Duration(d.Sessions.Lifetime), DropOnAlert: d.Sessions.DropOnAlert, Single: d.Sessions.Single,
+			Lifetime: time.Duration(d.Sessions.Lifetime), DropOnAlert: d.Sessions.DropOnAlert, Single: d.Sessions.Single, EarlyData: d.Sessions.EarlyData,
 		},
 		RetryStorm: Storm{
 			Attempts: b.Retry.Attempts, Within: time.Duration(b.Retry.Within),

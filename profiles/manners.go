@@ -53,6 +53,8 @@ type SessionManners struct {
 	DropOnAlert bool
 	// Single: a PSK ticket is used once.
 	Single bool
+	// EarlyData: a request that may be repeated without harm goes out as 0-RTT where the ticket allows it.
+	EarlyData bool
 }
 
 // Storm is a burst of attempts: how many within how long, for one page load that never gets through.

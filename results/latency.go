@@ -60,6 +60,8 @@ func (t *Totals) add(o Totals) {
 	t.ClosedByServer += o.ClosedByServer
 	t.ClosedByFailure += o.ClosedByFailure
 	t.ResumptionAsked += o.ResumptionAsked
+	t.EarlySent += o.EarlySent
+	t.EarlyAccepted += o.EarlyAccepted
 	t.Retransmits += o.Retransmits
 	t.RequestsSent += o.RequestsSent
 	t.RequestsOK += o.RequestsOK

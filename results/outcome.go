@@ -40,6 +40,12 @@ const (
 	KindFallback = "fallback" // lowered version
 )
 
+// What became of 0-RTT data.
+const (
+	EarlyAccepted = "accepted"
+	EarlyRejected = "rejected"
+)
+
 // Attempt is one connection attempt from intended start to its end: a line of outcomes.jsonl.
 // Durations are nanoseconds; -1 is "never reached".
 type Attempt struct {
@@ -75,6 +81,7 @@ type Attempt struct {
 	Resumed        string `json:"resumed,omitempty"`       // "", session_id, ticket, psk
 	Asked          string `json:"resume_asked,omitempty"`  // what the hello offered
 	Issuer         string `json:"resume_issuer,omitempty"` // the edge that issued what was offered
+	Early          string `json:"early_data,omitempty"`    // 0-RTT was sent: accepted, rejected
 
 	// Fault is what the agent armed for this attempt; the join replaces it by the root cause, which
 	// is a rule that fired, or nothing.

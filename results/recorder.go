@@ -154,6 +154,13 @@ func (r *Recorder) Established(a *Attempt) {
 	r.t.Established++
 	r.t.PeakEstablished = max(r.t.PeakEstablished, r.t.Established)
 	r.handshakes[handshakeKey{a.Version, a.Suite, a.Group, a.Resumed}]++
+	switch a.Early {
+	case EarlyAccepted:
+		r.t.EarlySent++
+		r.t.EarlyAccepted++
+	case EarlyRejected:
+		r.t.EarlySent++
+	}
 	if a.Asked != "" {
 		r.t.ResumptionAsked++
 		r.resumptions[resumptionKey{a.Issuer, a.Asked, a.Resumed != "", a.Edge}]++

@@ -92,6 +92,8 @@ type Handshakes struct {
 	ResumedTicket    int64            `json:"resumed_ticket"`
 	ResumedPSK       int64            `json:"resumed_psk"`
 	ResumptionAsked  int64            `json:"resumption_asked"`
+	EarlySent        int64            `json:"early_data_sent"`     // handshakes that carried a request as 0-RTT
+	EarlyAccepted    int64            `json:"early_data_accepted"` // of them
 	ByVersion        map[string]int64 `json:"by_version"`
 	BySuite          map[string]int64 `json:"by_suite"`
 	ByGroup          map[string]int64 `json:"by_group"`

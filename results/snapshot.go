@@ -25,6 +25,8 @@ type Totals struct {
 	ClosedByFailure int64 `json:"closed_by_failure"`
 
 	ResumptionAsked int64 `json:"resumption_asked"`
+	EarlySent       int64 `json:"early_data_sent"`
+	EarlyAccepted   int64 `json:"early_data_accepted"`
 	Retransmits     int64 `json:"retransmits"`
 
 	RequestsSent    int64 `json:"requests_sent"`

@@ -233,6 +233,8 @@ func (c *Collector) handshakesTable() Handshakes {
 	for _, p := range c.phases {
 		for _, s := range p.snapshots {
 			t.ResumptionAsked += s.Totals.ResumptionAsked
+			t.EarlySent += s.Totals.EarlySent
+			t.EarlyAccepted += s.Totals.EarlyAccepted
 			for _, h := range s.Handshakes {
 				switch h.Resumed {
 				case "":

@@ -162,6 +162,9 @@ func (c *conn) Connected(*loop.Conn) {
 		a.defect(err)
 		return
 	}
+	if t.tls.Facts().EarlySent > 0 {
+		c.sending(c.x)
+	}
 	c.dribble()
 	c.Start(t.tls)
 }
@@ -221,12 +224,16 @@ func (c *conn) established() {
 	c.x = nil
 	if x == nil {
 		x = c.inherit()
+	} else if x.out && facts.EarlySent > 0 && !facts.EarlyOK {
+		c.x = x
+		c.resend() // its 0-RTT copy was not read
+		c.x = nil
 	}
 	if x == nil && b.visit == nil && b.opensForRequests() {
 		x = a.newExchange(a.url(uint64(b.who.index)<<16 | uint64(1)<<15 | uint64(c.number)))
 	}
 	switch {
-	case x != nil && x.out: // by false start
+	case x != nil && x.out: // by false start, or as 0-RTT
 		c.x, c.stage = x, busy
 		c.awaitAnswer()
 	case !a.cfg.Load.holds() && b.visit == nil:

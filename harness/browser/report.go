@@ -102,6 +102,12 @@ func (t *try) record(v classify.Verdict, shown string) *results.Attempt {
 		if f.Version != 0 {
 			r.Version, r.Suite, r.Resumed = f.Version.String(), f.Suite.String(), f.Resumed.String()
 		}
+		switch {
+		case f.EarlyOK:
+			r.Early = results.EarlyAccepted
+		case f.EarlySent > 0:
+			r.Early = results.EarlyRejected
+		}
 		if f.Group != 0 {
 			r.Group = f.Group.String()
 		}

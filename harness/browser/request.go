@@ -10,6 +10,8 @@ import (
 
 	"tlsurge/harness/browser/http1"
 	"tlsurge/harness/classify"
+	"tlsurge/harness/engine"
+	"tlsurge/profiles/wire"
 	"tlsurge/results"
 )
 
@@ -134,15 +136,7 @@ func (c *conn) awaitAnswer() {
 
 func (c *conn) transmit(x *exchange) {
 	b, a := c.b, c.b.agent
-	x.sent = a.loop.Now()
-	if !x.scheduled && x.intended == 0 {
-		x.intended = x.sent
-	}
-	x.out, x.first = true, false
-	x.parser.Reset(x.url.method() == "HEAD")
-	if b.visit == nil {
-		a.rec.Request(results.RequestSent)
-	}
+	c.sending(x)
 	request := b.host.requests[x.number]
 	if c.isSlow(a.cfg.Load.SendRate) {
 		request = c.begins(request)
@@ -150,6 +144,37 @@ func (c *conn) transmit(x *exchange) {
 	if err := c.Send(request); err != nil {
 		c.over(err)
 	}
+}
+
+// sending notes that a request goes out now.
+func (c *conn) sending(x *exchange) {
+	a := c.b.agent
+	x.sent = a.loop.Now()
+	if !x.scheduled && x.intended == 0 {
+		x.intended = x.sent
+	}
+	x.out, x.first = true, false
+	x.parser.Reset(x.url.method() == "HEAD")
+	if c.b.visit == nil {
+		a.rec.Request(results.RequestSent)
+	}
+}
+
+// zeroRTT is the request that goes out with the ClientHello, nil for none: one that may be repeated without
+// harm, where browser and ticket allow it (RFC 8446 §2.3, 0-RTT Data). A filter that waits for the request's own
+// flight keeps it back.
+func (c *conn) zeroRTT(s *engine.Session) []byte {
+	b := c.b
+	l := &b.agent.cfg.Load
+	if s == nil || s.Version < wire.TLS13 || !b.host.manners.Sessions.EarlyData || b.visit != nil || !l.holds() ||
+		c.x == nil || !c.x.url.idempotent() || c.try.weapon != nil || c.isSlow(l.SendRate) {
+		return nil
+	}
+	request := b.host.requests[c.x.number]
+	if uint64(len(request)) > uint64(s.MaxEarly) {
+		return nil
+	}
+	return request
 }
 
 // resend makes a request that was lost ready for its next connection.

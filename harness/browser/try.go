@@ -93,6 +93,8 @@ func (t *try) startTLS() error {
 	p := profiles.HelloParams{ServerName: a.cfg.ServerName, Random: random, Now: a.loop.Wall(t.connected).Add(s.client.Clock)}
 	t.plan.Params(&p)
 	p.Resume = t.offer()
+	s.client.EarlyData = t.conn.zeroRTT(s.session)
+	p.EarlyData = s.client.EarlyData != nil
 	var shareErr error
 	p.Shares = func(g wire.Group) []byte {
 		share, err := a.keys.Share(g)
@@ -119,6 +121,7 @@ func (t *try) second(p profiles.HelloParams, first *hello.ClientHello, r *engine
 	if r.DropPSK {
 		p.Resume = nil
 	}
+	p.EarlyData = false
 	p.Second = &profiles.SecondHello{First: first, Group: r.Group, Cookie: r.Cookie}
 	if r.Public != nil {
 		p.Shares = func(wire.Group) []byte { return r.Public }

@@ -35,8 +35,12 @@ func (t *text) figures() {
 	t.fact("attempts", fmt.Sprintf("%s started = %s completed + %s failed + %s open at the end; %s",
 		count(a.Started), count(a.Completed), count(a.Failed), count(a.OpenAtEnd), unexplained))
 	resumed := h.ResumedSessionID + h.ResumedTicket + h.ResumedPSK
-	t.fact("handshakes", fmt.Sprintf("%s full, %s resumed (session ID %s, ticket %s, PSK %s) of %s asked; peak %.0f/s; %s",
-		count(h.Full), count(resumed), count(h.ResumedSessionID), count(h.ResumedTicket), count(h.ResumedPSK), count(h.ResumptionAsked), h.PeakPerS, listed(sorted(h.ByVersion), " ")))
+	early := ""
+	if h.EarlySent > 0 {
+		early = fmt.Sprintf("; 0-RTT accepted in %s of %s", count(h.EarlyAccepted), count(h.EarlySent))
+	}
+	t.fact("handshakes", fmt.Sprintf("%s full, %s resumed (session ID %s, ticket %s, PSK %s) of %s asked%s; peak %.0f/s; %s",
+		count(h.Full), count(resumed), count(h.ResumedSessionID), count(h.ResumedTicket), count(h.ResumedPSK), count(h.ResumptionAsked), early, h.PeakPerS, listed(sorted(h.ByVersion), " ")))
 	requests := fmt.Sprintf("%s sent (%.0f/s) = %s ok + %s failed + %s sent again + %s open at the end", count(q.Sent), q.PerS, count(q.OK), count(q.Failed), count(q.Retried), count(q.OpenAtEnd))
 	if q.Unsent > 0 {
 		requests += fmt.Sprintf("; %s never written, for want of a connection", count(q.Unsent))
