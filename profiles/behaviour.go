@@ -327,5 +327,5 @@ func aboutAlert(s string, f Failure) string {
 	if !strings.Contains(s, "{") {
 		return s
 	}
-	return strings.NewReplacer("{alert}", f.Alert.String(), "{number}", strconv.Itoa(int(f.Alert))).Replace(s)
+	return strings.NewReplacer("{alert}", f.Alert.String(), "{alert words}", strings.ReplaceAll(f.Alert.String(), "_", " "), "{number}", strconv.Itoa(int(f.Alert))).Replace(s)
 }

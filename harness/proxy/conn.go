@@ -233,7 +233,9 @@ func (c *conn) hasInput() bool {
 // begin brings the connection to its first request: PROXY header, handshake.
 func (c *conn) begin() bool {
 	conf := c.ln.conf.Load()
-	c.raw.SetDeadline(c.deadline)
+	// The lot ends a handshake at its deadline. This one is for what does not wait there; were it the same, a byte
+	// that comes in the moment between would stay unread, and the close become a RST.
+	c.raw.SetDeadline(c.deadline.Add(2 * tickLength))
 	c.stream = c.raw
 	if conf.ProxyProtocol && !c.readProxyHeader() {
 		return false

@@ -67,7 +67,7 @@ func TestWords(t *testing.T) {
 			[]want{{"Turn on TLS 1.0, TLS 1.1, and TLS 1.2 in Advanced settings", "", -1, "ie"}}},
 		{"javax.net.ssl.SSLHandshakeException: Received fatal alert: handshake_failure",
 			[]want{{"javax.net.ssl.SSLHandshakeException: Received fatal alert: handshake_failure", "peer_alert", 40, "java"}}},
-		{"remote error: tls: handshake failure", []want{{"remote error: tls: handshake_failure", "peer_alert", 40, "go"}}},
+		{"remote error: tls: handshake failure", []want{{"remote error: tls: handshake failure", "peer_alert", 40, "go"}}},
 		{"Get \"https://x\": tls: first record does not look like a TLS handshake", []want{{"tls: first record does not look like a TLS handshake", "local_alert", 10, "go"}}},
 		{"curl: (35) error:14094410:SSL routines:ssl3_read_bytes:sslv3 alert handshake failure", []want{{"", "peer_alert", 40, "curl"}}},
 		{"140735:error:0A000410:SSL routines:ssl3_read_bytes:sslv3 alert handshake failure:../ssl/record/rec_layer_s3.c:1586:SSL alert number 40", []want{{"", "peer_alert", 40, "openssl"}}},

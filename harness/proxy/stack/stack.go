@@ -72,6 +72,8 @@ type Nginx struct {
 	// DrainAt is the share of the connection table that must be left free: below it reusable connections are
 	// closed before the table is full (1.19.2 on: a sixteenth); 0 is only when it is full.
 	DrainAt float64
+	// ALPNStrict refuses a hello whose protocols are all unknown (1.21.4 on); before, it was answered without one.
+	ALPNStrict bool
 	// KeepaliveRequests is keepalive_requests' default.
 	KeepaliveRequests int
 	// levels is the reason -> level rule of ngx_ssl_connection_error in this release.
@@ -80,7 +82,7 @@ type Nginx struct {
 
 var (
 	nginx162  = Nginx{Release: "1.6.2", DrainQuietly: true, KeepaliveRequests: 100, levels: level162}
-	nginx1221 = Nginx{Release: "1.22.1", DrainAt: 1.0 / 16, KeepaliveRequests: 1000, levels: level1221}
+	nginx1221 = Nginx{Release: "1.22.1", DrainAt: 1.0 / 16, ALPNStrict: true, KeepaliveRequests: 1000, levels: level1221}
 )
 
 var (
