@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tlsurge/faults/sockfilter"
+	"tlsurge/harness/evidence"
 	"tlsurge/harness/fleet"
 )
 
@@ -60,7 +61,11 @@ func findings(l fleet.Limits) []finding {
 	if err := sockfilter.Probe(); err != nil {
 		f = finding{"socket filters", "not in this network namespace", "a run that needs them moves into a user and network namespace of its own", "CAP_NET_ADMIN"}
 	}
-	return append(list, f)
+	c := finding{What: "packet capture", Found: "allowed here", Allows: "run --capture, in this network namespace too"}
+	if err := evidence.Probe(); err != nil {
+		c = finding{"packet capture", "not in this network namespace", "run --capture moves into a user and network namespace of its own; a target outside cannot be captured", "CAP_NET_RAW"}
+	}
+	return append(list, f, c)
 }
 
 // mostConnections is a bound by memory: what was measured for a connection with both ends here.

@@ -118,6 +118,15 @@ func Start(cfg Config) (c *Capture, err error) {
 	return c, nil
 }
 
+// Probe says whether packets can be captured in this network namespace: nil, or an UnsupportedError.
+func Probe() error {
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return unsupported(fmt.Errorf("AF_PACKET: %w", err))
+	}
+	return unix.Close(fd)
+}
+
 // unsupported says what would help where the kernel refuses.
 func unsupported(err error) error {
 	e := &faults.UnsupportedError{Engine: "capture", What: "capture packets", Reason: err.Error(), Instead: "run without capture"}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/pcapgo"
@@ -182,5 +183,10 @@ func (c *Capture) split(marks [2]map[int][]string, secrets []byte) (frames [2]in
 		p.ci.InterfaceIndex = 0
 		return outs[p.end].WritePacketWithOptions(p.ci, p.data, options)
 	})
-	return frames, errors.Join(err, outs[clientEnd].Flush(), outs[serverEnd].Flush())
+	for _, out := range outs {
+		// Both rings' together: which end's packets a ring had no room for nobody knows.
+		err = errors.Join(err, out.WriteInterfaceStats(0, pcapgo.NgInterfaceStatistics{LastUpdate: time.Now(), PacketsReceived: uint64(c.packets),
+			PacketsDropped: uint64(c.drops)}), out.Flush())
+	}
+	return frames, err
 }
