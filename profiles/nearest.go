@@ -1,6 +1,7 @@
 package profiles
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -34,6 +35,32 @@ func (d *Draft) nearest(ch *hello.ClientHello) *Profile {
 	}
 	d.Same = least == 0
 	return best
+}
+
+// Near is a known profile and how far its hello is from another: 0 is the same.
+type Near struct {
+	Name, Variant string
+	Distance      float64
+}
+
+// Nearest gives the n known profiles whose hellos are most like ch, best first.
+func Nearest(ch *hello.ClientHello, n int) []Near {
+	var all []Near
+	for _, name := range Names() {
+		p, err := Lookup(name)
+		if err != nil {
+			continue
+		}
+		best := Near{name, "", p.distance(ch, "")}
+		for _, v := range p.Variants() {
+			if d := p.distance(ch, v); d < best.Distance {
+				best = Near{name, v, d}
+			}
+		}
+		all = append(all, best)
+	}
+	slices.SortStableFunc(all, func(a, b Near) int { return cmp.Compare(a.Distance, b.Distance) })
+	return all[:min(n, len(all))]
 }
 
 // like builds the profile's hello of the same kind as ch: same host length, same kind of resumption.

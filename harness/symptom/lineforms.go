@@ -123,6 +123,9 @@ func nginxLine(line []byte, f forms, e *event) bool {
 		return false
 	}
 	e.Reason = logReason(string(text))
+	if bytes.Contains(text, []byte("while waiting for request")) || bytes.Contains(text, []byte("while keepalive")) {
+		e.Stage = "idle"
+	}
 	return true
 }
 

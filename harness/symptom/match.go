@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"tlsurge/faults/stage"
 	"tlsurge/profiles/wire"
 	"tlsurge/results"
 )
@@ -35,6 +36,7 @@ type Observed struct {
 //   - Lines without a code are compared by their event: what nginx calls "peer closed connection in SSL
 //     handshake" HAProxy calls "Connection closed during SSL handshake".
 //     A server's line is compared by code and reason alone: they say which alert it was, and who sent it.
+//   - Stage is compared by phase: connecting, before the ServerHello, after it, beyond the handshake.
 //   - Level is not compared: the same line moved between levels from one release to the next.
 //   - Software restricts users' signatures to browsers of one family, where both are known.
 func (s Signature) Matches(o Observed) bool {
@@ -45,7 +47,7 @@ func (s Signature) Matches(o Observed) bool {
 	case s.Class != "" && s.Class != o.Class,
 		s.Alert >= 0 && s.Alert != o.Alert,
 		s.Sender != "" && s.Sender != o.Sender,
-		s.Stage != "" && s.Stage != o.Stage:
+		s.Stage != "" && o.Stage != "" && phaseOf(s.Stage) != phaseOf(o.Stage):
 		return false
 	}
 	if s.Software != "" && o.Software != "" && !sameFamily(s.Software, o.Software) {
@@ -55,6 +57,20 @@ func (s Signature) Matches(o Observed) bool {
 		return false // nothing reached the user
 	}
 	return s.UserSees == "" && (s.Class != "" || s.Alert >= 0) || s.UserSees != "" && s.sameWords(o)
+}
+
+// phaseOf is what a capture without keys and an engine can agree on: connecting, before the ServerHello, after
+// it, and beyond the handshake.
+func phaseOf(word string) int {
+	switch at, _ := stage.Parse(word); {
+	case at <= stage.SynAck:
+		return 0
+	case at <= stage.HelloRetryRequest, at == stage.Alert:
+		return 1
+	case at <= stage.ServerFinished:
+		return 2
+	}
+	return 3
 }
 
 func (s Signature) sameLine(o Observed) bool {

@@ -176,7 +176,7 @@ func looksLikePath(s string) bool {
 func (r *reader) finish() *Report {
 	p := r.report
 	p.Lines, p.Unreadable = max(r.log.lines, 0), r.log.unreadable
-	found := append(r.log.table.signatures(), r.captures...)
+	found := append(onlyCoded(r.log.table.signatures()), r.captures...)
 	said, mentioned, notes := Words(r.log.prose.String())
 	for _, s := range said {
 		found = r.log.join(found, s)
@@ -203,4 +203,27 @@ func (l *logReader) join(found []Signature, s Signature) []Signature {
 		}
 	}
 	return addSignature(found, s)
+}
+
+// onlyCoded leaves out Apache's first line about a failure, "SSL library error 1 in handshake", where the
+// second one with the code is there too; the client stands in the first alone.
+func onlyCoded(all []Signature) []Signature {
+	coded, plain := -1, -1
+	for i, s := range all {
+		switch {
+		case s.Software == "apache" && s.Code != "" && coded >= 0:
+			coded = len(all) // several: no telling whose clients
+		case s.Software == "apache" && s.Code != "":
+			coded = i
+		case s.Software == "apache" && s.Reason == "SSL Library Error":
+			plain = i
+		}
+	}
+	if coded < 0 || plain < 0 {
+		return all
+	}
+	if coded < len(all) {
+		all[coded].Clients = max(all[coded].Clients, all[plain].Clients)
+	}
+	return slices.Delete(all, plain, plain+1)
 }

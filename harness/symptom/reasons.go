@@ -85,9 +85,16 @@ var canonical = []struct {
 }
 
 // ordinary are lines that a healthy server writes all day.
-var ordinary = map[string]bool{"client closed connection": true, "client prematurely closed connection": true, "client timed out": true,
-	"peer closed connection in SSL handshake": true, "connection reset by peer": true, "EOF": true, "<BADREQ>": true,
-	"Connection closed during SSL handshake": true, "400 without a request": true, "status 499": true, "status 408": true}
+var ordinary = map[string]bool{"client closed connection": true, "client prematurely closed connection": true,
+	"400 without a request": true, "status 499": true, "status 408": true, "<BADREQ>": true}
+
+// Ordinary says whether the signature is of the kind that every public server logs on a good day, such as a
+// client that goes away between two requests: nothing to look for.
+func (s Signature) Ordinary() bool {
+	reason, _, _ := strings.Cut(s.Reason, ", ")
+	return s.Origin == ServerLog && s.Code == "" && (ordinary[reason] || s.Stage == "idle" || strings.HasPrefix(s.Reason, "<BADREQ> C") ||
+		strings.HasPrefix(s.Reason, "<BADREQ> c") || strings.HasPrefix(s.Reason, "termination state C") || strings.HasPrefix(s.Reason, "termination state c"))
+}
 
 // logReason gives the canonical words of a line without an error code. Applied to its own result it changes
 // nothing.

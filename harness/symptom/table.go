@@ -152,7 +152,7 @@ func (s Signature) tells() int {
 	switch {
 	case s.Code != "" || s.Alert >= 0:
 		return 0
-	case ordinary[logReason(s.Reason)]:
+	case s.Ordinary():
 		return 3
 	}
 	return 1

@@ -33,8 +33,15 @@ func Words(text string) (found []Signature, mentioned, notes []string) {
 	hits = dropImplied(hits)
 	mentioned = mentions(ts)
 	slices.SortStableFunc(hits, func(a, b hit) int { return a.start - b.start })
+	spelled := map[*entry]string{} // one wording in two spellings is one
 	for _, h := range hits {
 		s := h.sig
+		if h.entry != nil && s.Origin == User {
+			if first, ok := spelled[h.entry]; ok {
+				s.UserSees = first
+			}
+			spelled[h.entry] = s.UserSees
+		}
 		if s.Software == "" && s.Origin == User && len(mentioned) == 1 {
 			s.Software = strings.Fields(mentioned[0])[0]
 		}
@@ -354,7 +361,7 @@ func mentions(ts []token) []string {
 		if name == "" || t.text == "internet" {
 			continue
 		}
-		if i+1 < len(ts) && name != "ie" || i+1 < len(ts) && t.text == "explorer" {
+		if i+1 < len(ts) && name != "ie" && name != "curl" || i+1 < len(ts) && t.text == "explorer" {
 			if n, err := strconv.Atoi(ts[i+1].text); err == nil && n > 0 && n < 1000 {
 				name += " " + ts[i+1].text
 			}
@@ -396,10 +403,27 @@ func unknownNames(text string, hits []hit) []string {
 		if within(hit{start: m[0], end: m[1]}, hits) || words().find(tokens(name)) != nil {
 			continue
 		}
-		note := name + " is no error name known here" + profiles.Suggest(strings.ToUpper(name), words().names)
+		note := name + " is no error name known here" + profiles.Suggest(strings.ToUpper(name), kin(strings.ToUpper(name)))
 		if !slices.Contains(out, note) {
 			out = append(out, note)
 		}
 	}
 	return out
+}
+
+// kin are the known names that begin as a wrong one does, as far as any does: ERR_SSL_FOO is meant for one of
+// ERR_SSL_.
+func kin(name string) []string {
+	for end := len(name); end > 0; end = strings.LastIndexByte(name[:end-1], '_') + 1 {
+		var same []string
+		for _, n := range words().names {
+			if strings.HasPrefix(strings.ToUpper(n), name[:end]) {
+				same = append(same, n)
+			}
+		}
+		if len(same) > 0 {
+			return same
+		}
+	}
+	return words().names
 }

@@ -10,17 +10,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/gopacket/gopacket"
-	"github.com/gopacket/gopacket/layers"
-	"github.com/gopacket/gopacket/pcapgo"
-
 	"tlsurge/profiles/wire"
 )
-
-// packetSource is what the readers of pcap and pcapng have in common.
-type packetSource interface {
-	ReadPacketData() ([]byte, gopacket.CaptureInfo, error)
-}
 
 // segment is one TCP segment that carried bytes.
 type segment struct {
@@ -90,96 +81,39 @@ func fromCapture(data []byte) ([]Captured, error) {
 // readFlows sorts the TCP segments of a capture by flow, in the order in which flows appear. A capture
 // that breaks off in a packet is read up to there.
 func readFlows(data []byte) (flows []*flow, packets int, err error) {
-	src, linkOf, err := openCapture(data)
+	r, err := NewSegments(bytes.NewReader(data))
 	if err != nil {
 		return nil, 0, err
 	}
 	byKey := make(map[[2]netip.AddrPort]*flow)
 	for {
-		raw, ci, err := src.ReadPacketData()
+		p, err := r.Next()
 		if err == io.EOF {
-			return flows, packets, nil
+			return flows, r.Packets, nil
 		}
 		if err != nil {
-			return flows, packets, err
+			return flows, r.Packets, err
 		}
-		packets++
-		tcp, srcAddr, dstAddr := decodeTCP(raw, linkOf(ci))
-		if tcp == nil {
-			continue
-		}
-		key := [2]netip.AddrPort{netip.AddrPortFrom(srcAddr, uint16(tcp.SrcPort)), netip.AddrPortFrom(dstAddr, uint16(tcp.DstPort))}
+		key := [2]netip.AddrPort{p.Src, p.Dst}
 		f := byKey[key]
 		if f == nil {
-			f = &flow{src: key[0], dst: key[1], first: ci.Timestamp}
+			f = &flow{src: key[0], dst: key[1], first: p.Time}
 			byKey[key] = f
 			flows = append(flows, f)
 		}
-		if tcp.SYN && !slices.Contains(f.isns, tcp.Seq) {
-			f.isns = append(f.isns, tcp.Seq)
+		if p.SYN && !slices.Contains(f.isns, p.Seq) {
+			f.isns = append(f.isns, p.Seq)
 			f.kept = 0
 		}
-		if len(tcp.Payload) > 0 && f.wants(tcp.Seq) {
-			seq := tcp.Seq
-			if tcp.SYN {
+		if len(p.Payload) > 0 && f.wants(p.Seq) {
+			seq := p.Seq
+			if p.SYN {
 				seq++
 			}
-			f.kept += len(tcp.Payload)
-			f.segments = append(f.segments, segment{seq, bytes.Clone(tcp.Payload), ci.Timestamp, ci.CaptureLength < ci.Length})
+			f.kept += len(p.Payload)
+			f.segments = append(f.segments, segment{seq, bytes.Clone(p.Payload), p.Time, p.Cut})
 		}
 	}
-}
-
-// openCapture opens pcap or pcapng; linkOf gives the link type of a packet's interface.
-func openCapture(data []byte) (src packetSource, linkOf func(gopacket.CaptureInfo) layers.LinkType, err error) {
-	if bytes.HasPrefix(data, []byte{0x0a, 0x0d, 0x0d, 0x0a}) {
-		opts := pcapgo.DefaultNgReaderOptions
-		opts.WantMixedLinkType = true
-		opts.SkipUnknownVersion = true
-		r, err := pcapgo.NewNgReader(bytes.NewReader(data), opts)
-		if err != nil {
-			return nil, nil, err
-		}
-		return r, func(ci gopacket.CaptureInfo) layers.LinkType {
-			if i, err := r.Interface(ci.InterfaceIndex); err == nil {
-				return i.LinkType
-			}
-			return r.LinkType()
-		}, nil
-	}
-	r, err := pcapgo.NewReader(bytes.NewReader(data))
-	if err != nil {
-		return nil, nil, err
-	}
-	return r, func(gopacket.CaptureInfo) layers.LinkType { return r.LinkType() }, nil
-}
-
-// decodeTCP gives the TCP header and addresses of a packet, nil where it is no TCP.
-func decodeTCP(raw []byte, link layers.LinkType) (*layers.TCP, netip.Addr, netip.Addr) {
-	var first gopacket.Decoder = link
-	switch link {
-	case layers.LinkTypeIPv4:
-		first = layers.LayerTypeIPv4
-	case layers.LinkTypeIPv6:
-		first = layers.LayerTypeIPv6
-	case 12, 14: // raw IP as some systems number it
-		first = layers.LinkTypeRaw
-	}
-	p := gopacket.NewPacket(raw, first, gopacket.DecodeOptions{Lazy: true, NoCopy: true})
-	tcp, _ := p.Layer(layers.LayerTypeTCP).(*layers.TCP)
-	if tcp == nil {
-		return nil, netip.Addr{}, netip.Addr{}
-	}
-	var src, dst netip.Addr
-	switch n := p.NetworkLayer().(type) {
-	case *layers.IPv4:
-		src, _ = netip.AddrFromSlice(n.SrcIP)
-		dst, _ = netip.AddrFromSlice(n.DstIP)
-	case *layers.IPv6:
-		src, _ = netip.AddrFromSlice(n.SrcIP)
-		dst, _ = netip.AddrFromSlice(n.DstIP)
-	}
-	return tcp, src.Unmap(), dst.Unmap()
 }
 
 // stream is the bytes of one connection in one direction, as far as they follow each other.
