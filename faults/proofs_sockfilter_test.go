@@ -355,11 +355,11 @@ func proveLossyClient(t *testing.T, r faults.Rule) {
 		r.Probability = p
 		rule := must(t, r)
 		// Answers one behind the other keep segments small and many.
-		spec := dialogue.Spec{Address: server.Addr().String(), Requests: 8, Timeout: 60 * time.Second}
+		spec := dialogue.Spec{Address: server.Addr().String(), Requests: 40, Timeout: 60 * time.Second}
 		armed := arming(t, rule, &spec)
 		got := spec.Run()
-		if got.Err != nil || got.Answers != 8 {
-			t.Errorf("with probability %v: %d answers, %v; want 8", p, got.Answers, got.Err)
+		if got.Err != nil || got.Answers != 40 {
+			t.Errorf("with probability %v: %d answers, %v; want 40", p, got.Answers, got.Err)
 		}
 		f := armed().finish(t)
 		retransmits := server.Seen(t, got.Client).Retransmits

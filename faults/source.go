@@ -53,10 +53,14 @@ func SourcePrefixIn(net8 netip.Prefix, r *Rule) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom4([4]byte{a[0], byte(firstSubnet + r.Index), 0, 0}), 16)
 }
 
-// SourcePrefix6 is the rule's subnet where connections run over IPv6: fd74:6c73:7572:(64+index)::/64, a
-// locally assigned prefix (RFC 4193 §3.1, Format) that only a namespace of our own routes to itself.
+// Prefix6 is ours where connections run over IPv6: a locally assigned prefix (RFC 4193 §3.1, Format) that only a
+// namespace of our own routes to itself.
+var Prefix6 = netip.MustParsePrefix("fd74:6c73:7572::/48")
+
+// SourcePrefix6 is the rule's subnet of it: fd74:6c73:7572:(64+index)::/64.
 func SourcePrefix6(r *Rule) netip.Prefix {
-	a := [16]byte{0: 0xfd, 1: 0x74, 2: 0x6c, 3: 0x73, 4: 0x75, 5: 0x72, 7: byte(firstSubnet + r.Index)}
+	a := Prefix6.Addr().As16()
+	a[7] = byte(firstSubnet + r.Index)
 	return netip.PrefixFrom(netip.AddrFrom16(a), 64)
 }
 

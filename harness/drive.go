@@ -88,6 +88,11 @@ func start(ctx context.Context, sc *scenario.Scenario, o Options) (_ *drive, err
 	if err := d.everywhere(func() (err error) { d.settings, err = setKernel(sc.Kernel); return err }); err != nil {
 		return nil, err
 	}
+	if d.onIPv6() {
+		if err := fleet.OwnIPv6(); err != nil {
+			return nil, err
+		}
+	}
 	if d.kernel, err = d.readKernel(); err != nil {
 		return nil, err
 	}

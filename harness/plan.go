@@ -44,7 +44,7 @@ func (d *drive) edges(ctx context.Context, p *scenario.Phase) ([]fleet.Edge, err
 		Begin: begin, Inside: inside,
 		Dir: d.o.Dir, Hub: d.hub, PKI: d.pki, Phase: p.Name, Seed: d.sc.Seed, Rules: p.Rules,
 		Expired: f.Certificate.Expired, Incomplete: f.Certificate.Incomplete, Sites: f.Sites,
-		Edges: f.Edges, Edge: f.Edge, Stack: d.stack(p), Source: f.Config, Set: d.overrides(p), Port: f.Port,
+		Edges: f.Edges, IPv6: d.onIPv6(), Edge: f.Edge, Stack: d.stack(p), Source: f.Config, Set: d.overrides(p), Port: f.Port,
 		Balancer: f.Balancer, Notice: d.childExit, Ledger: d.firing, KeyLog: d.keyLogs(),
 	})
 	if err != nil {
@@ -58,6 +58,9 @@ func (d *drive) edges(ctx context.Context, p *scenario.Phase) ([]fleet.Edge, err
 	d.fleet = fl
 	return fl.Edges(), nil
 }
+
+// onIPv6 says whether agents and edges meet over IPv6.
+func (d *drive) onIPv6() bool { return d.sc.Target == nil && d.sc.Fleet.Family == "ipv6" }
 
 // firing takes the ledger entries of rules that the fleet carries out itself.
 func (d *drive) firing(f faults.Firing) { _, _ = d.collector.Firings("fleet", 0, []faults.Firing{f}) }
@@ -150,13 +153,14 @@ func (d *drive) agentPhase(p *scenario.Phase, edges []fleet.Edge) (fleet.AgentPh
 	if d.capture != nil {
 		a.SampleEvery = 1 // a packet is explained by its attempt
 	}
+	a.IPv6 = d.onIPv6()
 	if a.Curve, err = fleet.CurveOf(requests); err != nil {
 		return a, err
 	}
 	loopback := true
 	for _, e := range edges {
 		a.Edges = append(a.Edges, browser.Edge{Name: e.Name, Addr: e.Addr})
-		loopback = loopback && e.Addr.Addr().Is4() && e.Addr.Addr().IsLoopback()
+		loopback = loopback && e.Addr.Addr().Is4() && e.Addr.Addr().IsLoopback() || a.IPv6
 	}
 	if loopback {
 		a.Sources = fleet.SourcesFor(l.Connections, len(edges), d.agents, l.Lifetime.Min)

@@ -286,10 +286,10 @@ func (a *Agent) source() netip.AddrPort {
 }
 
 // armedSource picks an address of the rule's own subnet, each used by one attempt until 65,023 are used.
-func (a *Agent) armedSource(r *faults.Rule) netip.Addr {
+func (a *Agent) armedSource(r *faults.Rule, to netip.Addr) netip.Addr {
 	n := a.serial*uint32(a.cfg.Agents) + uint32(a.cfg.AgentIndex)
 	a.serial++
-	return faults.SourceAddr(r, n)
+	return faults.SourceAddrFor(r, n, to)
 }
 
 // Close closes every connection, tells each server close_notify, and releases everything.

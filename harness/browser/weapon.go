@@ -50,12 +50,14 @@ func (t *try) arm(ordinary netip.AddrPort) (source netip.AddrPort, err error) {
 		t.weapon.timer.Owner = t.weapon
 		c.Watch = true
 	}
+	if r.Engine == faults.EngineRelay {
+		t.target = &a.relayAt[t.edge]
+	}
 	if r.NeedsSource() || r.Engine == faults.EngineRelay {
-		ordinary = netip.AddrPortFrom(a.armedSource(r), 0)
+		ordinary = netip.AddrPortFrom(a.armedSource(r, t.target.Addr()), 0)
 	}
 	if r.Engine == faults.EngineRelay {
 		a.relays[t.edge].Arm(ordinary, r, t.key())
-		t.target = &a.relayAt[t.edge]
 	}
 	return ordinary, nil
 }

@@ -39,9 +39,10 @@ type AgentPhase struct {
 	VerifySample int
 	KeyPool      int // browser.Config.KeyPool
 	ALPN         []string
-	// Sources is how many loopback addresses each agent's ordinary connections come from; 0 leaves the
-	// address to the kernel, as targets beyond loopback need.
+	// Sources is how many addresses each agent's ordinary connections come from, on loopback or, with IPv6, of our
+	// own prefix; 0 leaves the address to the kernel, as targets beyond loopback need.
 	Sources int
+	IPv6    bool
 	// KeyLog appends TLS secrets to files of this prefix (prefix + agent's name); empty: none.
 	KeyLog string
 	// KeepBrowsers carries memory and sessions over from the phase before.
@@ -97,7 +98,7 @@ func (p *AgentPhase) config(id string) (*browser.Config, error) {
 	load := p.Load
 	load.Requests = p.Curve.pace()
 	cfg := &browser.Config{Seed: p.Seed, Phase: p.Phase, AgentIndex: p.Index, Agents: p.Agents, Edges: p.Edges,
-		ServerName: p.ServerName, Load: load, ALPN: p.ALPN, Sources: sources(p.Index, p.Sources), KeyPool: p.KeyPool}
+		ServerName: p.ServerName, Load: load, ALPN: p.ALPN, Sources: sources(p.Index, p.Sources, p.IPv6), KeyPool: p.KeyPool}
 	for _, v := range p.Mix {
 		prof, err := v.profile()
 		if err != nil {
@@ -145,9 +146,13 @@ const SourcesThatTell = 16 * 254
 
 // sources are an agent's own addresses: 127.(1+index).0.1 and on. The third octet counts rounds over the agents'
 // nets in its lower bits, and beyond 254 addresses an agent's blocks of as many in its upper ones.
-func sources(index, n int) []netip.Addr {
+func sources(index, n int, six bool) []netip.Addr {
 	var out []netip.Addr
 	for i := range n {
+		if six {
+			out = append(out, address6(1+index, 1+i))
+			continue
+		}
 		out = append(out, netip.AddrFrom4([4]byte{127, byte(1 + index%agentNets), byte(index/agentNets + i/254*agentRounds), byte(1 + i%254)}))
 	}
 	return out

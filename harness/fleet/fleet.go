@@ -43,6 +43,7 @@ type Config struct {
 	// same configuration.
 	Edge   string
 	Edges  int               // 1 to MaxEdges; edge-1 listens on 127.0.0.11, and so on
+	IPv6   bool              // edge-1 listens on fd74:6c73:7572::11, and so on, in a namespace that OwnIPv6 was called in
 	Port   int               // one for all edges; 0: a free one
 	Stack  string            // TLS personality
 	Source string            // proxy.Options.Source: builtin:NAME or a file in nginx's syntax
@@ -115,7 +116,7 @@ func Start(ctx context.Context, cfg Config) (_ *Fleet, err error) {
 	for try := 0; ; try++ {
 		port := cfg.Port
 		if port == 0 {
-			if port, err = f.freePort(edgeAddrs(cfg.Edges)...); err != nil {
+			if port, err = f.freePort(f.edgeAddrs()...); err != nil {
 				return nil, err
 			}
 		}
@@ -187,7 +188,7 @@ func (f *Fleet) startEdges(ctx context.Context, port int, upstream string) error
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}
-		addr := netip.AddrPortFrom(edgeAddr(i), uint16(port))
+		addr := netip.AddrPortFrom(f.edgeAddr(i), uint16(port))
 		f.edges = append(f.edges, &edgeSlot{server: server, Edge: Edge{Name: name, Addr: addr, Stack: shown}, order: edgeOrder{
 			Phase: f.cfg.Phase, Rules: f.cfg.Rules,
 			Options: proxy.Options{Name: name, Source: f.cfg.Source, Listen: []string{addr.String()}, Stack: f.cfg.Stack,
@@ -239,7 +240,7 @@ func (c *Config) sites() (all []proxy.Site) {
 // edgeSet is what is laid over an edge's configuration. Edges are machines of their own, so each asks its
 // upstream from its own address: from one and the same, the ports would end at 28,000 connections in TIME_WAIT.
 func (f *Fleet) edgeSet(own netip.Addr) map[string]string {
-	if _, said := f.cfg.Set["proxy_bind"]; said || f.cfg.Source != "" && !strings.HasPrefix(f.cfg.Source, proxy.BuiltinPrefix) {
+	if _, said := f.cfg.Set["proxy_bind"]; said || !own.Is4() || f.cfg.Source != "" && !strings.HasPrefix(f.cfg.Source, proxy.BuiltinPrefix) {
 		return f.cfg.Set // where the upstream is not on loopback, such an address would lead nowhere
 	}
 	set := maps.Clone(f.cfg.Set)
@@ -284,15 +285,20 @@ var (
 // BehindAddrs are the hosts behind the edges.
 func BehindAddrs() []netip.Addr { return []netip.Addr{balancerHost, applicationHost} }
 
-func edgeAddrs(n int) []netip.Addr {
+func (f *Fleet) edgeAddrs() []netip.Addr {
 	var all []netip.Addr
-	for i := range n {
-		all = append(all, edgeAddr(i))
+	for i := range f.cfg.Edges {
+		all = append(all, f.edgeAddr(i))
 	}
 	return all
 }
 
-func edgeAddr(i int) netip.Addr { return netip.AddrFrom4([4]byte{127, 0, 0, byte(11 + i)}) }
+func (f *Fleet) edgeAddr(i int) netip.Addr {
+	if f.cfg.IPv6 {
+		return address6(0, 0x11+i)
+	}
+	return netip.AddrFrom4([4]byte{127, 0, 0, byte(11 + i)})
+}
 
 // freePort is freePort where the fleet lives.
 func (f *Fleet) freePort(hosts ...netip.Addr) (port int, err error) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"tlsurge/faults"
 	"tlsurge/harness/proxy/stack"
 	"tlsurge/profiles"
 	"tlsurge/results"
@@ -18,7 +19,8 @@ func defaults() *Scenario {
 	return &Scenario{
 		Seed:  1,
 		Run:   Run{Netns: "auto", Sample: 0.01, Group: "tlsurge"},
-		Fleet: Fleet{Edges: 3, Edge: "bundled", Stack: "openssl-1.0.1j", Config: "builtin:fl-ssl.conf", Key: "rsa-2048", ServerName: "www.example.test", Balancer: "bundled", TicketKeys: "own"},
+		Fleet: Fleet{Edges: 3, Edge: "bundled", Stack: "openssl-1.0.1j", Config: "builtin:fl-ssl.conf", Family: "ipv4", Key: "rsa-2048",
+			ServerName: "www.example.test", Balancer: "bundled", TicketKeys: "own"},
 		Load: Traffic{Model: "open", Connections: 100, Duration: Duration(10 * time.Second), Ramp: Duration(2 * time.Second), Arrivals: "poisson",
 			FirstAlone: true, Resolve: "browser", Verify: "every", KeyPool: 64},
 	}
@@ -94,8 +96,8 @@ func (s *Scenario) checkTop(d *decoder) error {
 	if strings.ContainsAny(s.Name, "/ \t\n") {
 		return d.fail([]string{"name"}, "want a name without spaces and slashes; it is part of the run directory's name")
 	}
-	if len(s.Kernel) > 0 {
-		s.Run.Netns = "own" // the caller's kernel settings are not ours to turn
+	if len(s.Kernel) > 0 || s.Run.Netns == "auto" && s.Fleet.Family == "ipv6" && s.Target == nil {
+		s.Run.Netns = "own" // the caller's kernel settings and addresses are not ours to turn
 	}
 	return firstError(
 		oneOf(d, []string{"run", "netns"}, s.Run.Netns, "auto", "own", "caller"),
@@ -105,6 +107,25 @@ func (s *Scenario) checkTop(d *decoder) error {
 		between(d, []string{"run", "sample"}, s.Run.Sample, 0, 1),
 		s.checkCapture(d),
 	)
+}
+
+// checkFamily refuses IPv6 where nothing could carry it.
+func (s *Scenario) checkFamily(d *decoder) error {
+	if s.Fleet.Family != "ipv6" || s.Target != nil {
+		return nil
+	}
+	at := []string{"fleet", "family"}
+	if s.Run.Netns != "own" {
+		return d.fail(at, "ipv6 takes a network namespace of the run's own; here run.netns = %q", s.Run.Netns)
+	}
+	for _, p := range s.Phases {
+		for i := range p.Rules {
+			if r := &p.Rules[i]; r.Engine == faults.EngineLink {
+				return d.fail(at, "rule %q is of engine link, whose path carries IPv4 alone", r.Name)
+			}
+		}
+	}
+	return nil
 }
 
 // checkJoin refuses what agents from elsewhere could not find.
@@ -168,6 +189,8 @@ func (s *Scenario) checkFleet(d *decoder) error {
 		between(d, []string{"fleet", "edges"}, f.Edges, 1, 64),
 		between(d, []string{"fleet", "port"}, f.Port, 0, 65535),
 		oneOf(d, []string{"fleet", "edge"}, f.Edge, "bundled", "nginx", "haproxy"),
+		oneOf(d, []string{"fleet", "family"}, f.Family, "ipv4", "ipv6"),
+		s.checkFamily(d),
 		oneOf(d, []string{"fleet", "stack"}, f.Stack, stack.Names()...),
 		oneOf(d, []string{"fleet", "key"}, f.Key, "rsa-2048", "ecdsa-p256"),
 		oneOf(d, []string{"fleet", "ticket_keys"}, f.TicketKeys, "own", "shared"),

@@ -65,15 +65,18 @@ type Run struct {
 
 // Fleet is the bundled system under test.
 type Fleet struct {
-	Edges      int               `toml:"edges"`       // 1..64; behind round-robin DNS
-	Edge       string            `toml:"edge"`        // bundled, nginx, haproxy
-	Stack      string            `toml:"stack"`       // openssl-0.9.8zc, …: TLS personality of the bundled edge
-	Config     string            `toml:"config"`      // builtin:NAME or a file in nginx's syntax
-	Set        map[string]string `toml:"set"`         // directive overrides, named in the report
-	Port       int               `toml:"port"`        // 0: a free one
-	Key        string            `toml:"key"`         // rsa-2048, ecdsa-p256: the leaf's key
-	ServerName string            `toml:"server_name"` // SNI, Host and the certificate's name
-	Balancer   string            `toml:"balancer"`    // bundled, haproxy, none
+	Edges  int               `toml:"edges"`  // 1..64; behind round-robin DNS
+	Edge   string            `toml:"edge"`   // bundled, nginx, haproxy
+	Stack  string            `toml:"stack"`  // openssl-0.9.8zc, …: TLS personality of the bundled edge
+	Config string            `toml:"config"` // builtin:NAME or a file in nginx's syntax
+	Set    map[string]string `toml:"set"`    // directive overrides, named in the report
+	// Family is the edges' and agents' addresses: ipv4 (loopback's) or ipv6 (a prefix in a network namespace of the
+	// run's own; what stands behind the edges stays on loopback).
+	Family     string `toml:"family"`
+	Port       int    `toml:"port"`        // 0: a free one
+	Key        string `toml:"key"`         // rsa-2048, ecdsa-p256: the leaf's key
+	ServerName string `toml:"server_name"` // SNI, Host and the certificate's name
+	Balancer   string `toml:"balancer"`    // bundled, haproxy, none
 	// Sites are the names on every edge, each with a certificate of its own, in the order of their server
 	// blocks: the first is the default server, which a client without SNI gets. server_name is one of them.
 	// Absent: server_name alone.
