@@ -17,8 +17,8 @@ import (
 // defaults is the scenario before anything is read.
 func defaults() *Scenario {
 	return &Scenario{
-		Seed:  1,
-		Run:   Run{Netns: "auto", Sample: 0.01, Group: "tlsurge"},
+		Seed: 1,
+		Run:  Run{Netns: "auto", Sample: 0.01, Group: "tlsurge"},
 		Fleet: Fleet{Edges: 3, Edge: "bundled", Stack: "openssl-1.0.1j", Config: "builtin:fl-ssl.conf", Family: "ipv4", Key: "rsa-2048",
 			ServerName: "www.example.test", Balancer: "bundled", TicketKeys: "own"},
 		Load: Traffic{Model: "open", Connections: 100, Duration: Duration(10 * time.Second), Ramp: Duration(2 * time.Second), Arrivals: "poisson",
