@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
 	"math/big"
@@ -39,13 +40,9 @@ func nginx(tb testing.TB, listens int, directives string) *server {
 		tb.Skip("nginx is not installed")
 	}
 	dir := tb.TempDir()
-	cert, pk := selfSigned(tb, dir)
+	own := certify(tb, dir, nil)
 	s := &server{roots: x509.NewCertPool()}
-	raw, err := os.ReadFile(cert)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	s.roots.AppendCertsFromPEM(raw)
+	s.roots.AddCert(own.cert)
 	var listen strings.Builder
 	for i := range listens {
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.%d:0", 21+i))
@@ -64,7 +61,7 @@ events { worker_connections 19900; multi_accept on; }
 http { access_log off; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
 keepalive_timeout 600; keepalive_requests 100000000; %[5]s
 server { %[2]s ssl_certificate %[3]s; ssl_certificate_key %[4]s; ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache shared:s:10m; server_name %[6]s;
-location / { return 200 "%[7]s"; } } }`, dir, listen.String(), cert, pk, directives, testName, strings.Repeat("x", 128))
+location / { return 200 "%[7]s"; } } }`, dir, listen.String(), own.certFile, own.keyFile, directives, testName, strings.Repeat("x", 128))
 	if err := os.WriteFile(conf, text, 0o600); err != nil {
 		tb.Fatal(err)
 	}
@@ -91,27 +88,48 @@ location / { return 200 "%[7]s"; } } }`, dir, listen.String(), cert, pk, directi
 	return s
 }
 
-// selfSigned makes a certificate for testName with an ECDSA P-256 key, as files in dir.
-func selfSigned(tb testing.TB, dir string) (cert, key string) {
-	k, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{testName},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &k.PublicKey, k)
+// keyPair is a certificate for testName with its ECDSA P-256 key, as files too.
+type keyPair struct {
+	cert              *x509.Certificate
+	key               *ecdsa.PrivateKey
+	certFile, keyFile string
+}
+
+// certify makes one in dir, signed by issuer; nil: by itself, and then it may sign others.
+func certify(tb testing.TB, dir string, issuer *keyPair) *keyPair {
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
+		tb.Fatal(err)
+	}
+	p := &keyPair{key: k}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{testName}, Subject: pkix.Name{CommonName: testName},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), IsCA: issuer == nil, BasicConstraintsValid: true}
+	name, parent, signer := "leaf", tmpl, k
+	if issuer == nil {
+		tmpl.Subject.CommonName, name = "bench authority", "ca"
+	} else {
+		parent, signer = issuer.cert, issuer.key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, parent, &k.PublicKey, signer)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if p.cert, err = x509.ParseCertificate(der); err != nil {
 		tb.Fatal(err)
 	}
 	raw, err := x509.MarshalPKCS8PrivateKey(k)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	write := func(name, kind string, der []byte) string {
-		p := filepath.Join(dir, name)
-		if err := os.WriteFile(p, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+	write := func(file, kind string, der []byte) string {
+		file = filepath.Join(dir, name+file)
+		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
 			tb.Fatal(err)
 		}
-		return p
+		return file
 	}
-	return write("cert.pem", "CERTIFICATE", der), write("key.pem", "PRIVATE KEY", raw)
+	p.certFile, p.keyFile = write(".pem", "CERTIFICATE", der), write(".key", "PRIVATE KEY", raw)
+	return p
 }
 
 // rss is this process's resident memory in bytes.

@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,7 +52,6 @@ func runClient(spec string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	runtime.GOMAXPROCS(1) // both kinds are cheapest so: no scheduler looks for work on an idle processor
 	work := (&s).agent
 	if s.CryptoTLS {
 		work = (&s).cryptoTLS

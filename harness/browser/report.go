@@ -36,7 +36,9 @@ func (c *conn) countEstablished(t *try) {
 	}
 	rec := c.b.agent.rec
 	rec.Latency(results.Handshake, t.handshake-t.intended, t.handshake-t.connected)
-	rec.Established(t.record(classify.Verdict{Class: results.ClassOK, Alert: -1}, ""))
+	r := results.Attempt{Edge: c.b.agent.cfg.Edges[t.edge].Name}
+	t.negotiated(&r)
+	rec.Established(&r)
 }
 
 // countClosed notes an established connection that ended without failing.
@@ -85,17 +87,23 @@ func (t *try) record(v classify.Verdict, shown string) *results.Attempt {
 		Intended: a.loop.Wall(t.intended), StartNs: int64(t.start - t.intended), ConnectedNs: since(t.intended, t.connected),
 		HandshakeNs: since(t.intended, t.handshake), EndNs: int64(a.loop.Now() - t.intended),
 		BytesSent: c.Sent, BytesReceived: c.Received, Retransmits: c.Retransmits(),
-		OfferedVersion: t.plan.MaxVersion.String(), SCSV: t.plan.SCSV, Asked: t.asked.String(),
+		OfferedVersion: t.plan.MaxVersion.String(), SCSV: t.plan.SCSV,
 	}
+	t.negotiated(r)
 	if c.origin != nil {
 		r.Origin, r.HasOrigin = *c.origin, true
-	}
-	if t.asked != engine.NotResumed {
-		r.Issuer = a.cfg.Edges[t.issuer].Name
 	}
 	r.Keep = t.rule != nil // armed: the join looks for its firing
 	if t.struck {
 		r.Fault = t.rule.Name
+	}
+	return r
+}
+
+// negotiated fills in what the handshake came to.
+func (t *try) negotiated(r *results.Attempt) {
+	if r.Asked = t.asked.String(); t.asked != engine.NotResumed {
+		r.Issuer = t.conn.b.agent.cfg.Edges[t.issuer].Name
 	}
 	if t.tls != nil {
 		f := t.tls.Facts()
@@ -112,7 +120,6 @@ func (t *try) record(v classify.Verdict, shown string) *results.Attempt {
 			r.Group = f.Group.String()
 		}
 	}
-	return r
 }
 
 // tuple is both ends as this side sees them: with a relay in between, the relay is the server.

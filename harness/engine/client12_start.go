@@ -21,8 +21,12 @@ func (c *Conn) startClient(ch *hello.ClientHello) error {
 		return err
 	}
 	hs.transcript.keep = c.client.Certificate != nil
-	hs.transcript.raw = ch.AppendMessage(make([]byte, 0, 600))
-	c.out = ch.AppendRecords(make([]byte, 0, len(hs.transcript.raw)+wire.RecordHeaderLen))
+	// One piece of memory for the hello as it goes out and, behind it, as it is hashed, with room for the
+	// ServerHello that chooses the hash.
+	const serverHello = 160
+	out := ch.AppendRecords(make([]byte, 0, 2*ch.MessageLen()+wire.RecordHeaderLen+serverHello))
+	c.out = out[:len(out):len(out)]
+	hs.transcript.raw = ch.AppendMessage(out[len(out):])
 	c.sendEarlyData13()
 	c.state = stateWaitSH
 	return nil

@@ -63,6 +63,7 @@ const (
 type Schedule13 struct {
 	current Secret
 	exp     *expander // nil until something is derived at this level
+	bare    bool      // the early secret without a PSK: a constant
 }
 
 // StartSchedule13 gives the schedule at the early secret; psk is nil without one.
@@ -71,7 +72,7 @@ type Schedule13 struct {
 //	set to zeros is used"
 func StartSchedule13(h crypto.Hash, psk []byte) Schedule13 {
 	if psk == nil {
-		psk = zeros[:h.Size()]
+		return Schedule13{current: bareOf(h).early, bare: true}
 	}
 	return Schedule13{current: extract(h, zeros[:h.Size()], psk)}
 }
@@ -83,8 +84,30 @@ func (s *Schedule13) Handshake(shared []byte) { s.step(shared) }
 func (s *Schedule13) Master() { s.step(zeros[:s.current.hash.Size()]) }
 
 func (s *Schedule13) step(input []byte) {
-	derived := s.Derive(labelDerived, nil)
-	s.current, s.exp = extract(s.current.hash, derived.Bytes(), input), nil
+	var derived Secret
+	if s.bare {
+		derived = bareOf(s.current.hash).derived
+	} else {
+		derived = s.Derive(labelDerived, nil)
+	}
+	s.current, s.exp, s.bare = extract(s.current.hash, derived.Bytes(), input), nil, false
+}
+
+// bare is what the schedule begins with where there is no PSK.
+type bare struct{ early, derived Secret }
+
+var bare256, bare384 = makeBare(crypto.SHA256), makeBare(crypto.SHA384)
+
+func makeBare(h crypto.Hash) bare {
+	s := Schedule13{current: extract(h, zeros[:h.Size()], zeros[:h.Size()])}
+	return bare{early: s.current, derived: s.Derive(labelDerived, nil)}
+}
+
+func bareOf(h crypto.Hash) *bare {
+	if h == crypto.SHA384 {
+		return &bare384
+	}
+	return &bare256
 }
 
 // Derive is Derive-Secret with a transcript hash that the caller has computed; for the binder labels

@@ -175,7 +175,11 @@ func (c *Conn) Close() {
 	if c.state == up && c.tls != nil && c.tls.HandshakeDone() {
 		c.tls.CloseNotify()
 		if len(c.out) == 0 {
-			c.writeOutput() // best effort: the close follows at once
+			// Best effort, and held back so that the FIN that follows at once travels in the same segment.
+			c.loop.wbuf = c.tls.AppendOutput(c.loop.wbuf[:0])
+			if n, e := rawWriteMore(int(c.fd), c.loop.wbuf); e == 0 {
+				c.Sent += int64(n)
+			}
 		}
 	}
 	c.release()

@@ -33,6 +33,16 @@ func rawWrite(fd int, p []byte) (int, unix.Errno) {
 	return int(n), e
 }
 
+// rawWriteMore is rawWrite of bytes that need not leave before something follows them.
+func rawWriteMore(fd int, p []byte) (int, unix.Errno) {
+	if len(p) == 0 {
+		return 0, 0
+	}
+	n, _, e := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)),
+		unix.MSG_NOSIGNAL|unix.MSG_MORE, 0, 0)
+	return int(n), e
+}
+
 func setInt(fd, level, opt, value int) unix.Errno {
 	v := int32(value)
 	_, _, e := unix.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), uintptr(level), uintptr(opt),
