@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -29,7 +30,7 @@ var peerClients = []peerClient{
 	{"openssl s_client", "openssl", runOpenSSL, func(c cell) bool { return true }},
 	{"gnutls-cli", "gnutls", runGnuTLS, func(c cell) bool { return gnutlsCipher(c.suite) != "" }},
 	{"nss tstclnt", "nss", runNSS, func(c cell) bool { return true }},
-	{"curl", "curl", runCurl, func(c cell) bool { return c.group == wire.X25519 || c.group == 0 }},
+	{"curl", "curl", runCurl, func(c cell) bool { return true }},
 	{"crypto/tls client", "", runGoClient, func(c cell) bool { return true }},
 }
 
@@ -59,7 +60,7 @@ func testServerMatrix(t *testing.T) {
 	}
 }
 
-// serverCells is the same list as for our client, less the modes that no client program can be told.
+// serverCells is the same list as for our client.
 func serverCells(peer, kind string) (cells []cell) {
 	for _, v := range versions {
 		for _, suite := range suitesOf(v, kind) {
@@ -68,11 +69,7 @@ func serverCells(peer, kind string) (cells []cell) {
 			}
 		}
 	}
-	for _, c := range extraCells("server", peer, kind) {
-		if c.mode == modeFull || c.mode == modePSK || c.mode == modeRetry || c.mode == modePSKHRR {
-			cells = append(cells, c)
-		}
-	}
+	cells = append(cells, extraCells("server", peer, kind)...)
 	return append(cells, authCells("server", peer, kind)...)
 }
 
@@ -88,6 +85,7 @@ func accept(t *testing.T, p peerClient, c cell) {
 	p.run(t, s.addr, c)
 	want := map[mode]engine.Resumption{
 		modeID: engine.ByID, modeTicket: engine.ByTicket, modePSK: engine.ByPSK, modePSKHRR: engine.ByPSK,
+		modeEarly: engine.ByPSK, modeRefused: engine.ByPSK,
 	}[c.mode]
 	request := checkServed(t, s, c, engine.NotResumed)
 	if want != engine.NotResumed && !t.Failed() {
@@ -109,6 +107,9 @@ func checkServed(t *testing.T, s *server, c cell, want engine.Resumption) (reque
 		t.Fatalf("our server: %v (%s)", r.err, describe(&r.facts))
 	}
 	f := r.facts
+	if accepted := c.mode == modeEarly && want != engine.NotResumed; f.EarlyOK != accepted {
+		t.Errorf("0-RTT accepted: %v, wanted %v", f.EarlyOK, accepted)
+	}
 	if f.Version != c.version || f.Suite != c.suite || f.Resumed != want {
 		t.Errorf("negotiated %s, wanted resumption %q", describe(&f), want)
 	}
@@ -135,6 +136,9 @@ func serverConfig(c cell) *engine.ServerConfig {
 	switch c.mode {
 	case modeID:
 		cfg.Sessions = &store{m: map[string]*engine.Session{}}
+	case modeEarly, modeRefused:
+		cfg.MaxEarlyData = 1 << 14
+		fallthrough
 	case modeTicket, modePSK, modePSKHRR:
 		cfg.Tickets = engine.FixedTicketKeys{{Name: [16]byte{1}, AES: [16]byte{2}, HMAC: [32]byte{3}}}
 	case modeClient:
@@ -146,16 +150,21 @@ func serverConfig(c cell) *engine.ServerConfig {
 
 // enabledGroup is what our server enables: with a HelloRetryRequest not the one that the client shares.
 func enabledGroup(c cell) wire.Group {
-	if c.mode == modeRetry || c.mode == modePSKHRR {
+	if c.retried() {
 		return wire.Secp384r1
 	}
 	return c.group
 }
 
+// retried: a HelloRetryRequest is called for, which also rejects 0-RTT.
+func (c cell) retried() bool {
+	return c.mode == modeRetry || c.mode == modePSKHRR || c.mode == modeRefused
+}
+
 // offersFor gives the groups that a client is told to offer, in order.
 func offersFor(c cell) []wire.Group {
 	switch {
-	case c.mode == modeRetry || c.mode == modePSKHRR:
+	case c.retried():
 		return []wire.Group{wire.X25519, wire.Secp384r1}
 	case c.group == 0:
 		return []wire.Group{wire.X25519, wire.Secp256r1}
@@ -168,7 +177,7 @@ func offersFor(c cell) []wire.Group {
 // connections is how many a cell needs.
 func (c cell) connections() int {
 	switch c.mode {
-	case modeID, modeTicket, modePSK, modePSKHRR:
+	case modeID, modeTicket, modePSK, modePSKHRR, modeEarly, modeRefused:
 		return 2
 	}
 	return 1
@@ -201,14 +210,29 @@ func runOpenSSL(t *testing.T, addr string, c cell) {
 	}
 	session := filepath.Join(t.TempDir(), "session.pem")
 	for i := range c.connections() {
-		extra := []string{"-sess_out", session}
+		extra, input := []string{"-sess_out", session}, request
 		if i > 0 {
 			extra = []string{"-sess_in", session}
+			if c.mode == modeEarly || c.mode == modeRefused {
+				extra = append(extra, "-early_data", requestFile(t))
+			}
+			if c.mode == modeEarly {
+				input = "" // it has gone out already
+			}
 		}
-		if out, err := runTool(t, request, nil, "openssl", append(args, extra...)...); err != nil || !strings.Contains(out, "200 OK") {
+		if out, err := runTool(t, input, nil, "openssl", append(args, extra...)...); err != nil || !strings.Contains(out, "200 OK") {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}
+}
+
+// requestFile holds the request for a client that sends it as 0-RTT data.
+func requestFile(t *testing.T) string {
+	file := filepath.Join(t.TempDir(), "early")
+	if err := os.WriteFile(file, []byte(request), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 // gnutlsCipher spells a suite in GnuTLS's priority language; "" if GnuTLS does not have it.
@@ -241,7 +265,7 @@ func runGnuTLS(t *testing.T, addr string, c cell) {
 	names := map[wire.Group]string{wire.X25519: "+GROUP-X25519", wire.Secp256r1: "+GROUP-SECP256R1", wire.Secp384r1: "+GROUP-SECP384R1"}
 	prio := "NONE:+VERS-" + strings.ReplaceAll(c.version.String(), " ", "") + ":" + gnutlsCipher(c.suite) +
 		":+COMP-NULL:+SIGN-ALL:+SIGN-RSA-SHA1:+SIGN-ECDSA-SHA1:+CTYPE-X509:%VERIFY_ALLOW_SIGN_WITH_SHA1:+GROUP-FFDHE2048"
-	if c.mode == modeRetry || c.mode == modePSKHRR {
+	if c.retried() {
 		prio += ":%DISABLE_TLS13_COMPAT_MODE" // HRR without the mode, too: the other peers have it on
 	}
 	for _, g := range offersFor(c) {
@@ -257,6 +281,9 @@ func runGnuTLS(t *testing.T, addr string, c cell) {
 	}
 	if c.connections() == 2 {
 		args = append(args, "--resume", "--waitresumption")
+	}
+	if c.mode == modeEarly || c.mode == modeRefused {
+		args = append(args, "--earlydata", requestFile(t))
 	}
 	if c.mode == modeClient {
 		args = append(args, "--x509certfile", pki().client.certFile, "--x509keyfile", pki().client.keyFile)
