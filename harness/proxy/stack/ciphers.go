@@ -41,6 +41,8 @@ const ( // encryption
 	eAESGCM256
 	eAESCCM128
 	eAESCCM256
+	eAESCCM8128
+	eAESCCM8256
 	eCHACHA20
 	eCAMELLIA128
 	eCAMELLIA256
@@ -69,13 +71,16 @@ const ( // OpenSSL's strength classes
 	gLOW
 	gMEDIUM
 	gHIGH
+	gFIPS // beside one of the others; see suite.grades
 )
 
 const (
 	eAESGCM   = eAESGCM128 | eAESGCM256
-	eAESCCM   = eAESCCM128 | eAESCCM256
+	eAESCCM8  = eAESCCM8128 | eAESCCM8256
+	eAESCCM   = eAESCCM128 | eAESCCM256 | eAESCCM8
 	eAES      = eAES128 | eAES256 | eAESGCM | eAESCCM
 	eCAMELLIA = eCAMELLIA128 | eCAMELLIA256
+	eCBC      = eAES128 | eAES256 | eCAMELLIA | e3DES | eDES | eRC2 | eIDEA | eSEED
 	kAllPSK   = kPSK | kRSAPSK | kDHEPSK | kECDHEPSK
 )
 
@@ -88,6 +93,14 @@ type suite struct {
 	grade              attr
 	min                wire.Version // first version that has it
 	since, until       era
+}
+
+// grades are the strength classes as OpenSSL 3.0 has them: what FIPS 140 allows is marked besides.
+func (s *suite) grades() attr {
+	if s.enc&(eAES128|eAES256|eAESGCM|e3DES|eNULL) != 0 && s.mac != mMD5 && s.kx != kSRP {
+		return s.grade | gFIPS
+	}
+	return s.grade
 }
 
 // query is what a word selects: in each column where the set is not empty, the suite must be in it.
@@ -112,10 +125,10 @@ var words = map[string]query{
 	"kRSAPSK": {kx: kRSAPSK}, "kDHEPSK": {kx: kDHEPSK}, "kECDHEPSK": {kx: kECDHEPSK},
 	"3DES": {enc: e3DES}, "DES": {enc: eDES}, "RC4": {enc: eRC4}, "RC2": {enc: eRC2}, "IDEA": {enc: eIDEA},
 	"SEED": {enc: eSEED}, "eNULL": {enc: eNULL}, "NULL": {enc: eNULL},
-	"AES128": {enc: eAES128 | eAESGCM128 | eAESCCM128}, "AES256": {enc: eAES256 | eAESGCM256 | eAESCCM256}, "AES": {enc: eAES},
-	"AESGCM": {enc: eAESGCM}, "AESCCM": {enc: eAESCCM}, "CHACHA20": {enc: eCHACHA20},
+	"AES128": {enc: eAES128 | eAESGCM128 | eAESCCM128 | eAESCCM8128}, "AES256": {enc: eAES256 | eAESGCM256 | eAESCCM256 | eAESCCM8256}, "AES": {enc: eAES},
+	"AESGCM": {enc: eAESGCM}, "AESCCM": {enc: eAESCCM}, "AESCCM8": {enc: eAESCCM8}, "CHACHA20": {enc: eCHACHA20},
 	"CAMELLIA128": {enc: eCAMELLIA128}, "CAMELLIA256": {enc: eCAMELLIA256}, "CAMELLIA": {enc: eCAMELLIA},
-	"ARIA": {enc: eARIA128 | eARIA256}, "ARIA128": {enc: eARIA128}, "ARIA256": {enc: eARIA256},
+	"ARIA": {enc: eARIA128 | eARIA256}, "ARIAGCM": {enc: eARIA128 | eARIA256}, "CBC": {enc: eCBC}, "ARIA128": {enc: eARIA128}, "ARIA256": {enc: eARIA256},
 	"MD5": {mac: mMD5}, "SHA1": {mac: mSHA1}, "SHA": {mac: mSHA1}, "SHA256": {mac: mSHA256}, "SHA384": {mac: mSHA384},
 	"SSLv3": {min: wire.SSL30}, "TLSv1": {min: wire.TLS10}, "TLSv1.0": {min: wire.TLS10}, "TLSv1.2": {min: wire.TLS12},
 	"EXP": {grade: gEXP40}, "EXPORT": {grade: gEXP40}, "EXPORT40": {grade: gEXP40},
@@ -123,15 +136,16 @@ var words = map[string]query{
 	// Known, and empty here: suites with fixed (EC)DH certificates, Kerberos and GOST are not in the table.
 	"aECDH": {name: "-"}, "aDH": {name: "-"}, "kECDHr": {name: "-"}, "kECDHe": {name: "-"}, "kDHr": {name: "-"},
 	"kDHd": {name: "-"}, "KRB5": {name: "-"}, "kKRB5": {name: "-"}, "aKRB5": {name: "-"}, "EXPORT56": {name: "-"},
-	"aGOST": {name: "-"}, "kGOST": {name: "-"}, "FIPS": {name: "-"},
+	"aGOST": {name: "-"}, "kGOST": {name: "-"},
+	"FIPS": {grade: gFIPS, notEnc: eNULL},
 }
 
 func (q query) selects(s *suite) bool {
-	if q.name != "" {
-		return q.name == s.name
+	if q.name != "" && q.name != s.name {
+		return false
 	}
 	in := func(want, have attr) bool { return want == 0 || want&have != 0 }
-	return in(q.kx, s.kx) && in(q.auth, s.auth) && in(q.enc, s.enc) && in(q.mac, s.mac) && in(q.grade, s.grade) &&
+	return in(q.kx, s.kx) && in(q.auth, s.auth) && in(q.enc, s.enc) && in(q.mac, s.mac) && in(q.grade, s.grades()) &&
 		(!q.notDefault || s.auth&(aDSS|aNULL) != 0 || s.enc&(eCAMELLIA|eARIA128|eARIA256|eAESCCM) != 0) &&
 		q.notAuth&s.auth == 0 && q.notEnc&s.enc == 0 && (q.min == 0 || q.min == s.min)
 }
@@ -158,11 +172,11 @@ func (q query) and(r query) query {
 	} else if r.min != 0 && r.min != q.min {
 		ok = false
 	}
-	if q.name == "" {
-		q.name = r.name
-	}
-	if !ok {
+	switch {
+	case !ok || q.name == "-":
 		q.name = "-"
+	case r.name != "":
+		q.name = r.name
 	}
 	return q
 }
@@ -184,6 +198,9 @@ type CipherList struct {
 func (s *Stack) Expand(text string) (CipherList, error) {
 	b := s.arranged()
 	out := CipherList{SecurityLevel: s.SecurityLevel}
+	if s.era >= era102 {
+		text = suiteB(text)
+	}
 	if strings.HasPrefix(text, "DEFAULT") {
 		if err := b.run(s.defaultString(), &out); err != nil {
 			return out, err
@@ -206,6 +223,19 @@ func (s *Stack) Expand(text string) (CipherList, error) {
 		return out, fmt.Errorf("no cipher match: %q selects no suite of %s", text, s.Name)
 	}
 	return out, nil
+}
+
+// suiteB: a string that begins with one of these words is that profile of RFC 6460, and the rest does not count.
+func suiteB(text string) string {
+	const with128, with256 = "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384"
+	for _, p := range [...]struct{ word, suites string }{
+		{"SUITEB128ONLY", with128}, {"SUITEB128C2", with128 + ":" + with256}, {"SUITEB128", with128 + ":" + with256}, {"SUITEB192", with256},
+	} {
+		if strings.HasPrefix(text, p.word) {
+			return p.suites
+		}
+	}
+	return text
 }
 
 func (s *Stack) defaultString() string {
@@ -332,10 +362,9 @@ func parseQuery(item string) (query, bool) {
 	for i, word := range strings.Split(item, "+") {
 		r, ok := words[word]
 		if !ok {
-			if slices.IndexFunc(suites, func(c suite) bool { return c.name == word }) < 0 {
+			if r, ok = named(word); !ok {
 				return q, false
 			}
-			r = query{name: word}
 		}
 		if i == 0 {
 			q = r
@@ -344,6 +373,16 @@ func parseQuery(item string) (query, bool) {
 		}
 	}
 	return q, true
+}
+
+// named is a suite by OpenSSL's name (the registry's have an underscore, at which OpenSSL up to 3.0 stops reading). Beside others ("AES128-SHA+kRSA") its attributes count as theirs do.
+func named(word string) (query, bool) {
+	for i := range suites {
+		if s := &suites[i]; s.kx != kAny && s.name == word {
+			return query{kx: s.kx, auth: s.auth, enc: s.enc, mac: s.mac, grade: s.grades(), name: s.name}, true
+		}
+	}
+	return query{}, false
 }
 
 // move takes the entries that pick chooses out of the list, applies set to them, and puts them back at the
