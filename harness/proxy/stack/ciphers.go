@@ -114,7 +114,7 @@ type query struct {
 
 // words are the aliases of the cipher-string language (ciphers(1), "CIPHER STRINGS").
 var words = map[string]query{
-	"ALL": {notEnc: eNULL}, "COMPLEMENTOFALL": {enc: eNULL}, "COMPLEMENTOFDEFAULT": {notDefault: true, notEnc: eNULL},
+	"ALL": {notEnc: eNULL}, "COMPLEMENTOFALL": {enc: eNULL}, "COMPLEMENTOFDEFAULT": {notDefault: true},
 	"kRSA": {kx: kRSA}, "kEDH": {kx: kDHE}, "kDHE": {kx: kDHE}, "kEECDH": {kx: kECDHE}, "kECDHE": {kx: kECDHE},
 	"DH": {kx: kDHE}, "EDH": {kx: kDHE, notAuth: aNULL}, "DHE": {kx: kDHE, notAuth: aNULL},
 	"ECDH": {kx: kECDHE}, "EECDH": {kx: kECDHE, notAuth: aNULL}, "ECDHE": {kx: kECDHE, notAuth: aNULL},
@@ -146,7 +146,7 @@ func (q query) selects(s *suite) bool {
 	}
 	in := func(want, have attr) bool { return want == 0 || want&have != 0 }
 	return in(q.kx, s.kx) && in(q.auth, s.auth) && in(q.enc, s.enc) && in(q.mac, s.mac) && in(q.grade, s.grades()) &&
-		(!q.notDefault || s.auth&(aDSS|aNULL) != 0 || s.enc&(eCAMELLIA|eARIA128|eARIA256|eAESCCM) != 0) &&
+		(!q.notDefault || s.enc != eNULL && (s.auth&(aDSS|aNULL) != 0 || s.enc&(eCAMELLIA|eARIA128|eARIA256|eAESCCM) != 0)) &&
 		q.notAuth&s.auth == 0 && q.notEnc&s.enc == 0 && (q.min == 0 || q.min == s.min)
 }
 
@@ -163,10 +163,12 @@ func (q query) and(r query) query {
 		}
 		return true
 	}
+	first := q.grade == 0 && r.grade != 0
 	ok := both(&q.kx, &r.kx) && both(&q.auth, &r.auth) && both(&q.enc, &r.enc) && both(&q.mac, &r.mac) && both(&q.grade, &r.grade)
 	q.notAuth |= r.notAuth
 	q.notEnc |= r.notEnc
-	q.notDefault = q.notDefault || r.notDefault
+	// The library keeps both in one word, and the first strength class overwrites what stood there.
+	q.notDefault = q.notDefault && !first || r.notDefault
 	if q.min == 0 {
 		q.min = r.min
 	} else if r.min != 0 && r.min != q.min {
