@@ -150,7 +150,7 @@ func (c *capture) report(r *reader) {
 	}
 	for _, row := range rows {
 		row.Clients = len(row.clients)
-		if d := row.Last.Sub(row.First).Seconds(); d > 0 {
+		if d := row.Last.Sub(row.First).Seconds(); d >= 1 {
 			row.PerS = float64(row.Count) / d
 		}
 		r.captures = append(r.captures, row.Signature)
@@ -239,6 +239,11 @@ func (c *connection) judge(captureEnd time.Time) Signature {
 		}
 	case e.open:
 		s.Class = c.judgeOpen(silent)
+	case (c.half[0].blind || c.half[1].blind) && c.half[1].wire > 0:
+		s.Stage = ""
+		if e.sender == "server" && e.how == "rst" {
+			s.Reason = "reset by the server; the capture keeps too little of the packets to say when"
+		}
 	case e.sender == "server" && e.how == "rst":
 		s.Class = results.ClassReset
 		if ttl := c.half[1].ttl; ttl != 0 && e.ttl != 0 && e.ttl != ttl {

@@ -343,7 +343,7 @@ func accessStatus(line []byte) (request []byte, status string, rest []byte) {
 		rest = line[i+2:]
 		if digits(rest) == 3 && len(rest) > 3 && rest[3] == ' ' {
 			open := bytes.LastIndexByte(line[:i], '"')
-			return bytes.Trim(line[open+1:i], `\`), string(rest[:3]), rest[4:]
+			return bytes.TrimSuffix(line[open+1:i], []byte(`\`)), string(rest[:3]), rest[4:]
 		}
 		from = i + 2
 	}

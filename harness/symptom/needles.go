@@ -43,25 +43,43 @@ var needles = []struct {
 }
 
 // searcher finds all needles of a set in one pass over a text: an Aho-Corasick automaton with its failure
-// links resolved, a table row per state. Case makes no difference.
+// links resolved. Bytes that no needle has share a column, so that the table stays in the processor's cache.
 type searcher struct {
-	next [][256]uint16
-	hits []forms
+	column [256]uint8 // of a byte; upper and lower case share one
+	next   []uint32   // row of a state and column of a byte -> row of the next state, with found set where a needle ends
+	hits   []forms    // by row / columns
 }
 
+const (
+	columns = 64
+	found   = 1 << 31
+)
+
 func newSearcher() *searcher {
-	s := &searcher{next: make([][256]uint16, 1), hits: make([]forms, 1)}
+	s := &searcher{next: make([]uint32, columns), hits: make([]forms, 1)}
+	used := 0
 	for _, n := range needles {
-		at := uint16(0)
+		at := uint32(0)
 		for _, c := range []byte(n.text) {
-			if s.next[at][c] == 0 {
-				s.next[at][c] = uint16(len(s.next))
-				s.next = append(s.next, [256]uint16{})
+			if s.column[c] == 0 {
+				used++
+				s.column[c] = uint8(used)
+				if c >= 'a' && c <= 'z' {
+					s.column[c-'a'+'A'] = uint8(used)
+				}
+			}
+			edge := at + uint32(s.column[c])
+			if s.next[edge] == 0 {
+				s.next[edge] = uint32(len(s.next))
+				s.next = append(s.next, make([]uint32, columns)...)
 				s.hits = append(s.hits, 0)
 			}
-			at = s.next[at][c]
+			at = s.next[edge]
 		}
-		s.hits[at] |= n.form
+		s.hits[at/columns] |= n.form
+	}
+	if used >= columns {
+		panic("needles: more different bytes than columns")
 	}
 	s.resolve()
 	return s
@@ -70,39 +88,43 @@ func newSearcher() *searcher {
 // resolve fills in, breadth first, where a state goes on a byte that continues no needle: where its longest
 // proper suffix goes.
 func (s *searcher) resolve() {
-	fail := make([]uint16, len(s.next))
-	var queue []uint16
-	for c := range 256 {
-		if n := s.next[0][c]; n != 0 {
+	fail := make([]uint32, len(s.hits))
+	var queue []uint32
+	for c := range uint32(columns) {
+		if n := s.next[c]; n != 0 {
 			queue = append(queue, n)
 		}
 	}
 	for ; len(queue) > 0; queue = queue[1:] {
 		at := queue[0]
-		s.hits[at] |= s.hits[fail[at]]
-		for c := range 256 {
-			n := s.next[at][c]
+		back := fail[at/columns]
+		s.hits[at/columns] |= s.hits[back/columns]
+		for c := range uint32(columns) {
+			n := s.next[at+c]
 			if n == 0 {
-				s.next[at][c] = s.next[fail[at]][c]
+				s.next[at+c] = s.next[back+c]
 				continue
 			}
-			fail[n] = s.next[fail[at]][c]
+			fail[n/columns] = s.next[back+c]
 			queue = append(queue, n)
 		}
 	}
-	for at := range s.next {
-		for c := 'A'; c <= 'Z'; c++ {
-			s.next[at][c] = s.next[at][c+'a'-'A']
+	for i, n := range s.next {
+		if s.hits[n/columns] != 0 {
+			s.next[i] |= found
 		}
 	}
 }
 
 // find gives the forms that the needles in a line hint at.
 func (s *searcher) find(line []byte) (f forms) {
-	at := uint16(0)
+	at := uint32(0)
 	for _, c := range line {
-		at = s.next[at][c]
-		f |= s.hits[at]
+		e := s.next[at+uint32(s.column[c])]
+		at = e &^ found
+		if e != at {
+			f |= s.hits[at/columns]
+		}
 	}
 	return f
 }

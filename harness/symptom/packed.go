@@ -127,7 +127,7 @@ func findLibraryError(text []byte, from int) (e libraryError, at int, ok bool) {
 		if stop < 0 {
 			stop = len(rest)
 		}
-		if next := indexFold(rest[:stop], " error:"); next >= 0 {
+		if next := indexFold(rest[:min(stop+1, len(rest))], " error:"); next >= 0 {
 			stop = next
 		}
 		e.reason = bytes.TrimSpace(rest[:stop])

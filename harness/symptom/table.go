@@ -112,7 +112,7 @@ func (t *table) signatures() []Signature {
 		s := r.Signature
 		s.Clients = r.clients.count()
 		s.Servers = slices.Sorted(maps.Keys(r.servers))
-		if d := s.Last.Sub(s.First).Seconds(); d > 0 {
+		if d := s.Last.Sub(s.First).Seconds(); d >= 1 {
 			s.PerS = float64(s.Count) / d
 		}
 		for _, n := range r.perS {
@@ -165,7 +165,10 @@ func (r *Report) Table(w io.Writer) error {
 	for _, s := range r.Signatures {
 		rate, clients := "", ""
 		if s.PerS > 0 {
-			rate = fmt.Sprintf("%.3g (%d)", s.PerS, s.PeakPerS)
+			rate = fmt.Sprintf("%.3g", s.PerS)
+		}
+		if s.PeakPerS > 0 && rate != "" {
+			rate += fmt.Sprintf(" (%d)", s.PeakPerS)
 		}
 		if s.Clients > 0 {
 			clients = fmt.Sprint(s.Clients)

@@ -15,6 +15,7 @@ const (
 	keptStream  = 64 << 10 // of the client's bytes, for its hellos
 	keptAhead   = 128      // segments that came before their turn
 	longSilence = 5 * time.Second
+	alert13     = 19 // a protected alert of TLS 1.3: two bytes, the content type and a tag of 16
 )
 
 // connection is one TCP connection of a capture.
@@ -29,6 +30,7 @@ type connection struct {
 	end            ending // the first thing that ended it
 	ends           int
 
+	refused             bool // the client sent a protected alert instead of its Finished
 	helloed             bool // a ServerHello has passed
 	requested, answered bool // application data of the client, and of the server since the last of it
 	answer              int64
@@ -54,6 +56,7 @@ type halfStream struct {
 	ahead   []heldSegment
 	stream  []byte // its beginning
 	bytes   int64
+	wire    int64 // bytes on the wire, kept or not
 	retrans int
 	blind   bool // bytes are missing: what follows cannot be read
 	fin     bool
@@ -148,6 +151,7 @@ func (c *connection) data(d stage.Direction, h *halfStream, s *hello.Segment) {
 	}
 	fresh := s.Payload[min(int(off), len(s.Payload)):]
 	h.next = s.Seq + uint32(s.Length)
+	h.wire += int64(s.Length)
 	c.deliver(d, h, fresh, s.Time)
 	if s.Cut {
 		h.blind = true
@@ -186,6 +190,9 @@ func (c *connection) deliver(d stage.Direction, h *halfStream, p []byte, at time
 		case stage.ServerHello:
 			c.helloed = true
 		case stage.Request:
+			if c.observer.TLS13() && s.Fragment == alert13 {
+				continue
+			}
 			if !c.requested || c.answered {
 				c.requests++
 			}
@@ -230,6 +237,12 @@ func (c *connection) records(d stage.Direction, h *halfStream, p []byte, at time
 			h.encrypted = true
 		case h.typ == wire.RecordAlert && len(h.body) == 2:
 			c.alert(d, h, at)
+		case h.typ == wire.RecordApplicationData:
+			if d == stage.ClientToServer && c.observer.TLS13() && h.length == alert13 && !h.encrypted {
+				c.refused = true // in the place of its Finished, which is longer
+				c.finish(ending{how: "alert", sender: "client", alert: -1, at: at})
+			}
+			h.encrypted = true
 		}
 	}
 }
@@ -251,8 +264,8 @@ func (c *connection) alert(d stage.Direction, h *halfStream, at time.Time) {
 // open says whether the handshake is done, as far as it can be seen from outside.
 func (c *connection) open() bool {
 	client, server := c.observer.Last(stage.ClientToServer), c.observer.Last(stage.ServerToClient)
-	return client == stage.Request || server == stage.Response || server == stage.ServerFinished && client == stage.Finished ||
-		c.observer.TLS13() && client == stage.Finished
+	return !c.refused && (client == stage.Request || server == stage.Response || server == stage.ServerFinished && client == stage.Finished ||
+		c.observer.TLS13() && client == stage.Finished)
 }
 
 // stage is the point that the connection has reached, in the words that outcomes use.
@@ -266,7 +279,7 @@ func (c *connection) stage() stage.Stage {
 		return stage.Response
 	case c.open():
 		return stage.Idle
-	case client == stage.Finished:
+	case client == stage.Finished && !c.refused:
 		return stage.Finished
 	case c.helloed:
 		return stage.ServerHello
