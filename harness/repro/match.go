@@ -18,6 +18,9 @@ type target struct {
 
 // telling says whether the signature names a failure of TLS or of the network, and not the traffic of a day.
 func telling(s symptom.Signature) bool {
+	if s.Ordinary() {
+		return false
+	}
 	return s.UserSees != "" || s.Code != "" || s.Alert >= 0 || s.Class != "" || s.Reason != ""
 }
 

@@ -112,13 +112,13 @@ func lineReason(code, reason string) string {
 func (s Signature) sameWords(o Observed) bool {
 	e := words().find(tokens(s.UserSees))
 	switch {
-	case e == nil:
+	case e == nil, len(e.means) == 0:
 		return fold(s.UserSees) == fold(o.UserSees)
 	case e.concept || len(e.stands) == 0:
 		return e.mean(o) || o.Class == "" && e.stands[fold(o.UserSees)]
 	}
 	return (e.stands[fold(o.UserSees)] || slices.ContainsFunc(e.says, func(says string) bool { return fold(says) == fold(o.UserSees) })) &&
-		(!worded[o.Class] || len(e.means) == 0 || e.mean(o))
+		(!worded[o.Class] || e.mean(o))
 }
 
 // worded are the classes that profiles have words for.

@@ -217,6 +217,10 @@ func eachFailure(f func(profiles.Failure, Meaning)) {
 			f(profiles.Failure{Kind: k.kind, HandshakeDone: true}, Meaning{k.after, -1, ""})
 		}
 	}
+	for c := profiles.CertificateExpired; c <= profiles.CertificateName; c++ {
+		f(profiles.Failure{Kind: profiles.FailCertificate, Certificate: c}, Meaning{results.ClassCertificate, -1, ""})
+	}
+	f(profiles.Failure{Kind: profiles.FailLocal, WeakDH: true, Alert: wire.AlertInsufficientSecurity}, Meaning{results.ClassLocalAlert, -1, "client"})
 	for a := range 256 {
 		alert := wire.AlertDescription(a)
 		if strings.HasPrefix(alert.String(), "alert(") && a != 255 {
