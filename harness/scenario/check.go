@@ -30,8 +30,7 @@ func defaults() *Scenario {
 // something else.
 func fillElementDefaults(tree map[string]any) {
 	each := func(list string, defaults map[string]any) {
-		items, _ := tree[list].([]map[string]any)
-		for _, item := range items {
+		for _, item := range tables(tree[list]) {
 			for k, v := range defaults {
 				if _, ok := item[k]; !ok {
 					item[k] = v
@@ -40,8 +39,7 @@ func fillElementDefaults(tree map[string]any) {
 		}
 	}
 	if load, ok := tree["load"].(map[string]any); ok {
-		urls, _ := load["urls"].([]map[string]any)
-		for _, u := range urls {
+		for _, u := range tables(load["urls"]) {
 			for k, v := range map[string]any{"weight": 1.0, "method": "GET"} {
 				if _, ok := u[k]; !ok {
 					u[k] = v
@@ -51,6 +49,21 @@ func fillElementDefaults(tree map[string]any) {
 	}
 	each("faults", map[string]any{"engine": "auto", "probability": 1.0, "per": "attempt"})
 	each("browsers", map[string]any{"share": 1.0, "clock_share": 1.0})
+}
+
+// tables gives the tables of a list, written as [[name]] or inline.
+func tables(list any) (out []map[string]any) {
+	switch t := list.(type) {
+	case []map[string]any:
+		return t
+	case []any:
+		for _, x := range t {
+			if m, ok := x.(map[string]any); ok {
+				out = append(out, m)
+			}
+		}
+	}
+	return out
 }
 
 // check refuses what cannot work and resolves faults and phases.

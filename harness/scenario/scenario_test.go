@@ -146,6 +146,17 @@ func TestHelloMatches(t *testing.T) {
 	}
 }
 
+// TestInlineTables: a list of tables written inline has the same defaults as one of [[headers]].
+func TestInlineTables(t *testing.T) {
+	s, err := Parse("x.toml", "name=\"t\"\nbrowsers=[{profile=\"firefox-35-osx\"}]\nfaults=[{name=\"f\",action=\"reset\",at=\"client_hello\"}]\n[load]\nurls=[{path=\"/a\"}]\n", Overrides{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u := s.Load.URLs[0]; u.Weight != 1 || u.Method != "GET" || s.Browsers[0].Share != 1 || s.Faults[0].Rule.Probability != 1 {
+		t.Errorf("%+v %+v %+v", u, s.Browsers[0], s.Faults[0].Rule)
+	}
+}
+
 func TestSelectingFaults(t *testing.T) {
 	s, err := Load("january-2015", Overrides{NoFaults: true})
 	if err != nil {
