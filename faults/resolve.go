@@ -84,7 +84,7 @@ func (r *Rule) resolveEngine(missing []Capability) error {
 	}
 	var lacking *UnsupportedError
 	for _, c := range Cells() {
-		if !c.Does(r) || r.Engine != "" && r.Engine != EngineAuto && r.Engine != c.Engine || !r.Hello.Any() && !c.readsHello(r) {
+		if !c.Does(r) || r.Engine != "" && r.Engine != EngineAuto && r.Engine != c.Engine || !r.Hello.Any() && !c.readsHello(r) || r.Request != 0 && c.Engine != EngineRelay {
 			continue
 		}
 		try := *r
@@ -111,6 +111,9 @@ func (r *Rule) noCell() error {
 		return r.bad("engine", string(r.Engine), "only a relay looks at hellos, and an edge at client_hello; allowed: relay")
 	default:
 		return r.bad("hello", r.Hello.String(), "only a relay looks at hellos, and an edge at client_hello; neither can do %s", r.what())
+	}
+	if r.Request != 0 && len(enginesFor(r)) > 0 {
+		return r.bad("request", r.Request, "only a relay counts requests, and it cannot do %s", r.what())
 	}
 	asked := r.Engine
 	if asked == EngineAuto {
@@ -178,6 +181,9 @@ func (r *Rule) checkParameters() error {
 		return r.bad("burst", r.Burst, "only for drop per packet on link")
 	case r.Burst != 0 && (r.Burst < 1 || r.Burst > 1000):
 		return r.bad("burst", r.Burst, "mean length of a run of lost packets; allowed: 1 to 1000")
+	}
+	if r.Request < 0 || r.Request > 0 && (r.Engine != EngineRelay || r.At != stage.Request && r.At != stage.Response) {
+		return r.bad("request", r.Request, "counts the requests of a connection from 1: for a relay at request or response")
 	}
 	if key, value, err := r.Hello.check(); err != nil {
 		return r.bad(key, value, "%v", err)

@@ -93,6 +93,8 @@ func TestRefused(t *testing.T) {
 			`hello = "that offers TLS 1.3 or newer": only a relay looks at hellos, and an edge at client_hello; neither can do drop at client_hello`},
 		{faults.Rule{Action: faults.Blackhole, At: stage.ServerHello, Engine: faults.EngineSockfilter, Hello: faults.HelloMatch{MinBytes: 600}},
 			`engine = "sockfilter": only a relay looks at hellos, and an edge at client_hello; allowed: relay`},
+		{faults.Rule{Action: faults.Reset, At: stage.Finished, Request: 2}, `request = 2: counts the requests of a connection from 1`},
+		{faults.Rule{Action: faults.Drop, At: stage.Request, Request: 2}, `request = 2: only a relay counts requests`},
 		{faults.Rule{Action: faults.Reset, At: stage.ClientHello, Hello: faults.HelloMatch{MinBytes: 512, MaxBytes: 511}}, `hello.bytes = "512..511": allowed: 0 to`},
 		{faults.Rule{Action: faults.Reset, At: stage.ClientHello, Hello: faults.HelloMatch{Offers: wire.SSL20}}, `hello.offers = "SSL 2.0": allowed: SSL 3.0 to TLS 1.3`},
 		{faults.Rule{Action: faults.Alert, At: stage.ClientHello}, `alert = 0: want the number of a fatal alert`},

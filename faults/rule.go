@@ -85,6 +85,7 @@ type Rule struct {
 	Direction stage.Direction
 	Who       Selector
 	Action    Action
+	Request   int        // at request and response: which one of the connection, from 1; 0: the first that comes; engine relay
 	Hello     HelloMatch // which ClientHellos; a relay sees them, and an edge at client_hello
 
 	Probability float64       // 0..1, per connection attempt, or per packet with PerPacket

@@ -92,6 +92,7 @@ type mannersData struct {
 	IdleTimeout        duration `toml:"idle_timeout"`
 	NextAddress        bool     `toml:"next_address"`
 	ResendReused       bool     `toml:"resend_reused"`
+	ResendOnlySafe     bool     `toml:"resend_only_safe"`
 	ResendNewSafe      bool     `toml:"resend_new_safe"`
 	FalseStart         bool     `toml:"false_start"`
 	Pipelining         bool     `toml:"pipelining"`
@@ -187,7 +188,7 @@ func (b *behaviour) prepare() error {
 		ConnectTimeout: time.Duration(d.ConnectTimeout), HandshakeTimeout: time.Duration(d.HandshakeTimeout),
 		ResponseTimeout: time.Duration(d.ResponseTimeout), IdleTimeout: time.Duration(d.IdleTimeout),
 		MinDHBits: d.MinDHBits, MissingIssuer: MissingIssuer(d.MissingIssuer),
-		NextAddress: d.NextAddress, ResendReused: d.ResendReused, FalseStart: d.FalseStart, Pipelining: d.Pipelining,
+		NextAddress: d.NextAddress, ResendReused: d.ResendReused, ResendOnlySafe: d.ResendOnlySafe, FalseStart: d.FalseStart, Pipelining: d.Pipelining,
 		Sessions: SessionManners{
 			Lifetime: time.Duration(d.Sessions.Lifetime), DropOnAlert: d.Sessions.DropOnAlert, Single: d.Sessions.Single, EarlyData: d.Sessions.EarlyData,
 		},

@@ -186,7 +186,7 @@ func retryKind(p Plan) string {
 // requestFailed is a failure after the handshake: the connection broke under a request.
 func (b *behaviour) requestFailed(m *Memory, plan Plan, f Failure, w Wording) Decision {
 	broken := f.Kind == FailReset || f.Kind == FailEOF
-	resend := f.ReusedConnection && b.manners.ResendReused || f.Idempotent && b.Manners.ResendNewSafe
+	resend := f.ReusedConnection && b.manners.ResendReused && (f.Idempotent || !b.manners.ResendOnlySafe) || f.Idempotent && b.Manners.ResendNewSafe
 	if !broken || f.AnswerBytes > 0 || !resend || plan.Attempt >= max(b.attempts(), 2) {
 		return b.show(m, w)
 	}

@@ -19,6 +19,8 @@ type Manners struct {
 	// ResendReused: a request on a reused connection that died before the first byte of an answer is sent
 	// again on another connection.
 	ResendReused bool
+	// ResendOnlySafe: only if it may be repeated without harm (GET, HEAD); a POST is lost.
+	ResendOnlySafe bool
 	// FalseStart: application data goes out before the server's Finished (RFC 7918).
 	FalseStart bool
 	// Pipelining of HTTP/1.1 requests; no profile has it on.

@@ -183,7 +183,8 @@ func (p *Profile) showManners(line func(string, ...any)) {
 		dh = fmt.Sprintf("no DHE group below %d bits", m.MinDHBits)
 	}
 	line("  accepts     %s; a missing intermediate certificate is %s", dh, orElse(string(m.MissingIssuer), "an unknown issuer"))
-	line("  resends     a request on a reused connection that died before an answer: %v", m.ResendReused)
+	what := map[bool]string{false: "a request", true: "a GET or HEAD"}[m.ResendOnlySafe]
+	line("  resends     %s on a reused connection that died before an answer: %v", what, m.ResendReused)
 	from(b.Manners.Source)
 }
 

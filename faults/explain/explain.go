@@ -209,6 +209,9 @@ func who(r *faults.Rule) string {
 	if len(parts) > 0 {
 		text = "attempts with " + strings.Join(parts, ", ")
 	}
+	if r.Request > 0 {
+		text += fmt.Sprintf("; of the connection, %s %d", r.At, r.Request)
+	}
 	if !r.Hello.Any() {
 		text += "; of these, those with a ClientHello " + r.Hello.String()
 	}

@@ -28,6 +28,7 @@ func TestGolden(t *testing.T) {
 		{Name: "in-the-train", Index: 5, Action: faults.Shape, Model: "train", Probability: 1, Ramp: 5 * time.Second, Until: time.Minute},
 		{Name: "too-many", Index: 6, Action: faults.TableFull, Max: 512, Probability: 1},
 		{Name: "middlebox", Index: 8, Action: faults.Reset, At: stage.ClientHello, Probability: 1, Hello: faults.HelloMatch{Offers: wire.TLS13, MinBytes: 512}},
+		{Name: "second-request", Index: 9, Action: faults.Reset, At: stage.Request, Request: 2, Probability: 1},
 		{Name: "deadline", Index: 7, Action: faults.HandshakeDeadline, Duration: 5 * time.Second, Probability: 0.1},
 	}
 	var b strings.Builder

@@ -92,3 +92,23 @@ func TestHelloMatch(t *testing.T) {
 		})
 	}
 }
+
+// TestWhichRequest: a rule may strike at one request of a connection; those before it pass.
+func TestWhichRequest(t *testing.T) {
+	server := dialogue.Serve(t, dialogue.ServerOptions{})
+	for _, tt := range []struct {
+		at               stage.Stage
+		request, answers int
+		end              string
+	}{
+		{stage.Request, 0, 0, "reset"}, {stage.Request, 1, 0, "reset"}, {stage.Request, 3, 2, "reset"}, {stage.Response, 2, 1, "reset"}, {stage.Request, 5, 4, "ok"},
+	} {
+		r := start(t, relay.Config{Target: server.Addr()})
+		rule := &faults.Rule{Name: "r", Engine: faults.EngineRelay, Action: faults.Reset, At: tt.at, Direction: tt.at.Direction(), Request: tt.request, Probability: 1}
+		r.Arm(netip.AddrPortFrom(faults.SourceAddr(rule, 1), 0), rule, faults.Key{})
+		got := dialogue.Spec{Address: r.Addr().String(), Source: faults.SourceAddr(rule, 1), Requests: 4}.Run()
+		if got.End() != tt.end || got.Answers != tt.answers {
+			t.Errorf("%s %d: %v after %d answers, want %s after %d", tt.at, tt.request, got.Err, got.Answers, tt.end, tt.answers)
+		}
+	}
+}

@@ -39,6 +39,8 @@ type session struct {
 	drained  [2]bool      // by direction: its source has said all
 	moved    time.Time    // when bytes moved last
 	answered bool         // a response has passed
+	requests int          // that have begun: a request is what follows the connection's beginning or a response
+	turn     stage.Stage  // Request or Response, whichever moved last
 }
 
 // direction is the state of one pump, its own goroutine's alone.
@@ -210,7 +212,13 @@ func (s *session) judge(b Bytes) Verdict {
 	s.mu.Lock()
 	b.Struck, b.Unit = s.struck, s.unit
 	var v Verdict
-	if !s.spared {
+	if b.Stage == stage.Request && s.turn != stage.Request {
+		s.requests++
+	}
+	if b.Stage == stage.Request || b.Stage == stage.Response {
+		s.turn = b.Stage
+	}
+	if due := s.rule.Request == 0 || s.rule.Request == s.requests || s.struck; due && !s.spared {
 		v = s.decide(s.rule, b)
 	}
 	s.struck = s.struck || v.Strike

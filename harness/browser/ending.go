@@ -106,8 +106,13 @@ func (c *conn) over(err error) {
 		b.sessions.drop(t.session())
 	}
 	shown := ""
-	if !d.Retry && c.x != nil && c.x.page && b.page == pagePending && !classify.OwnFault(v.Class) {
-		shown, t.page = d.UserSees, results.SawError
+	if !d.Retry && c.x != nil && !classify.OwnFault(v.Class) {
+		switch {
+		case c.x.page && b.page == pagePending:
+			shown, t.page = d.UserSees, results.SawError
+		case c.x.document:
+			shown = d.UserSees // an error page too, though no page load of the count
+		}
 	}
 	c.countFailed(t, v, shown)
 	if c.answered > 0 {

@@ -101,7 +101,7 @@ func (f *Fault) resolve(index int) (r faults.Rule, key string, err error) {
 		Probability: f.Probability, Times: f.Times, Limit: f.Limit,
 		From: time.Duration(f.From), Until: time.Duration(f.Until), Duration: time.Duration(f.Duration),
 		Jitter: time.Duration(f.Jitter), Bytes: f.Bytes, Rate: f.Rate, Max: f.Max,
-		Part: faults.Part(f.Part), Ramp: time.Duration(f.Ramp), Burst: f.Burst, Model: f.Model, Alert: f.Alert,
+		Request: f.Request, Part: faults.Part(f.Part), Ramp: time.Duration(f.Ramp), Burst: f.Burst, Model: f.Model, Alert: f.Alert,
 		Who: faults.Selector{Profile: f.Who.Profile, Edge: f.Who.Edge, Address: f.Who.Address,
 			Attempt: f.Who.Attempt, Connection: f.Who.Connection, Kind: f.Who.Kind}}
 	if f.At != "" {

@@ -243,6 +243,8 @@ type Fault struct {
 	Model    string   `toml:"model,omitempty"`
 	Alert    int      `toml:"alert,omitempty"`
 
+	// Request is which request of the connection a rule at request or response strikes, from 1; absent: the first.
+	Request int `toml:"request,omitempty"`
 	// Hello narrows a relay's rule to some ClientHellos.
 	Hello Hello `toml:"hello,omitempty"`
 
