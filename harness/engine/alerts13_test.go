@@ -336,9 +336,17 @@ func TestClientAlerts13(t *testing.T) {
 			p.hello(nil)
 			p.say(ee, &wire.CompressedCertificate{Algorithm: wire.CertZlib, Length: 9, Compressed: []byte("x")})
 		}},
-		{"brotli, offered by the browser and not spoken by us", illegal, ErrCertCompression, offering(wire.ExtCompressCertificate, 2, 0, 2), func(p *puppet) {
+		{"an algorithm that nobody knows, though it was offered", illegal, ErrCertCompression, offering(wire.ExtCompressCertificate, 2, 0, 9), func(p *puppet) {
+			p.hello(nil)
+			p.say(ee, &wire.CompressedCertificate{Algorithm: 9, Length: 9, Compressed: []byte("x")})
+		}},
+		{"brotli that is none", wire.AlertBadCertificate, ErrCertDecompress, offering(wire.ExtCompressCertificate, 2, 0, 2), func(p *puppet) {
 			p.hello(nil)
 			p.say(ee, &wire.CompressedCertificate{Algorithm: wire.CertBrotli, Length: 9, Compressed: []byte("x")})
+		}},
+		{"zstd that is none", wire.AlertBadCertificate, ErrCertDecompress, offering(wire.ExtCompressCertificate, 2, 0, 3), func(p *puppet) {
+			p.hello(nil)
+			p.say(ee, &wire.CompressedCertificate{Algorithm: wire.CertZstd, Length: 9, Compressed: []byte("x")})
 		}},
 		{"zlib that is none", wire.AlertBadCertificate, ErrCertDecompress, offering(wire.ExtCompressCertificate, 2, 0, 1), func(p *puppet) {
 			p.hello(nil)

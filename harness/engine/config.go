@@ -138,7 +138,8 @@ type ServerConfig struct {
 	MaxEarlyData    uint32 // TLS 1.3: 0 switches 0-RTT off
 	TicketCount     int    // TLS 1.3 NewSessionTickets after a full handshake
 
-	// CertCompression is what the server may compress its chain with, TLS 1.3; only zlib is implemented.
+	// CertCompression is what the server may compress its chain with, TLS 1.3: zlib, brotli, zstd. The client's first that
+	// is in it is taken.
 	CertCompression []wire.CertCompression
 
 	// Select is asked once the ClientHello is read, and may give another configuration for the rest of

@@ -52,7 +52,7 @@ func FuzzProtected13(f *testing.F) {
 		if len(order) > 32 || len(body) > 1<<15 {
 			return
 		}
-		p := newPuppet(t, offering(wire.ExtCompressCertificate, 4, 0, 1, 0, 2))
+		p := newPuppet(t, offering(wire.ExtCompressCertificate, 6, 0, 1, 0, 2, 0, 3))
 		p.hello(nil)
 		own := opaque{wire.HandshakeType(typ), body}
 		pool := []messages{ee, rsaCert(), &wire.CertificateVerify13{Scheme: wire.RSAPSSRSAESHA256, Signature: body},

@@ -177,8 +177,8 @@ func (c *Conn) sendCertificate13(ch *hello.ClientHello, scheme wire.SignatureSch
 	}
 	msg := m.AppendMessage(nil)
 	for _, alg := range ch.CertCompressions() {
-		if alg == wire.CertZlib && slices.Contains(cfg.CertCompression, alg) {
-			msg = compressCertificate(msg)
+		if compresses(alg) && slices.Contains(cfg.CertCompression, alg) {
+			msg = compressCertificate(alg, msg)
 			c.facts.CertCompression = alg
 			break
 		}

@@ -98,6 +98,14 @@ func TestBrowsers(t *testing.T) {
 					// Firefox offers zlib, Chromium brotli alone.
 					wantFact(t, f.Version == wire.TLS13 && (f.CertCompression == wire.CertZlib) == (b.name == "firefox"), f)
 				}},
+			{"TLS 1.3, certificate compressed with brotli", "/page", func(cfg *engine.ServerConfig) { cfg.CertCompression = []wire.CertCompression{wire.CertBrotli} },
+				func(t *testing.T, f engine.Facts) {
+					wantFact(t, f.Version == wire.TLS13 && f.CertCompression == wire.CertBrotli, f)
+				}},
+			{"TLS 1.3, certificate compressed with zstd", "/page", func(cfg *engine.ServerConfig) { cfg.CertCompression = []wire.CertCompression{wire.CertZstd} },
+				func(t *testing.T, f engine.Facts) {
+					wantFact(t, f.Version == wire.TLS13 && (f.CertCompression == wire.CertZstd) == (b.name == "firefox"), f)
+				}},
 			{"TLS 1.3, resumed by PSK", "/again", func(*engine.ServerConfig) {},
 				func(t *testing.T, f engine.Facts) { wantFact(t, f.Resumed == engine.ByPSK, f) }},
 			{"TLS 1.2, resumed by ticket", "/again", func(cfg *engine.ServerConfig) { cfg.Versions = engine.Versions(wire.TLS12) },

@@ -181,8 +181,8 @@ const beside = `
 ## Beside the tables
 
 - ` + "`TestBrowsers`" + `: Chromium and Firefox ESR, as Debian ships them, fetch pages from our server: TLS 1.2, TLS 1.3 with
-  X25519MLKEM768, after a HelloRetryRequest, with a certificate compressed by zlib (Firefox; Chromium offers brotli alone and
-  gets it plain), resumed by ticket and by PSK.
+  X25519MLKEM768, after a HelloRetryRequest, with a certificate compressed (brotli by both,
+  zlib and zstd by Firefox, which alone offers them), resumed by ticket and by PSK.
 - ` + "`TestModernProfiles`" + `: today's browser profiles as our client, against nginx with its default TLS 1.2 and 1.3 and against one that
   knows P-384 alone: full and resumed.
 - ` + "`TestActTwo`" + `: every hello that a browser of January 2015 sends on its way down, to a real nginx with the thread's protocols and
