@@ -139,8 +139,12 @@ func (c *Conn) sign(key crypto.Signer, h crypto.Hash, digest []byte, pss bool) (
 		} else {
 			sig, err = rsa.SignPKCS1v15(nil, k, h, digest)
 		}
-	default:
-		sig, err = key.Sign(nil, digest, opts)
+	default: // ECDSA, or a key behind somebody else's door
+		if _, isRSA := key.Public().(*rsa.PublicKey); isRSA && pss {
+			sig, err = key.Sign(c.rand(), digest, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: h})
+		} else {
+			sig, err = key.Sign(nil, digest, opts)
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: signing: %v", ErrInternal, err)

@@ -97,9 +97,9 @@ func (e era) likely(t target) []string {
 // age is a stack's place among all, oldest first.
 func age(name string) int { return slices.Index(stack.Names(), name) }
 
-// people is every visitor that the report does not exclude: those of the time first, and of them those who were
-// out already.
-func (e era) people(list []target) (out []Visitor) {
+// people is every visitor that the report does not exclude: those whose hellos a capture has, then those of the
+// time, and of them first who was out already.
+func (e era) people(list []target, captured []symptom.Hello) (out []Visitor) {
 	var names []string
 	for _, n := range profiles.Names() {
 		if slices.ContainsFunc(list, func(t target) bool { return t.by(n) }) {
@@ -118,6 +118,15 @@ func (e era) people(list []target) (out []Visitor) {
 		return d
 	}
 	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(distance(a), distance(b)) })
+	seen := map[string]int{}
+	for i, h := range captured {
+		for _, n := range h.Profiles[:min(len(h.Profiles), 1)] {
+			if _, ok := seen[n]; !ok {
+				seen[n] = len(captured) - i
+			}
+		}
+	}
+	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(seen[b], seen[a]) })
 	for _, returning := range []bool{false, true} {
 		for _, n := range names {
 			out = append(out, Visitor{n, returning})

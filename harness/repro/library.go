@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"tlsurge/harness/cases"
 	"tlsurge/harness/scenario"
 	"tlsurge/harness/symptom"
+	"tlsurge/profiles"
 )
 
 // library is the cases that expect what the report shows: all that is required of it, or where there is none,
@@ -50,7 +52,10 @@ func (g target) expected(e cases.Expect) bool {
 	if e.Number != "" || e.Origin != g.Origin {
 		return false
 	}
-	if g.Software != "" && e.Profile != "" && g.Origin == symptom.User && !g.by(strings.TrimRight(e.Profile, "*")) {
+	if e.Profile != "" && !slices.ContainsFunc(profiles.Names(), func(n string) bool {
+		ok, _ := path.Match(e.Profile, n) // the pattern was checked when the case was read
+		return ok && g.by(n)
+	}) {
 		return false
 	}
 	o := symptom.Observed{UserSees: e.UserSees, Class: e.Class, Alert: e.Alert, Sender: e.Sender, Stage: e.Stage, Code: e.Code, Reason: e.Reason, Level: e.Level}

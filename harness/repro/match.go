@@ -2,7 +2,6 @@ package repro
 
 import (
 	"slices"
-	"strings"
 
 	"tlsurge/harness/symptom"
 	"tlsurge/harness/trial"
@@ -37,21 +36,23 @@ func targets(r *symptom.Report) (list []target) {
 	return list
 }
 
-// families are the words that symptom uses for clients, with how our profiles' names begin.
-var families = map[string][]string{
-	"firefox": {"firefox-"}, "chrome": {"chrome-", "chromium-", "edge-", "android-4.4", "android-5"}, "chromium": {"chrome-", "chromium-"},
-	"safari": {"safari-"}, "ie": {"ie-"}, "internet explorer": {"ie-"}, "edge": {"edge-", "chrome-", "chromium-", "ie-11"},
-	"android": {"android-"}, "curl": {"curl-"}, "openssl": {"openssl-"}, "go": {"go-"}, "java": {"java-"}, "gnutls": {"gnutls-"},
-	"googlebot": {"googlebot-"},
-}
-
-// by says whether the profile may be what the user had before him.
+// by says whether the profile may be what the user had before him: package symptom knows which names of programs
+// go together.
 func (t target) by(profile string) bool {
 	if t.Origin != symptom.User || t.Software == "" {
 		return true
 	}
-	prefixes, known := families[strings.ToLower(t.Software)]
-	return !known || slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(profile, p) })
+	who := symptom.Signature{Origin: symptom.Capture, Software: t.Software, Class: results.ClassOK, Alert: -1}
+	return who.Matches(symptom.Observed{Software: browserOf(profile), Class: results.ClassOK, Alert: -1})
+}
+
+// browserOf is the program behind a profile; nothing for a profile that is not built in.
+func browserOf(profile string) string {
+	p, err := profiles.Lookup(profile)
+	if err != nil {
+		return ""
+	}
+	return p.Browser
 }
 
 // shows says whether a page load in memory shows the signature.

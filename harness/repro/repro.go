@@ -168,7 +168,7 @@ func (t *task) find(ctx context.Context) error {
 		}
 	}
 	var stop func()
-	t.search, stop = newSearch(t.lab, t.targets, k.era.people(t.targets), chained(slices.Values(ranked), systematic(t.Nginx, k.era.stacks)))
+	t.search, stop = newSearch(t.lab, t.targets, k.era.people(t.targets, t.Report.Hellos), chained(slices.Values(ranked), systematic(t.Nginx, k.era.stacks)))
 	defer stop()
 	t.Progress.Step(fmt.Sprintf("searching in memory: %d ranked causes, then all others in order", len(ranked)))
 

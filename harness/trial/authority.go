@@ -71,7 +71,7 @@ func NewAuthority(host string) (*Authority, error) {
 
 // Verifier judges chains as a browser that trusts the authority; each server in memory needs its own.
 func (a *Authority) Verifier() *engine.Verifier {
-	return &engine.Verifier{Roots: a.Roots, Policy: engine.VerifyFirstPerKey}
+	return &engine.Verifier{Roots: a.Roots}
 }
 
 // remembering is a key that does not sign the same thing twice. It may be shared.
