@@ -192,10 +192,8 @@ const maxNoResource = 5
 // failure is the verdict in the terms that browsers decide on.
 func (c *conn) failure(v classify.Verdict, err error) profiles.Failure {
 	t := c.try
-	f := profiles.Failure{Kind: failureKinds[v.Class], Version: t.plan.MaxVersion, AwaitingServerHello: true}
-	if v.Alert >= 0 {
-		f.Alert = wire.AlertDescription(v.Alert)
-	}
+	f := FailureOf(v, err)
+	f.Version, f.AwaitingServerHello = t.plan.MaxVersion, true
 	if t.tls != nil {
 		f.AwaitingServerHello = t.tls.AwaitingServerHello()
 		f.Negotiated = t.tls.Facts().Version
@@ -209,6 +207,15 @@ func (c *conn) failure(v classify.Verdict, err error) profiles.Failure {
 		if c.x.out && c.x.parser.Started() {
 			f.AnswerBytes = max(1, c.x.parser.Length)
 		}
+	}
+	return f
+}
+
+// FailureOf is what the error itself tells of a failure; how far the attempt was, its caller knows.
+func FailureOf(v classify.Verdict, err error) profiles.Failure {
+	f := profiles.Failure{Kind: failureKinds[v.Class]}
+	if v.Alert >= 0 {
+		f.Alert = wire.AlertDescription(v.Alert)
 	}
 	f.NoCommonVersion = errors.Is(err, engine.ErrNoCommonVersion)
 	f.UnofferedSuite = errors.Is(err, engine.ErrUnofferedSuite)

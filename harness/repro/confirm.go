@@ -21,6 +21,9 @@ const overhead = 1500 * time.Millisecond
 
 // confirm shrinks what a candidate showed and runs it on the fleet. done says that the report was seen there.
 func (t *task) confirm(ctx context.Context, c tried, number int) (done bool, err error) {
+	if t.refuted[c.kind()] >= mostRefuted {
+		return false, nil
+	}
 	recipe := c.Recipe
 	var shows mask
 	var took time.Duration
@@ -42,7 +45,8 @@ func (t *task) confirm(ctx context.Context, c tried, number int) (done bool, err
 	}
 	seen, confirmed := t.judge(run)
 	if confirmed&t.required != t.required {
-		t.note("not confirmed: %s shows it in memory, the fleet showed only %d of %d signatures", recipe.words(), len(seen), len(t.targets))
+		t.refuted[c.kind()]++
+		t.note("not confirmed: %s shows it in memory, the fleet showed %d of %d signatures", recipe.words(), len(seen), len(t.targets))
 		return false, nil
 	}
 	var population []Visitor
@@ -95,6 +99,12 @@ func (t *task) doSeeded(ctx context.Context, what, scenario string, set []string
 	}
 	return run, dir, err
 }
+
+// mostRefuted is how often the fleet may refute the same fault, or none, before its other servers are left alone.
+const mostRefuted = 2
+
+// kind is what candidates of other servers share.
+func (c Candidate) kind() string { return fmt.Sprint(c.Cause, c.Recipe.Faults) }
 
 // doCaptured makes a run that leaves evidence, where this machine can record any.
 func (t *task) doCaptured(ctx context.Context, what, scenario string) (*results.Run, string, error) {

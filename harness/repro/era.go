@@ -107,13 +107,12 @@ func (e era) people(list []target, captured []symptom.Hello) (out []Visitor) {
 		}
 	}
 	distance := func(name string) time.Duration {
-		at, err := time.Parse("2006-01", lookup(name).Released)
-		if err != nil {
-			return 1 << 62
-		}
-		d := e.when.Sub(at)
+		d := e.when.Sub(released(name))
 		if d < 0 {
 			d = -d + 10*365*24*time.Hour
+		}
+		if program(name) {
+			d += 100 * 365 * 24 * time.Hour
 		}
 		return d
 	}
@@ -133,4 +132,22 @@ func (e era) people(list []target, captured []symptom.Hello) (out []Visitor) {
 		}
 	}
 	return out
+}
+
+// released is the month of a profile's release; long ago where that is not known.
+func released(profile string) time.Time {
+	at, err := time.Parse("2006-01", lookup(profile).Released)
+	if err != nil {
+		return time.Time{}
+	}
+	return at
+}
+
+// program says whether a profile is a tool's or a library's, which users' reports are seldom about.
+func program(profile string) bool {
+	switch lookup(profile).Browser {
+	case "OpenSSL", "GnuTLS", "curl", "Java", "Googlebot", "Go crypto/tls":
+		return true
+	}
+	return false
 }

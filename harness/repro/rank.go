@@ -53,6 +53,7 @@ type cause struct {
 	faults []trial.Fault // each is a candidate
 	// settings gives the servers for a signature, likeliest first; nil: the stacks of the era, as they are.
 	settings func(k *ranking, t target) []Setting
+	of2015   bool // a matter of that time: it stands back where the report is from another
 }
 
 // bag is all the words of a signature.
@@ -77,7 +78,7 @@ var causes = []cause{
 		words: regexp.MustCompile(`required cipher missing|no_cypher_overlap|no_cipher_overlap|illegal.?param|-9830`),
 		why: "the first OpenSSL releases with TLS_FALLBACK_SCSV ignore every suite behind it, and NSS and Apple put it first: a fallback that follows " +
 			"a cut handshake then offers nothing that a TLS 1.0 server sees",
-		faults: cuts, settings: (*ranking).onlyTLS10},
+		faults: cuts, settings: (*ranking).onlyTLS10, of2015: true},
 	{name: "no suite in common", alerts: []int{40, 71},
 		words:  regexp.MustCompile(`no shared cipher|no_cypher_overlap|no_cipher_overlap|version_or_cipher|handshake.?fail|-9824|-9801|insufficient|no ciphers`),
 		why:    "browser and server know no cipher suite, or key, in common: no fault is needed for that",
@@ -88,7 +89,7 @@ var causes = []cause{
 		faults: none, settings: (*ranking).otherVersions},
 	{name: "first handshake cut, fallback has no suite left", alerts: []int{40}, words: regexp.MustCompile(`no shared cipher|version_or_cipher|-9824`),
 		why:    "as with required cipher missing, from browsers that do not send a session with TLS_FALLBACK_SCSV",
-		faults: cuts, settings: (*ranking).onlyTLS10},
+		faults: cuts, settings: (*ranking).onlyTLS10, of2015: true},
 	{name: "certificate out of its time", alerts: []int{45}, words: regexp.MustCompile(`expired|date_invalid|-9814|-9815`),
 		why: "the certificate's time is over, on one edge or all", faults: []trial.Fault{{Action: faults.CertExpired}}},
 	{name: "certificate refused", alerts: []int{42, 43, 46, 48, 49}, class: []results.Class{results.ClassCertificate},
@@ -101,7 +102,7 @@ var causes = []cause{
 	{name: "weak Diffie-Hellman parameters", words: regexp.MustCompile(`ephemeral|weak.*key|dh key|too small`),
 		why: "the server's Diffie-Hellman parameters are too small for the browser", faults: none, settings: (*ranking).weakDH},
 	{name: "bytes damaged on the way", alerts: []int{10, 20, 21, 22, 50, 51},
-		words: regexp.MustCompile(`bad.?record.?mac|bad.?mac|decrypt|digest check|length mismatch|decode|unexpected.?(message|msg)|malformed|-9820|-9846`),
+		words: regexp.MustCompile(`bad.?record.?mac|bad.?mac|decrypt|digest check|length mismatch|decode|unexpected.?(message|msg)|malformed|-9820|-9846|ssl_protocol_error|-9800|-9810`),
 		why:   "a box on the way changes bytes and makes TCP's checksum right again", faults: corruptions()},
 	{name: "every handshake cut", class: []results.Class{results.ClassReset, results.ClassEOF, results.ClassConnectReset},
 		words: regexp.MustCompile(`reset|closed|end_of_file|eof|interrupted|-1005|-9806|connection.?(was )?lost|handshake failure|secure connection|establish`),
@@ -158,6 +159,9 @@ func (k *ranking) candidates() (list []Candidate) {
 			if causes[i].explains(t.Signature) {
 				s.for_ = append(s.for_, t)
 				s.score += 100 - min(j, 50) // what stands first in a report counts a little more
+				if s.c.of2015 && k.era.stacks[0] != stacksOf2015[0] {
+					s.score -= 40
+				}
 			}
 		}
 		if len(s.for_) > 0 {

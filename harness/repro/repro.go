@@ -97,9 +97,10 @@ type task struct {
 	search    *search
 	runs      int
 	result    *Result
-	noCapture bool          // this machine records no packets
-	caseTime  time.Duration // of a run of the case that is played
-	accepted                // what is confirmed; run is nil before
+	refuted   map[string]int // by Candidate.kind
+	noCapture bool           // this machine records no packets
+	caseTime  time.Duration  // of a run of the case that is played
+	accepted                 // what is confirmed; run is nil before
 
 	mu sync.Mutex // guards runs and the result's notes: two runs may go side by side
 
@@ -111,7 +112,7 @@ type task struct {
 // Do reproduces the report. A report that could not be reproduced within the budget is a Result too, and so is
 // what an interrupt left.
 func Do(ctx context.Context, cfg Config) (*Result, error) {
-	t := &task{Config: cfg, began: cfg.Now(), targets: targets(cfg.Report)}
+	t := &task{Config: cfg, began: cfg.Now(), targets: targets(cfg.Report), refuted: map[string]int{}}
 	if len(t.targets) == 0 {
 		return nil, &NothingError{"nothing in the report names a failure of TLS or of the network"}
 	}
@@ -173,6 +174,7 @@ func (t *task) find(ctx context.Context) error {
 	t.Progress.Step(fmt.Sprintf("searching in memory: %d ranked causes, then all others in order", len(ranked)))
 
 	var promising []tried
+	var later []tried // complete, by browsers that hardly anybody had any more
 	ranksOver := false
 	for len(promising) == 0 || t.left() > confirming {
 		c, ok := t.search.next(ctx)
@@ -182,6 +184,11 @@ func (t *task) find(ctx context.Context) error {
 		t.Progress.Tick(t.search.count, c.String(), 1-float64(t.left())/float64(t.Budget))
 		if c.Cause == enumerated && !ranksOver {
 			ranksOver = true
+			for _, c := range later {
+				if done, err := t.confirm(ctx, c, t.search.count); done || err != nil {
+					return err
+				}
+			}
 			if best(promising, t.required) {
 				break // the rest would only add what is not required
 			}
@@ -193,6 +200,10 @@ func (t *task) find(ctx context.Context) error {
 			continue
 		}
 		if c.shows&t.search.want() == t.search.want() {
+			if c.Cause != enumerated && t.unlikely(c) {
+				later = append(later, c)
+				continue
+			}
 			done, err := t.confirm(ctx, c, t.search.count)
 			if done || err != nil {
 				return err
@@ -210,6 +221,15 @@ func (t *task) find(ctx context.Context) error {
 			t.long, t.longWords, (t.Now().Sub(t.began) + t.shortest + 10*time.Second).Round(10*time.Second))
 	}
 	return nil
+}
+
+// unlikely says whether all who show it were old news: years older than the newest of the report's browsers at
+// its time.
+func (t *task) unlikely(c tried) bool {
+	newest := released(t.search.people[0].Profile)
+	return !slices.ContainsFunc(c.hits, func(h hit) bool {
+		return h.shows&t.required != 0 && newest.Sub(released(h.visitor.Profile)) < 4*365*24*time.Hour
+	})
 }
 
 // confirming is what the fleet needs for a plain recipe: a search that has found something leaves as much.

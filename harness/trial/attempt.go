@@ -10,6 +10,7 @@ import (
 	"tlsurge/faults"
 	"tlsurge/faults/relay"
 	"tlsurge/faults/stage"
+	"tlsurge/harness/browser"
 	"tlsurge/harness/classify"
 	"tlsurge/harness/engine"
 	"tlsurge/harness/keys"
@@ -27,7 +28,7 @@ type ending struct {
 
 // attempt is one connection: handshake, a request, its answer.
 type attempt struct {
-	b              *browser
+	b              *visitor
 	plan           profiles.Plan
 	random         io.Reader
 	client, server *engine.Conn
@@ -40,7 +41,7 @@ type attempt struct {
 }
 
 // attempt makes one connection and says what the browser's network layer and the server's log make of it.
-func (b *browser) attempt(plan profiles.Plan, f Fault) (Attempt, ending, error) {
+func (b *visitor) attempt(plan profiles.Plan, f Fault) (Attempt, ending, error) {
 	out := Attempt{Kind: plan.Kind, Offered: plan.MaxVersion.String(), SCSV: plan.SCSV, Alert: -1}
 	a := &attempt{b: b, plan: plan, random: b.stream(b.salt(plan))}
 	expired := f.Action == faults.CertExpired
@@ -80,27 +81,17 @@ func (b *browser) attempt(plan profiles.Plan, f Fault) (Attempt, ending, error) 
 	if failed == nil {
 		return out, ending{}, nil
 	}
-	failure := profiles.Failure{Kind: failureKind[v.Class], Version: plan.MaxVersion, Negotiated: facts.Version,
-		AwaitingServerHello: a.client.AwaitingServerHello(), HandshakeDone: done, Idempotent: true,
-		NoCommonVersion: errors.Is(failed, engine.ErrNoCommonVersion), UnofferedSuite: errors.Is(failed, engine.ErrUnofferedSuite)}
-	if v.Alert >= 0 {
-		failure.Alert = wire.AlertDescription(v.Alert)
-	}
+	failure := browser.FailureOf(v, failed)
+	failure.Version, failure.Negotiated, failure.AwaitingServerHello = plan.MaxVersion, facts.Version, a.client.AwaitingServerHello()
+	failure.HandshakeDone, failure.Idempotent = done, true
 	if failure.Kind == profiles.FailNone {
 		return out, ending{}, fmt.Errorf("%s against %s: an outcome that no browser knows: %w", b.Profile.Name, b.Server.Name, failed)
 	}
 	return out, ending{failure: failure}, nil
 }
 
-// failureKind is what a class is to a browser.
-var failureKind = map[results.Class]profiles.FailureKind{
-	results.ClassReset: profiles.FailReset, results.ClassEOF: profiles.FailEOF, results.ClassHandshakeTimeout: profiles.FailTimeout,
-	results.ClassPeerAlert: profiles.FailAlert, results.ClassLocalAlert: profiles.FailLocal, results.ClassCertificate: profiles.FailCertificate,
-	results.ClassRequestReset: profiles.FailReset, results.ClassRequestEOF: profiles.FailEOF, results.ClassRequestTimeout: profiles.FailTimeout,
-}
-
 // salt tells offers apart.
-func (b *browser) salt(p profiles.Plan) uint64 {
+func (b *visitor) salt(p profiles.Plan) uint64 {
 	n := uint64(p.MaxVersion) << 8
 	if p.SCSV {
 		n |= 1
@@ -117,7 +108,7 @@ func (b *browser) salt(p profiles.Plan) uint64 {
 // dial builds the attempt's hello and the engine behind it.
 func (a *attempt) dial(out *Attempt) (*engine.Conn, error) {
 	b := a.b
-	cfg := &engine.ClientConfig{ServerName: b.Server.host, Rand: a.random, Verifier: b.Server.verifier}
+	cfg := &engine.ClientConfig{ServerName: b.Server.host, Rand: a.random, Verifier: b.Server.verifier, MinDHBits: b.Profile.Manners().MinDHBits}
 	p := profiles.HelloParams{ServerName: b.Server.host, Random: a.random, Now: b.now}
 	a.plan.Params(&p)
 	if s := b.session; s != nil && a.plan.SessionKey == b.key && b.Profile.MayOffer(a.plan, s.Version, s.Suite) {

@@ -58,8 +58,8 @@ type Result struct {
 // mostAttempts ends a page load that never ends: no browser tries as often without showing an error.
 const mostAttempts = 64
 
-// browser is the virtual browser of one trial.
-type browser struct {
+// visitor is the virtual browser of one trial.
+type visitor struct {
 	Setup
 	memory  *profiles.Memory
 	now     time.Time
@@ -72,7 +72,7 @@ var began = time.Date(2015, 1, 13, 12, 22, 59, 0, time.UTC)
 
 // Play plays the trial.
 func Play(s Setup) (Result, error) {
-	b := &browser{Setup: s, memory: s.Profile.NewMemory(), now: began}
+	b := &visitor{Setup: s, memory: s.Profile.NewMemory(), now: began}
 	s.Server.reset(b.stream(0))
 	reference, err := b.reference()
 	if err != nil {
@@ -94,11 +94,11 @@ func Play(s Setup) (Result, error) {
 }
 
 // reference is the undisturbed first visit of this browser to this server, which is always the same.
-func (b *browser) reference() (Result, error) {
+func (b *visitor) reference() (Result, error) {
 	if r, ok := b.Server.references[b.Profile.Name]; ok {
 		return r, nil
 	}
-	fresh := &browser{Setup: b.Setup, memory: b.Profile.NewMemory(), now: b.now}
+	fresh := &visitor{Setup: b.Setup, memory: b.Profile.NewMemory(), now: b.now}
 	r, err := fresh.visit(nil)
 	if err == nil {
 		b.Server.references[b.Profile.Name] = r
@@ -116,7 +116,7 @@ func last(r Result) Attempt { return r.Attempts[len(r.Attempts)-1] }
 
 // stream is the randomness of an attempt. Attempts that make the same offer draw the same bytes, so that a
 // server asked to sign the same thing again need not compute it again (Authority).
-func (b *browser) stream(salt uint64) io.Reader {
+func (b *visitor) stream(salt uint64) io.Reader {
 	var seed [32]byte
 	binary.LittleEndian.PutUint64(seed[:], b.Seed)
 	binary.LittleEndian.PutUint64(seed[8:], salt)
@@ -134,7 +134,7 @@ func hits(list []Fault, n int) Fault {
 }
 
 // visit is one page load: attempts until one is served or the browser shows an error.
-func (b *browser) visit(list []Fault) (Result, error) {
+func (b *visitor) visit(list []Fault) (Result, error) {
 	var r Result
 	plan := b.memory.First()
 	for n := 1; n <= mostAttempts; n++ {
