@@ -331,29 +331,9 @@ func Suggest(name string, known []string) string {
 func Closest(name string, known []string) string {
 	best, score := "", 1<<30
 	for _, k := range known {
-		if d := editDistance(name, k); d < score {
+		if d := wire.EditDistance(name, k); d < score {
 			best, score = k, d
 		}
 	}
 	return best
-}
-
-// editDistance counts the insertions, deletions and replacements that lead from a to b.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		prev := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			prev, row[j] = row[j], min(row[j]+1, row[j-1]+1, prev+cost)
-		}
-	}
-	return row[len(b)]
 }

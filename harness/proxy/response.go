@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"tlsurge/harness/proxy/site"
 )
 
 // serverToken is what the edge calls itself in the Server header and at the foot of error pages.
@@ -273,27 +275,10 @@ func (w *response) finish() bool {
 	return w.keep && w.err == nil && !short && !w.hijacked
 }
 
+// statusText is the phrase of the status line; a redirection is called otherwise there than on its page.
 func statusText(code int) string {
-	switch code { // nginx's words where they are not net/http's
-	case 302:
+	if code == http.StatusFound {
 		return "Moved Temporarily"
-	case 405:
-		return "Not Allowed"
-	case 408:
-		return "Request Time-out"
-	case 413:
-		return "Request Entity Too Large"
-	case 414:
-		return "Request-URI Too Large"
-	case 416:
-		return "Requested Range Not Satisfiable"
-	case 503:
-		return "Service Temporarily Unavailable"
-	case 504:
-		return "Gateway Time-out"
 	}
-	if t := http.StatusText(code); t != "" {
-		return t
-	}
-	return "Unknown"
+	return site.Reason(code)
 }

@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"sort"
 	"strings"
+
+	"tlsurge/profiles/wire"
 )
 
 // parser is implemented by the types with a notation of their own.
@@ -162,7 +164,7 @@ func (d *decoder) scalar(path []string, x any, f reflect.Value) error {
 func Suggest(word string, names []string) string {
 	best, dist := "", 1+len(word)/3
 	for _, n := range names {
-		if k := editDistance(word, n); k <= dist {
+		if k := wire.EditDistance(word, n); k <= dist {
 			best, dist = n, k-1
 		}
 	}
@@ -175,24 +177,4 @@ func Suggest(word string, names []string) string {
 		return ""
 	}
 	return "; allowed: " + strings.Join(sorted, ", ")
-}
-
-// editDistance is Levenshtein's, over bytes.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		diagonal := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := diagonal
-			if a[i-1] != b[j-1] {
-				cost = 1 + min(diagonal, row[j], row[j-1])
-			}
-			diagonal, row[j] = row[j], cost
-		}
-	}
-	return row[len(b)]
 }

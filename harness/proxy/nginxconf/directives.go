@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sort"
 	"strings"
+
+	"tlsurge/profiles/wire"
 )
 
 // Context is where a directive may stand.
@@ -293,30 +295,9 @@ func unknown(d *Directive) error {
 func nearest(name string) string {
 	best, bestAt := "", len(name)/2+1
 	for k := range known {
-		if d := distance(name, k); d < bestAt || d == bestAt && best != "" && k < best {
+		if d := wire.EditDistance(name, k); d < bestAt || d == bestAt && best != "" && k < best {
 			best, bestAt = k, d
 		}
 	}
 	return best
-}
-
-// distance is Levenshtein's edit distance.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		diagonal := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := diagonal
-			if a[i-1] != b[j-1] {
-				cost++
-			}
-			diagonal = row[j]
-			row[j] = min(cost, row[j]+1, row[j-1]+1)
-		}
-	}
-	return row[len(b)]
 }

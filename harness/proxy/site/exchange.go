@@ -235,18 +235,17 @@ const token = "tlsurge"
 
 // ErrorPage is the built-in page for a status; text replaces its second line.
 func ErrorPage(status int, text string) string {
-	title := fmt.Sprintf("%d %s", status, reason(status))
+	title := fmt.Sprintf("%d %s", status, Reason(status))
 	if text != "" {
 		return fmt.Sprintf("<html>\r\n<head><title>%s</title></head>\r\n<body>\r\n<center><h1>%d %s</h1></center>\r\n<center>%s</center>\r\n<hr><center>%s</center>\r\n</body>\r\n</html>\r\n",
-			"400 "+text, status, reason(status), text, token)
+			"400 "+text, status, Reason(status), text, token)
 	}
 	return fmt.Sprintf("<html>\r\n<head><title>%s</title></head>\r\n<body>\r\n<center><h1>%s</h1></center>\r\n<hr><center>%s</center>\r\n</body>\r\n</html>\r\n", title, title, token)
 }
 
-func reason(status int) string {
+// Reason is nginx's phrase for a status where it is not net/http's.
+func Reason(status int) string {
 	switch status {
-	case 302:
-		return "Found"
 	case 405:
 		return "Not Allowed"
 	case 408:
@@ -262,7 +261,10 @@ func reason(status int) string {
 	case 504:
 		return "Gateway Time-out"
 	}
-	return http.StatusText(status)
+	if text := http.StatusText(status); text != "" {
+		return text
+	}
+	return "Unknown"
 }
 
 func (x *exchange) stubStatus() {
