@@ -42,6 +42,8 @@ type Case struct {
 type Expect struct {
 	symptom.Signature
 	Profile string // glob over profiles; origin "user" only; "" is any
+	// Min is how often it has to appear: 1, or more where a line is written now and then by healthy fleets too.
+	Min int64
 
 	// Number and Is are a threshold (docs/THRESHOLDS.md), for reports that no single connection shows: a share of
 	// resumptions, a rate. Signature is then empty.

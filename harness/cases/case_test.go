@@ -1,6 +1,7 @@
 package cases
 
 import (
+	"bytes"
 	"flag"
 	"os"
 	"strings"
@@ -130,6 +131,10 @@ user_sees = "a"
 profile = "firefox-*"
 [[expect]]
 origin = "user"
+user_sees = "a"
+min = 9
+[[expect]]
+origin = "user"
 alert = 47
 [[expect]]
 origin = "server_log"
@@ -151,6 +156,7 @@ is = "< 30%"
 	}
 	want := []string{
 		"firefox-*: a: 3 times (run, firefox-35-osx)",
+		"user: a: 8 times (run, firefox-35-osx; run, chrome-40-osx)",
 		"user: alert 47: not seen",
 		"server's log: 1408A0C1: 8 times (run, edge-1)",
 		"handshakes.resumed_ticket.rate < 50%: it was 40%",
@@ -160,7 +166,7 @@ is = "< 30%"
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	found := Judge(run, c.Expect)
-	if found[1].Seen || !found[3].Seen || found[4].Seen {
+	if found[1].Seen || found[2].Seen || !found[3].Seen || !found[4].Seen || found[5].Seen {
 		t.Errorf("%+v", found)
 	}
 }
@@ -178,4 +184,29 @@ func TestDocs(t *testing.T) {
 	if err != nil || string(have) != string(want) {
 		t.Errorf("%s is not what the library says (%v): make golden", file, err)
 	}
+}
+
+// FuzzParse: what reads as a case tells its whole story, and can be written down.
+func FuzzParse(f *testing.F) {
+	f.Add(whole)
+	for _, c := range All() {
+		f.Add(c.src)
+	}
+	f.Fuzz(func(t *testing.T, src string) {
+		c, err := Parse("x.toml", src)
+		if err != nil {
+			return
+		}
+		var b bytes.Buffer
+		c.markdown(&b)
+		for _, text := range []string{c.Name, c.Title, c.Symptom, c.Mechanism, c.Fix.About} {
+			if text == "" || !strings.Contains(b.String(), text) {
+				t.Errorf("%q is missing in\n%s", text, &b)
+			}
+		}
+		if len(c.Expect) == 0 || len(c.Fix.Set) == 0 || len(c.Sources) == 0 {
+			t.Errorf("half a case: %+v", c)
+		}
+		_, _ = c.Scenario(scenario.Overrides{Set: c.Set(Way{Fixed: true})}) // no panic, whatever it holds
+	})
 }

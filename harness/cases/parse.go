@@ -42,6 +42,7 @@ type expectData struct {
 	Code     string `toml:"code"`
 	Reason   string `toml:"reason"`
 	Level    string `toml:"level"`
+	Min      int    `toml:"min"` // 0: 1
 
 	Number string `toml:"number"`
 	Is     string `toml:"is"`
@@ -67,7 +68,7 @@ func Parse(file, src string) (*Case, error) {
 
 func expectations(file, key string, list []expectData) (out []Expect, err error) {
 	for i, d := range list {
-		e := Expect{Profile: d.Profile, Number: d.Number, Is: d.Is, Signature: symptom.Signature{
+		e := Expect{Profile: d.Profile, Min: int64(max(1, d.Min)), Number: d.Number, Is: d.Is, Signature: symptom.Signature{
 			Origin: symptom.Origin(d.Origin), UserSees: d.UserSees, Class: results.Class(d.Class), Alert: -1, Sender: d.Sender,
 			Stage: d.Stage, Code: strings.ToUpper(d.Code), Reason: d.Reason, Level: d.Level}}
 		if d.Alert != nil {

@@ -75,7 +75,7 @@ func (f Finding) String() string {
 	switch {
 	case f.Note != "":
 		return fmt.Sprintf("%v: %s", f.Expect, f.Note)
-	case f.Seen:
+	case f.Count > 0:
 		return fmt.Sprintf("%v: %d times (%s)", f.Expect, f.Count, strings.Join(f.Where, "; "))
 	}
 	return fmt.Sprintf("%v: not seen", f.Expect)
@@ -131,7 +131,7 @@ func Judge(r *results.Run, list []Expect) (found []Finding) {
 		default:
 			f.users(r)
 		}
-		f.Seen = f.Seen || f.Count > 0
+		f.Seen = f.Seen || e.Number == "" && f.Count >= e.Min
 		found = append(found, f)
 	}
 	return found
@@ -155,7 +155,7 @@ func (f *Finding) users(r *results.Run) {
 		if ok, _ := path.Match(f.Expect.Profile, o.Profile); !ok && f.Expect.Profile != "" {
 			continue
 		}
-		if f.Expect.Matches(symptom.Observed{UserSees: o.UserSees, Class: o.Class, Alert: o.Alert, Sender: o.Sender, Stage: o.Stage}) {
+		if f.Expect.fits(symptom.Observed{UserSees: o.UserSees, Class: o.Class, Alert: o.Alert, Sender: o.Sender, Stage: o.Stage}) {
 			f.add(o.Count, o.Phase+", "+o.Profile)
 		}
 	}
@@ -164,11 +164,19 @@ func (f *Finding) users(r *results.Run) {
 func (f *Finding) log(r *results.Run) {
 	for _, edge := range r.Edges {
 		for _, l := range edge.LogLines {
-			if f.Expect.Matches(symptom.Observed{Alert: -1, Code: l.Code, Reason: l.Reason, Level: l.Level}) {
+			if f.Expect.fits(symptom.Observed{Alert: -1, Code: l.Code, Reason: l.Reason, Level: l.Level}) {
 				f.add(l.Count, edge.Phase+", "+edge.Name)
 			}
 		}
 	}
+}
+
+// fits says whether all that is expected was observed, to the letter: a case knows which browser says what. (A
+// report's signature is compared by what it means, see symptom.Signature.Matches.)
+func (e Expect) fits(o symptom.Observed) bool {
+	is := func(want, have string) bool { return want == "" || want == have }
+	return is(e.UserSees, o.UserSees) && is(string(e.Class), string(o.Class)) && (e.Alert < 0 || e.Alert == o.Alert) && is(e.Sender, o.Sender) &&
+		is(e.Stage, o.Stage) && is(e.Code, o.Code) && is(e.Reason, o.Reason) && is(e.Level, o.Level)
 }
 
 func (f *Finding) add(n int64, where string) {
