@@ -27,7 +27,6 @@ import (
 	"time"
 
 	"tlsurge/faults"
-	"tlsurge/harness/pace"
 	"tlsurge/results"
 )
 
@@ -244,116 +243,5 @@ func BenchmarkIdleCryptoTLS(b *testing.B) {
 		conns, wait := hold(held)
 		b.ReportMetric(float64(settled(b)-before)/held, "RSS-B/conn")
 		end(conns, wait)
-	}
-}
-
-// BenchmarkKeepaliveRequests drives 50 keepalive connections as fast as nginx answers, with wrk and with
-// an agent in turn, and reports the client's CPU time per request of each and the ratio.
-func BenchmarkKeepaliveRequests(b *testing.B) {
-	s := nginx(b, 1, "")
-	cfg := config(s, Visitor{Profile: profile(b, "firefox-35-osx"), Weight: 1})
-	cfg.Load = Load{Model: Closed, Connections: 50, PerBrowser: [2]int{1, 1}, Duration: 3 * time.Second}
-	var ours, theirs time.Duration
-	var requests, wrkRequests int64
-	for range b.N {
-		rec := results.NewRecorder(results.RecorderConfig{Seed: 1, Phase: "test"})
-		a, err := NewAgent(cfg, rec, func(faults.Firing) {})
-		if err != nil {
-			b.Fatal(err)
-		}
-		if err := a.Warm(context.Background()); err != nil {
-			b.Fatal(err)
-		}
-		start := cpu()
-		if err := a.Run(context.Background(), time.Now()); err != nil {
-			b.Fatal(err)
-		}
-		ours += cpu() - start
-		t := rec.Totals()
-		if t.Failed != 0 || t.RequestsFailed != 0 {
-			b.Fatalf("%+v", t)
-		}
-		requests += t.RequestsOK
-		a.Close()
-		n, spent := wrk(b, s.edges[0].Addr, 3*time.Second)
-		theirs, wrkRequests = theirs+spent, wrkRequests+n
-	}
-	us := float64(ours.Nanoseconds()) / 1000 / float64(requests)
-	b.ReportMetric(us, "cpu-us/request")
-	b.ReportMetric(float64(requests)/float64(b.N)/3, "requests/s")
-	if wrkRequests > 0 {
-		wrkUs := float64(theirs.Nanoseconds()) / 1000 / float64(wrkRequests)
-		b.ReportMetric(wrkUs, "wrk-cpu-us/request")
-		b.ReportMetric(us/wrkUs, "ratio-to-wrk")
-	}
-}
-
-// wrk runs wrk with one thread and 50 connections; without wrk it reports nothing.
-func wrk(tb testing.TB, addr netip.AddrPort, d time.Duration) (requests int64, spent time.Duration) {
-	bin, err := exec.LookPath("wrk")
-	if err != nil {
-		return 0, 0
-	}
-	cmd := exec.Command(bin, "-t", "1", "-c", "50", "-d", d.String(), fmt.Sprintf("https://%s/", addr))
-	out, err := cmd.Output()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	for line := range strings.Lines(string(out)) {
-		if _, err := fmt.Sscanf(strings.TrimSpace(line), "%d requests in", &requests); err == nil {
-			return requests, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
-		}
-	}
-	tb.Fatalf("wrk said %q", out)
-	return 0, 0
-}
-
-// BenchmarkStall stops nginx for a second under open load and holds the percentiles that fall into the
-// stall against the truth, which the schedule alone gives: a request that was due when t of the stall was
-// left takes t. A generator that waits for answers before it asks again would not see the stall at all.
-func BenchmarkStall(b *testing.B) {
-	const rate, length, stall = 1000, 10 * time.Second, time.Second
-	s := nginx(b, 1, "")
-	for range b.N {
-		var p50 [2]int64
-		for i, stalled := range []bool{false, true} {
-			cfg := config(s, Visitor{Profile: profile(b, "firefox-35-osx"), Weight: 1})
-			cfg.Load = Load{Model: Open, Connections: 50, PerBrowser: [2]int{1, 1}, Duration: length, Requests: pace.Constant(rate)}
-			rec := results.NewRecorder(results.RecorderConfig{Seed: 1, Phase: "test"})
-			a, err := NewAgent(cfg, rec, func(faults.Firing) {})
-			if err != nil {
-				b.Fatal(err)
-			}
-			if err := a.Warm(context.Background()); err != nil {
-				b.Fatal(err)
-			}
-			measured := make(chan time.Duration, 1)
-			if stalled {
-				time.AfterFunc(length/2, func() {
-					start := time.Now()
-					syscall.Kill(s.pid, syscall.SIGSTOP)
-					time.Sleep(stall)
-					syscall.Kill(s.pid, syscall.SIGCONT)
-					measured <- time.Since(start)
-				})
-			}
-			if err := a.Run(context.Background(), time.Now()); err != nil {
-				b.Fatal(err)
-			}
-			h := rec.Snapshot().Latency["response.response_time"]
-			p50[i] = h.Quantile(0.5)
-			if stalled {
-				took := <-measured
-				n := float64(h.Count())
-				for _, q := range []float64{0.95, 0.99, 0.999} {
-					// Of n requests, took·rate met the stall, evenly spread over its length.
-					truth := float64(took) - (1-q)*n/rate*1e9
-					b.ReportMetric(100*(float64(h.Quantile(q))/truth-1), fmt.Sprintf("p%g-error-%%", 100*q))
-				}
-				b.ReportMetric(100*(float64(h.Max())/float64(took)-1), "max-error-%")
-				b.ReportMetric(100*(float64(p50[1])/float64(p50[0])-1), "p50-change-%")
-			}
-			a.Close()
-		}
 	}
 }
