@@ -45,7 +45,7 @@ func (d *drive) edges(ctx context.Context, p *scenario.Phase) ([]fleet.Edge, err
 		Dir: d.o.Dir, Hub: d.hub, PKI: d.pki, Phase: p.Name, Seed: d.sc.Seed, Rules: p.Rules,
 		Expired: f.Certificate.Expired, Incomplete: f.Certificate.Incomplete, Sites: f.Sites,
 		Edges: f.Edges, IPv6: d.onIPv6(), Edge: f.Edge, Stack: d.stack(p), Source: f.Config, Set: d.overrides(p), Port: f.Port,
-		Balancer: f.Balancer, Notice: d.childExit, Ledger: d.firing, KeyLog: d.keyLogs(),
+		Balancer: f.Balancer, CPUs: f.CPUs, Application: fleet.Application{Workers: f.Workers, Think: time.Duration(f.Think)}, Notice: d.childExit, Ledger: d.firing, KeyLog: d.keyLogs(),
 	})
 	if err != nil {
 		return nil, err
@@ -237,7 +237,7 @@ func readTargetCA(t *scenario.Target) ([]byte, error) {
 func traffic(l *scenario.Traffic, duration time.Duration) (browser.Load, pace.Curve, error) {
 	b := browser.Load{
 		Model: browser.Model(l.Model), Connections: l.Connections, PerBrowser: [2]int{l.PerBrowser, l.PerBrowser}, Duration: duration,
-		Ramp: time.Duration(l.Ramp), Lifetime: [2]time.Duration{l.Lifetime.Min, l.Lifetime.Max},
+		Ramp: time.Duration(l.Ramp), RampDown: time.Duration(l.RampDown), OneRequest: l.OneRequest, Lifetime: [2]time.Duration{l.Lifetime.Min, l.Lifetime.Max},
 		Poisson: l.Arrivals == "poisson", AllAtOnce: !l.FirstAlone, SpareConnections: l.Spare, ResolveEach: l.Resolve == "connection", Reload: time.Duration(l.Reload),
 		Page:     browser.Page{Resources: l.Page.Resources, Think: [2]time.Duration{l.Page.Think.Min, l.Page.Think.Max}},
 		ReadRate: l.ReadRate, SendRate: l.SendRate, HandshakeRate: l.HandshakeRate, SlowShare: l.Slow,
@@ -258,15 +258,19 @@ func traffic(l *scenario.Traffic, duration time.Duration) (browser.Load, pace.Cu
 		b.RequestTimes = times
 		return b, nil, err
 	}
-	return b, requestCurve(l), nil
+	return b, requestCurve(l, duration), nil
 }
 
 // requestCurve is the rate of requests over time.
-func requestCurve(l *scenario.Traffic) pace.Curve {
+func requestCurve(l *scenario.Traffic, duration time.Duration) pace.Curve {
 	sh := l.Shape
 	if sh == nil {
 		if l.RequestRate == 0 {
 			return nil
+		}
+		if l.RampDown > 0 && (l.Model == "handshake" || l.Model == "resume") {
+			// Where connections are held, requests come and go with them.
+			return pace.Trapezoid(l.RequestRate, time.Duration(l.Ramp), duration-time.Duration(l.Ramp+l.RampDown), time.Duration(l.RampDown))
 		}
 		return pace.Constant(l.RequestRate)
 	}

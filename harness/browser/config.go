@@ -96,6 +96,8 @@ type Load struct {
 	Duration    time.Duration // of the phase
 	// Ramp is the time over which the first browsers come. 0 starts them all at once: a storm.
 	Ramp time.Duration
+	// RampDown is the time at the end of the phase in which the browsers leave again, in a straight line.
+	RampDown time.Duration
 	// Lifetime is how long a browser stays, drawn between the two; zero: to the end. The next browser
 	// then takes its place.
 	Lifetime [2]time.Duration
@@ -106,6 +108,8 @@ type Load struct {
 	// Count makes the models that only connect, without a rate, do fixed work: so many connections in all,
 	// and the phase ends with the last (Duration is then its limit). One agent plays it alone.
 	Count int
+	// OneRequest: connections of the models that only connect carry one request before they close.
+	OneRequest bool
 	// RequestTimes gives the arrivals one by one instead of Requests.
 	RequestTimes []time.Duration
 	// Poisson draws arrivals (requests, and browsers in the ramp) at random along their curve instead of

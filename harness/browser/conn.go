@@ -236,7 +236,7 @@ func (c *conn) established() {
 	case x != nil && x.out: // by false start, or as 0-RTT
 		c.x, c.stage = x, busy
 		c.awaitAnswer()
-	case !a.cfg.Load.holds() && b.visit == nil:
+	case !a.cfg.Load.holds() && !a.cfg.Load.OneRequest && b.visit == nil:
 		a.drop(x)
 		b.served(c)
 		c.shut(results.ByClient)
@@ -259,7 +259,7 @@ func (c *conn) rest() {
 	case c.spent:
 		c.shut(results.ByServer)
 		return
-	case b.leaving:
+	case b.leaving, !a.cfg.Load.holds():
 		c.shut(results.ByClient)
 		return
 	case c.SawCloseNotify:

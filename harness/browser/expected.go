@@ -42,7 +42,7 @@ func (a *Agent) expectedBrowsers() iter.Seq[faults.Subject] {
 						return
 					}
 				}
-				if w.dies != forever {
+				if !a.people.last(w) {
 					present[i], more = a.people.next(w), true
 				} else {
 					present[i].born = forever

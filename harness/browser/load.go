@@ -54,9 +54,16 @@ func (q *arrivals) Due(time.Duration) time.Duration {
 		if n == perTurn {
 			return a.loop.Now()
 		}
+		closing := due >= a.people.closes(s.who.place)
 		if s.browser != nil {
 			s.browser.leave()
-			s.who = a.people.next(s.who)
+			if !closing {
+				s.who = a.people.next(s.who)
+			}
+		}
+		if closing {
+			heap.Pop(q)
+			continue
 		}
 		s.browser = a.arrive(s.who)
 		heap.Fix(q, 0)
@@ -130,7 +137,7 @@ func (p *requestPlan) request() {
 		if slot >= int(s.who.slots) {
 			continue // a place with fewer connections than others
 		}
-		if b := s.browser; b != nil && !b.gone {
+		if b := s.browser; b != nil && !b.gone && !b.leaving {
 			// The lag is ours alone: what a request then waits for a free connection is its browser's, and
 			// is in the response time.
 			a.rec.Lag(a.now() - p.next)

@@ -173,8 +173,21 @@ func (p *population) resolve(w who, connection uint32) uint8 {
 }
 
 func (p *population) end(w who) time.Duration {
-	if p.load.Lifetime[1] <= 0 {
+	last := p.closes(w.place)
+	if p.load.Lifetime[1] <= 0 || w.born >= last {
+		return last
+	}
+	return min(last, w.born+max(time.Millisecond, p.between(saltLifetime, uint64(w.index), p.load.Lifetime)))
+}
+
+// closes is when a place is given up for good: in the ramp down, the first place first.
+func (p *population) closes(place uint32) time.Duration {
+	if p.load.RampDown <= 0 {
 		return forever
 	}
-	return w.born + max(time.Millisecond, p.between(saltLifetime, uint64(w.index), p.load.Lifetime))
+	left := float64(place) / float64(len(p.places))
+	return p.load.Duration - p.load.RampDown + time.Duration(left*float64(p.load.RampDown))
 }
+
+// last says whether nobody follows w in its place.
+func (p *population) last(w who) bool { return w.dies >= p.closes(w.place) }

@@ -90,7 +90,7 @@ func (a *Agent) planVisits() {
 			if w.returning || a.cfg.Load.Model == ResumeOnly {
 				a.warm.queue = append(a.warm.queue, &visit{b: a.newBrowser(w)})
 			}
-			if w.dies >= a.cfg.Load.Duration {
+			if w.dies >= a.cfg.Load.Duration || a.people.last(w) {
 				break
 			}
 		}

@@ -22,10 +22,11 @@ type Config struct {
 	Dimension Dimension
 	Plan      Plan
 	Limits    Limits
-	// Ramp and Hold are a step's times: the load comes, and stands.
-	Ramp, Hold time.Duration
-	Dir        string // of all runs
-	Log        func(format string, args ...any)
+	// Ramp, Hold and RampDown are a step's times: the load comes, stands, and goes.
+	Ramp, Hold, RampDown time.Duration
+	Preset               *Preset // nil: none
+	Dir                  string  // of all runs
+	Log                  func(format string, args ...any)
 }
 
 // Result is what a search found.
@@ -39,6 +40,7 @@ type Result struct {
 	Culprits  []Culprit     `json:"culprits"`
 	Recovery  *Recovery     `json:"recovery,omitempty"`
 	P99Limit  time.Duration `json:"p99_limit_ns"`
+	Preset    *Preset       `json:"preset,omitempty"`
 }
 
 // Found is a knee with what is known of it; Bad 0: not reached.
@@ -48,16 +50,28 @@ type Found struct {
 	Bad  float64 `json:"bad"`
 }
 
-// Recovery is what the system does after a load above its capacity, at half of it.
+// Recovery is what the system does on the way down from a load above its capacity: hysteresis, if it is not good again
+// where it was good on the way up.
 type Recovery struct {
 	Over float64 `json:"over"`
-	Back float64 `json:"back"`
-	// Recovered: the p99 came back below the limit and stayed, After so long.
+	Back float64 `json:"back"` // the lowest load of the way down: half the capacity
+	// Down is the way down, step by step, on one and the same fleet.
+	Down []DownStep `json:"down"`
+	// GoodFrom is the highest load that was good on the way down; 0: none was.
+	GoodFrom float64 `json:"good_from"`
+	// Recovered: the system came back below every limit and stayed so, After so long.
 	Recovered bool          `json:"recovered"`
 	After     time.Duration `json:"after_ns"`
 	// P99 at half the capacity after the overload; the search's first step had Before.
 	P99    time.Duration `json:"p99_ns"`
 	Before time.Duration `json:"before_ns"`
+}
+
+// DownStep is one load of the way down.
+type DownStep struct {
+	Load float64       `json:"load"`
+	P99  time.Duration `json:"p99_ns"`
+	Good bool          `json:"good"`
 }
 
 // Runner makes one run of a scenario file.
@@ -78,7 +92,7 @@ func Search(ctx context.Context, cfg Config, run Runner) (*Result, error) {
 			return nil, err
 		}
 	}
-	r := &Result{Dimension: cfg.Dimension}
+	r := &Result{Dimension: cfg.Dimension, Preset: cfg.Preset}
 	if err := s.confirm(ctx, r); err != nil {
 		return nil, err
 	}
@@ -90,7 +104,7 @@ func Search(ctx context.Context, cfg Config, run Runner) (*Result, error) {
 	if bad := s.bad(); len(bad) > 0 {
 		// Just beyond a knee a counter may not speak yet; then the next heavier step does.
 		for i := 0; i < len(bad) && len(r.Culprits) == 0; i++ {
-			r.Culprits = culprits(bad[i].Run, s.table())
+			r.Culprits = culprits(bad[i].Run, bounds{s.table(), s.Scenario.Fleet.CPUs})
 		}
 		recovery, err := s.recover(ctx, r.Capacity, bad[0].Load)
 		if err != nil {
@@ -117,12 +131,13 @@ func (s *search) steps() (out []Step) {
 // step makes one run and judges it.
 func (s *search) step(ctx context.Context, kind string, load float64) (*Seen, error) {
 	label := fmt.Sprintf("%02d-%s-%.0f", len(s.seen)+1, kind, load)
-	run, err := s.play(ctx, label, []scenario.Phase{s.phase("step", load, s.Ramp+s.Hold)})
+	run, err := s.play(ctx, label, []scenario.Phase{s.phase("step", load, s.Ramp+s.Hold+s.RampDown)})
 	if err != nil {
 		return nil, err
 	}
-	x := judge(run, s.Dimension, load, s.Ramp, s.Limits)
+	x := judge(run, s.Dimension, load, s.Ramp, s.RampDown, s.Limits)
 	x.Label = label
+	s.Preset.see(run)
 	if s.Limits.P99 == 0 {
 		// The first step is the lightest: its p99 is what the system does when nothing presses.
 		s.Limits.P99 = max(5*x.P99, 20*time.Millisecond)
@@ -171,40 +186,66 @@ func (s *search) bad() (list []Seen) {
 	return list
 }
 
-// recover overloads the system and goes back to half its capacity on the same fleet.
+// downwards are the loads of the way down, as shares of the capacity.
+var downwards = []float64{1, 0.75, 0.5}
+
+// recover overloads the system and goes down again on the same fleet.
 func (s *search) recover(ctx context.Context, capacity, bad float64) (*Recovery, error) {
 	if capacity < 2 || s.Scenario.Target != nil {
 		return nil, nil
 	}
-	over, back := bad*1.2, capacity/2
-	second := s.phase("back", back, s.Ramp+s.Hold)
-	second.Keep = []string{"fleet"}
-	run, err := s.play(ctx, "recovery", []scenario.Phase{s.phase("over", over, s.Ramp+s.Hold), second})
+	rec := &Recovery{Over: bad * 1.2, Back: capacity / 2, Before: s.seen[0].P99}
+	length := s.Ramp + s.Hold + s.RampDown
+	acts := []scenario.Phase{s.phase("over", rec.Over, length)}
+	for i, share := range downwards {
+		p := s.phase(fmt.Sprintf("down-%d", i+1), share*capacity, length)
+		p.Keep = []string{"fleet"}
+		acts = append(acts, p)
+	}
+	run, err := s.play(ctx, "recovery", acts)
 	if err != nil {
 		return nil, err
 	}
-	if len(run.Phases) < 2 {
+	if len(run.Phases) < len(acts) {
 		return nil, nil
 	}
-	rec := &Recovery{Over: over, Back: back, Before: s.seen[0].P99}
 	start := run.Phases[1].StartedNs
 	var quiet []results.Sample // the good seconds at the end
+	byAct := map[string][]results.Sample{}
 	for _, x := range run.Timeline {
-		if x.Phase != "back" {
+		if x.Phase == "over" {
 			continue
 		}
+		byAct[x.Phase] = append(byAct[x.Phase], x)
 		if x.Failed > 0 || x.RequestsFailed > 0 || time.Duration(s.metric(x)) > s.Limits.P99 {
 			quiet = nil
 			continue
 		}
 		quiet = append(quiet, x)
 	}
+	for i, share := range downwards {
+		rec.down(share*capacity, byAct[acts[i+1].Name], s)
+	}
 	if len(quiet) > 0 {
 		rec.Recovered = true
 		rec.After = max(0, time.Duration(quiet[0].AtNs-quiet[0].LengthNs-start))
-		rec.P99 = time.Duration(median(quiet, s.metric))
+		rec.P99 = time.Duration(median(byAct[acts[len(acts)-1].Name], s.metric))
 	}
 	return rec, nil
+}
+
+// down judges one load of the way down by its seconds.
+func (r *Recovery) down(load float64, seconds []results.Sample, s *search) {
+	step := DownStep{Load: load, P99: time.Duration(median(seconds, s.metric))}
+	var done, failed int64
+	for _, x := range seconds {
+		done, failed = done+x.Requests+x.Handshakes, failed+x.Failed+x.RequestsFailed
+	}
+	step.Good = len(seconds) > 0 && step.P99 <= s.Limits.P99 && share(failed, done) <= s.Limits.ErrorShare
+	if step.Good {
+		r.GoodFrom = max(r.GoodFrom, load)
+	}
+	r.Down = append(r.Down, step)
 }
 
 func (s *search) metric(x results.Sample) int64 {
@@ -234,7 +275,7 @@ func (s *search) phase(name string, load float64, d time.Duration) scenario.Phas
 // play writes a scenario of the given acts and runs it.
 func (s *search) play(ctx context.Context, label string, phases []scenario.Phase) (*results.Run, error) {
 	sc := *s.Scenario
-	sc.Phases, sc.Load.Ramp = phases, scenario.Duration(s.Ramp)
+	sc.Phases, sc.Load.Ramp, sc.Load.RampDown = phases, scenario.Duration(s.Ramp), scenario.Duration(s.RampDown)
 	if s.Dimension == Handshakes {
 		sc.Load.Model = "handshake"
 	}

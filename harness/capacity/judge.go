@@ -3,6 +3,7 @@ package capacity
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -18,6 +19,9 @@ type Limits struct {
 	ErrorShare float64
 	// MetShare is the share of the offered load that must be held or answered.
 	MetShare float64
+	// ResetShare is the share of connections that may end in failure once they are established, and Deviation how
+	// far, as a share, the rate of half a minute may be from the mean; 0: not judged.
+	ResetShare, Deviation float64
 }
 
 // DefaultLimits are those of a run without its own.
@@ -45,11 +49,11 @@ type Seen struct {
 	Run      *results.Run  `json:"-"`
 }
 
-// judge reads a run. ramp is cut off its beginning: what happens while the load is not there yet says
+// judge reads a run. up and down are cut off its ends: what happens while the load is not there, or not any more, says
 // nothing of the load.
-func judge(run *results.Run, d Dimension, load float64, ramp time.Duration, lim Limits) Seen {
+func judge(run *results.Run, d Dimension, load float64, up, down time.Duration, lim Limits) Seen {
 	s := Seen{Step: Step{Load: load, Bad: map[Knee]bool{}}, Verdict: run.Verdict.State, Run: run}
-	held := settled(run, ramp)
+	held := settled(run, up, down)
 	metric := func(x results.Sample) int64 { return x.ResponseP99Ns }
 	if d == Handshakes {
 		metric = func(x results.Sample) int64 { return x.HandshakeP99Ns }
@@ -71,6 +75,13 @@ func judge(run *results.Run, d Dimension, load float64, ramp time.Duration, lim 
 	s.Fallback = falseFallbacks(run)
 	s.mark(lim.P99 > 0 && s.P99 > lim.P99, Latency, "p99 of %v, the limit is %v", s.P99.Round(time.Microsecond), lim.P99.Round(time.Microsecond))
 	s.mark(s.SawError > lim.ErrorShare, Errors, "%.2f %% of page loads or requests end in an error", 100*s.SawError)
+	if reset := share(run.Connections.Failed, run.Connections.Opened); lim.ResetShare > 0 {
+		s.mark(reset > lim.ResetShare, Errors, "%.4f %% of established connections ended in failure", 100*reset)
+	}
+	if lim.Deviation > 0 {
+		worst := deviation(held, d)
+		s.mark(worst > lim.Deviation, Unmet, "the rate is not constant: %d seconds are %.0f %% away from the mean", deviationWindow, 100*worst)
+	}
 	s.mark(s.Fallback > 0, Fallback, "%d browsers fell back and nothing was injected", s.Fallback)
 	s.mark(s.Met < lim.MetShare*load, Unmet, "%.0f of %.0f %s", s.Met, load, d)
 	if reason, ours := generatorGaveOut(run); ours {
@@ -86,15 +97,39 @@ func (s *Seen) mark(bad bool, k Knee, format string, args ...any) {
 	}
 }
 
+// deviationWindow is over how many seconds a rate is taken to see whether it is constant: agents report each second,
+// and one report more or less in a window is no change of the rate.
+const deviationWindow = 30
+
+// deviation is the largest distance of a window's rate from the mean of all, as a share of it; 0 where there are not
+// two windows to compare.
+func deviation(held []results.Sample, d Dimension) (worst float64) {
+	of := func(x results.Sample) int64 { return x.Requests }
+	switch d {
+	case Connections:
+		of = func(x results.Sample) int64 { return x.Established * x.LengthNs / int64(time.Second) }
+	case Handshakes:
+		of = func(x results.Sample) int64 { return x.Handshakes }
+	}
+	mean := perSecond(held, of)
+	if len(held) < 2*deviationWindow || mean == 0 {
+		return 0
+	}
+	for ; len(held) >= deviationWindow; held = held[deviationWindow:] {
+		worst = max(worst, math.Abs(perSecond(held[:deviationWindow], of)/mean-1))
+	}
+	return worst
+}
+
 // settled is the seconds of the run in which the load stood.
-func settled(run *results.Run, ramp time.Duration) (out []results.Sample) {
+func settled(run *results.Run, up, down time.Duration) (out []results.Sample) {
 	if len(run.Phases) == 0 {
 		return nil
 	}
 	p := run.Phases[0]
 	for _, x := range run.Timeline {
 		from := x.AtNs - x.LengthNs - p.StartedNs
-		if x.Phase == p.Name && from >= int64(ramp) && x.AtNs <= p.StartedNs+p.DurationNs {
+		if x.Phase == p.Name && from >= int64(up) && x.AtNs <= p.StartedNs+p.DurationNs-int64(down) {
 			out = append(out, x)
 		}
 	}
@@ -170,8 +205,15 @@ type Culprit struct {
 	Decisive bool `json:"decisive"`
 }
 
+// bounds are what the scenario itself has limited, so that a counter can be held against it; 0: nothing.
+type bounds struct {
+	table int64 // worker_connections
+	cpus  int   // of all edges together
+}
+
 // culprits names what a run beyond a knee shows, the surest first.
-func culprits(run *results.Run, table int64) (list []Culprit) {
+func culprits(run *results.Run, limit bounds) (list []Culprit) {
+	table := limit.table
 	add := func(bad bool, what, counter string, value float64, decisive bool) {
 		if bad {
 			list = append(list, Culprit{what, counter, value, decisive})
@@ -203,8 +245,15 @@ func culprits(run *results.Run, table int64) (list []Culprit) {
 		add(o.Class == results.ClassNoResource, "ports or files of the generator", "outcomes.no_resource", float64(o.Count), true)
 	}
 	add(upstream > 0, "the application behind the edge", "error.log: upstream", float64(upstream), true)
-	busy := float64(edgeCPU+agentCPU) / float64(max(run.DurationNs, 1)) / float64(max(run.Machine.CPUs, 1))
+	var active int64
+	for _, p := range run.Phases {
+		active += p.DurationNs
+	}
+	busy := float64(edgeCPU+agentCPU) / float64(max(active, 1)) / float64(max(run.Machine.CPUs, 1))
+	own := float64(edgeCPU) / float64(max(active, 1)) / float64(max(limit.cpus, 1))
 	switch {
+	case limit.cpus > 0 && own >= 0.8:
+		add(true, "the edges' processor time", "edges.cpu_ns, as a share of the processors that the edges may use", own, true)
 	case busy >= 0.8 && edgeCPU >= agentCPU:
 		add(true, "the edges' processor time", "edges.cpu_ns, as a share of the machine with the agents'", busy, false)
 	case busy >= 0.8:

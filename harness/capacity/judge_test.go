@@ -75,7 +75,7 @@ func TestJudge(t *testing.T) {
 	} {
 		run := calm()
 		tc.change(run)
-		got := judge(run, tc.of, 100, 2*time.Second, lim)
+		got := judge(run, tc.of, 100, 2*time.Second, 0, lim)
 		if len(got.Bad) != len(tc.want) || len(got.Words) != len(tc.want) {
 			t.Errorf("%s: %q, want %v", tc.why, got.Words, tc.want)
 		}
@@ -122,7 +122,7 @@ func TestCulprits(t *testing.T) {
 	} {
 		run := calm()
 		tc.change(run)
-		list := culprits(run, 200)
+		list := culprits(run, bounds{table: 200})
 		if tc.want == "" && len(list) > 0 || tc.want != "" && (len(list) == 0 || !strings.HasPrefix(list[0].What, tc.want)) {
 			t.Errorf("%s: %+v, want %q first", tc.why, list, tc.want)
 		}
@@ -161,5 +161,26 @@ func TestASearchThatDoesNotHoldIsLowered(t *testing.T) {
 	}
 	if tests != 2 || !r.Confirmed || r.Capacity >= 500 || r.Capacity < 300 {
 		t.Errorf("capacity %.0f, confirmed %t after %d tests: want a lower load that held at the second test", r.Capacity, r.Confirmed, tests)
+	}
+}
+
+// A rate that sags by a tenth for half a minute is not constant; seconds that differ because a report came late are.
+func TestDeviation(t *testing.T) {
+	minute := func(rate func(second int) int64) (held []results.Sample) {
+		for i := range 90 {
+			held = append(held, results.Sample{LengthNs: int64(time.Second), Requests: rate(i)})
+		}
+		return held
+	}
+	late := minute(func(i int) int64 { return 100 + int64(i%2)*200 - 100 })
+	if d := deviation(late, Requests); d > 0.01 {
+		t.Errorf("reports that come late: %.3f", d)
+	}
+	sags := minute(func(i int) int64 { return 100 - int64(i/60)*10 })
+	if d := deviation(sags, Requests); d < 0.05 {
+		t.Errorf("a sag of 10 %%: %.3f", d)
+	}
+	if d := deviation(sags[:40], Requests); d != 0 {
+		t.Errorf("too short to tell: %.3f", d)
 	}
 }

@@ -17,7 +17,7 @@ func runApplication(c *child) error {
 	if err != nil {
 		return err
 	}
-	app := proxy.NewApplication(proxy.ApplicationConfig{Seed: order.Seed})
+	app := proxy.NewApplication(proxy.ApplicationConfig{Seed: order.Seed, Workers: order.Workers, Think: order.Think})
 	return c.serve(order.Listen, app.Serve)
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -99,14 +100,39 @@ func runChild(verb string, body func(*child) error, name string) (err error) {
 // a core sends late and reads late, and then measures itself.
 const agentNice = -5
 
+// useCPUs keeps this process and its children to the last n of the processors that it may use: the first are left
+// to others.
+func useCPUs(n int) error {
+	var all unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &all); err != nil || n == 0 || n >= all.Count() {
+		return err
+	}
+	var few unix.CPUSet
+	for cpu, left := 8*len(all)*8-1, n; cpu >= 0 && left > 0; cpu-- {
+		if all.IsSet(cpu) {
+			few.Set(cpu)
+			left--
+		}
+	}
+	runtime.GOMAXPROCS(n)
+	var failed error
+	eachThread(func(id int) { failed = errors.Join(failed, unix.SchedSetaffinity(id, &few)) })
+	return failed
+}
+
 // stepForward raises the priority of all threads of this process, which those that come later inherit. It takes
 // CAP_SYS_NICE; without it the agent is one among many, and the run's schedule lag shows what that costs.
 func stepForward() {
+	eachThread(func(id int) { _ = unix.Setpriority(unix.PRIO_PROCESS, id, agentNice) })
+}
+
+// eachThread calls f for all threads of this process; later ones inherit what f sets.
+func eachThread(f func(id int)) {
 	for range 2 { // a thread that began during the first round, from one not yet reached, is found in the second
 		tasks, _ := os.ReadDir("/proc/self/task")
 		for _, t := range tasks {
 			if id, err := strconv.Atoi(t.Name()); err == nil {
-				_ = unix.Setpriority(unix.PRIO_PROCESS, id, agentNice)
+				f(id)
 			}
 		}
 	}

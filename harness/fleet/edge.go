@@ -22,6 +22,9 @@ func runEdge(c *child) error {
 	if err != nil {
 		return err
 	}
+	if err := useCPUs(order.CPUs); err != nil {
+		return err
+	}
 	cfg, err := proxy.Load(order.Options)
 	if err != nil {
 		return &configError{err}

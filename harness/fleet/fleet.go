@@ -59,6 +59,9 @@ type Config struct {
 	// Sites are the sites on every edge, in order; the first is the default server. The one without a certificate
 	// of its own in PKI is the configuration's. Empty: that one alone.
 	Sites []string
+	// CPUs is how many processors the edges share; 0: all.
+	CPUs        int
+	Application Application
 	// Notice is told when a child ends, asked or not.
 	Notice func(Exit)
 	// Ledger receives firings of rules that the fleet itself carries out: kill, pause, restart.
@@ -134,7 +137,7 @@ func Start(ctx context.Context, cfg Config) (_ *Fleet, err error) {
 
 // startBehind starts what stands behind the edges and returns the address that they pass requests to.
 func (f *Fleet) startBehind(ctx context.Context) (upstream string, err error) {
-	order := behindOrder{Listen: netip.AddrPortFrom(applicationHost, 0).String(), Seed: f.cfg.Seed}
+	order := behindOrder{Listen: netip.AddrPortFrom(applicationHost, 0).String(), Seed: f.cfg.Seed, Application: f.cfg.Application}
 	if f.application, err = f.start("application", RoleApplication, order); err != nil {
 		return "", err
 	}
@@ -190,7 +193,7 @@ func (f *Fleet) startEdges(ctx context.Context, port int, upstream string) error
 		}
 		addr := netip.AddrPortFrom(f.edgeAddr(i), uint16(port))
 		f.edges = append(f.edges, &edgeSlot{server: server, Edge: Edge{Name: name, Addr: addr, Stack: shown}, order: edgeOrder{
-			Phase: f.cfg.Phase, Rules: f.cfg.Rules,
+			Phase: f.cfg.Phase, Rules: f.cfg.Rules, CPUs: f.cfg.CPUs,
 			Options: proxy.Options{Name: name, Source: f.cfg.Source, Listen: []string{addr.String()}, Stack: f.cfg.Stack,
 				Certificate: f.cfg.certificate(name), Sites: f.cfg.sites(), Key: f.cfg.PKI.KeyFile, Expired: f.cfg.PKI.ExpiredFile, Set: f.edgeSet(addr.Addr()), Upstream: upstream,
 				ErrorLog: filepath.Join(dir, "error.log"), ErrorLevel: "info", AccessLog: filepath.Join(dir, "access.log"), Dir: dir},
@@ -257,7 +260,7 @@ func (f *Fleet) startEdge(e *edgeSlot) (*process, error) {
 		return f.start(e.Name, RoleEdge, e.order)
 	}
 	return f.startSpec(spec{name: e.Name, role: RoleEdge, verb: f.cfg.Edge, group: true,
-		order: realOrder{Phase: e.order.Phase, Binary: e.server, Addr: e.Addr, Options: e.order.Options}})
+		order: realOrder{Phase: e.order.Phase, Binary: e.server, Addr: e.Addr, Options: e.order.Options, CPUs: e.order.CPUs}})
 }
 
 // realServer finds the program that stands in for a bundled one.

@@ -1,6 +1,8 @@
 package fleet
 
 import (
+	"time"
+
 	"tlsurge/faults"
 	"tlsurge/harness/proxy"
 )
@@ -10,6 +12,7 @@ type edgeOrder struct {
 	Phase   string
 	Rules   []faults.Rule
 	Options proxy.Options
+	CPUs    int    // the processors that it may use; 0: all
 	KeyLog  string // file of TLS secrets; empty: none
 }
 
@@ -18,6 +21,13 @@ type behindOrder struct {
 	Listen    string
 	Upstreams []string // of the balancer
 	Seed      uint64
+	Application
+}
+
+// Application is how fast the application makes pages: Workers at a time, each in Think. No workers: any number.
+type Application struct {
+	Workers int
+	Think   time.Duration
 }
 
 // phaseOrder is the verb "phase" of a child that is kept from one phase to the next.

@@ -22,6 +22,7 @@ type realOrder struct {
 	Binary  string
 	Addr    netip.AddrPort
 	Options proxy.Options
+	CPUs    int // as edgeOrder's
 }
 
 // runRealEdge is the body of an edge that is a real server: start writes its configuration and runs it; the rest
@@ -29,6 +30,9 @@ type realOrder struct {
 func runRealEdge(c *child, start func(*realEdge) error) error {
 	order, err := decodeOrder[realOrder](c)
 	if err != nil {
+		return err
+	}
+	if err := useCPUs(order.CPUs); err != nil {
 		return err
 	}
 	if err := c.join(RoleEdge); err != nil {

@@ -47,6 +47,21 @@ func Steps(each time.Duration, rates ...float64) Piecewise {
 	return p
 }
 
+// Trapezoid rises to a rate, holds it, and falls back to nothing: the traffic load profile of RFC 9411, section 4.3.4.
+//
+//	rate ┤   ┌────────┐
+//	     ┤ ╱            ╲
+//	     └────────────────▶ t
+func Trapezoid(rate float64, up, hold, down time.Duration) Piecewise {
+	var p Piecewise
+	for _, s := range []Segment{{0, rate, up}, {rate, rate, hold}, {rate, 0, down}} {
+		if s.For > 0 {
+			p = append(p, s)
+		}
+	}
+	return p
+}
+
 // Spike is a constant rate with one stretch of another.
 //
 //	peak ┤    ┌──┐

@@ -23,6 +23,8 @@ type ApplicationConfig struct {
 	// "exponential" (mean Think) or "uniform" (0 to 2 × Think). Default 0.
 	Think        time.Duration
 	Distribution string
+	// Workers is how many pages are made at a time; further requests wait. Default 0: any number.
+	Workers int
 	// Poll is how long a /polling request is held before it is answered. Default 0: at once.
 	Poll time.Duration
 	// PageBytes is the length of a page's filler beside its links. Default 2048.
@@ -42,6 +44,7 @@ type Application struct {
 	mu     sync.Mutex
 	random *rand.Rand
 	filler []byte
+	places chan struct{} // one for each page that is being made; nil: any number
 
 	requests, uploads, uploaded, polls atomic.Int64
 }
@@ -61,6 +64,9 @@ func NewApplication(cfg ApplicationConfig) *Application {
 		cfg.MaxUpload = 400 << 20
 	}
 	a := &Application{cfg: cfg, random: rand.New(rand.NewPCG(cfg.Seed, 0x7261696c73))}
+	if cfg.Workers > 0 {
+		a.places = make(chan struct{}, cfg.Workers)
+	}
 	a.filler = []byte(strings.Repeat("<p>Nothing is so painful to the human mind as a great and sudden change.</p>\n", cfg.PageBytes/77+1)[:cfg.PageBytes])
 	return a
 }
@@ -103,6 +109,8 @@ func (a *Application) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		write(w, "text/plain", []byte("ok\n"))
 	case path == "/echo":
 		a.echo(w, r)
+	case strings.HasPrefix(path, "/bytes/"), strings.HasPrefix(path, "/chunked/"):
+		a.object(w, r)
 	case strings.HasPrefix(path, "/assets/"):
 		a.asset(w, r)
 	case strings.HasPrefix(path, "/status/"):
@@ -126,6 +134,14 @@ func write(w http.ResponseWriter, typ string, body []byte) {
 
 // think waits as long as making a page takes.
 func (a *Application) think(ctx context.Context) {
+	if a.places != nil {
+		select {
+		case a.places <- struct{}{}:
+			defer func() { <-a.places }()
+		case <-ctx.Done():
+			return
+		}
+	}
 	if a.cfg.Think <= 0 {
 		return
 	}
@@ -175,6 +191,36 @@ func (a *Application) page(w http.ResponseWriter, r *http.Request) {
 
 func htmlEscape(s string) string {
 	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;").Replace(s)
+}
+
+// maxObject bounds what one request may ask for.
+const maxObject = 1 << 30
+
+// object is as many bytes as its name says, under /bytes/ with Content-Length and under /chunked/ without.
+func (a *Application) object(w http.ResponseWriter, r *http.Request) {
+	kind, number, _ := strings.Cut(r.URL.Path[1:], "/")
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || n < 0 || n > maxObject {
+		http.Error(w, fmt.Sprintf("want /%s/N with N from 0 to %d", kind, maxObject), http.StatusNotFound)
+		return
+	}
+	a.think(r.Context())
+	w.Header().Set("Content-Type", "application/octet-stream")
+	if kind == "bytes" {
+		w.Header().Set("Content-Length", strconv.FormatInt(n, 10))
+	}
+	if r.Method == http.MethodHead {
+		return
+	}
+	for piece := a.filler; n > 0; n -= int64(len(piece)) {
+		piece = piece[:min(n, int64(len(piece)))]
+		if _, err := w.Write(piece); err != nil {
+			return
+		}
+	}
+	if kind != "bytes" {
+		_ = http.NewResponseController(w).Flush() // so that net/http does not count for itself
+	}
 }
 
 // asset is a file of a length that its name decides: 1 to 32 KiB.

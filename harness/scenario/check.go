@@ -204,6 +204,8 @@ func (s *Scenario) checkFleet(d *decoder) error {
 		oneOf(d, []string{"fleet", "edge"}, f.Edge, "bundled", "nginx", "haproxy"),
 		oneOf(d, []string{"fleet", "family"}, f.Family, "ipv4", "ipv6"),
 		s.checkFamily(d),
+		between(d, []string{"fleet", "cpus"}, f.CPUs, 0, 1024),
+		between(d, []string{"fleet", "workers"}, f.Workers, 0, 100_000),
 		oneOf(d, []string{"fleet", "stack"}, f.Stack, stack.Names()...),
 		oneOf(d, []string{"fleet", "key"}, f.Key, "rsa-2048", "ecdsa-p256"),
 		oneOf(d, []string{"fleet", "ticket_keys"}, f.TicketKeys, "own", "shared"),
@@ -216,6 +218,17 @@ func (s *Scenario) checkLoad(d *decoder) error {
 	at := func(k string) []string { return []string{"load", k} }
 	if l.Duration <= 0 || time.Duration(l.Duration) > 24*time.Hour {
 		return d.fail(at("duration"), "%v is out of range; allowed: above 0 to 24h", time.Duration(l.Duration))
+	}
+	for i := range s.Phases {
+		if p := &s.Phases[i]; l.RampDown > 0 && l.Ramp+l.RampDown > p.Duration {
+			return d.fail(at("ramp_down"), "ramp and ramp_down together are longer than the act %s (%v)", p.Name, time.Duration(p.Duration))
+		}
+	}
+	if len(s.Phases) == 0 && l.RampDown > 0 && l.Ramp+l.RampDown > l.Duration {
+		return d.fail(at("ramp_down"), "ramp and ramp_down together are longer than the duration (%v)", time.Duration(l.Duration))
+	}
+	if l.OneRequest && l.Model != "handshake" && l.Model != "resume" {
+		return d.fail(at("one_request"), "is for the models \"handshake\" and \"resume\"; seen: %q", l.Model)
 	}
 	if l.Lifetime.Max > 0 && l.Lifetime.Min < 100*time.Millisecond {
 		return d.fail(at("lifetime"), "a browser stays at least 100ms")

@@ -77,6 +77,12 @@ type Fleet struct {
 	Key        string `toml:"key"`         // rsa-2048, ecdsa-p256: the leaf's key
 	ServerName string `toml:"server_name"` // SNI, Host and the certificate's name
 	Balancer   string `toml:"balancer"`    // bundled, haproxy, none
+	// CPUs is how many processors all edges together may use; 0: as many as there are.
+	CPUs int `toml:"cpus,omitempty"`
+	// Workers is how many pages the application makes at a time, each in Think; further requests wait for a worker.
+	// 0 workers: any number.
+	Workers int      `toml:"workers,omitempty"`
+	Think   Duration `toml:"think,omitempty"`
 	// Sites are the names on every edge, each with a certificate of its own, in the order of their server
 	// blocks: the first is the default server, which a client without SNI gets. server_name is one of them.
 	// Absent: server_name alone.
@@ -114,6 +120,10 @@ type Traffic struct {
 	Connections int      `toml:"connections"` // keepalive connections held, 1..1,000,000
 	Duration    Duration `toml:"duration"`    // of a run without phases
 	Ramp        Duration `toml:"ramp"`        // time over which the browsers come; "0s" is a storm
+	// RampDown is the time at the end of an act in which the load goes back to nothing; absent: it ends at once.
+	RampDown Duration `toml:"ramp_down,omitempty"`
+	// OneRequest: the connections of the models "handshake" and "resume" carry one request before they close.
+	OneRequest bool `toml:"one_request,omitempty"`
 	// RequestRate is requests/s over all connections (handshakes/s for the models "handshake" and
 	// "resume"); 0: page loads only, or no rate. Shape lets it vary.
 	RequestRate float64 `toml:"request_rate"`
