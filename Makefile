@@ -6,7 +6,7 @@ GO ?= go
 SRC := $(shell find cmd harness faults profiles results -name '*.go' -o -name '*.toml' -o -name '*.conf' 2>/dev/null) go.mod go.sum
 
 help: ## print this help
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 build: $(BIN) ## build bin/tlsurge
 
@@ -43,6 +43,13 @@ bench: ## speed and memory beside the peers that are installed (nginx, wrk, h2lo
 peak: $(BIN) ## the thread's peak: 3 edges x 13,000 established connections
 	$(BIN) run peak-39k
 
+a11y: ## the report's page in headless Chromium: axe, console, requests, three widths, light and dark (needs node and npm)
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && npm install --silent --no-fund --no-audit --prefix "$$dir" axe-core playwright-core && \
+	  TLSURGE_AXE="$$dir" TLSURGE_REQUIRE=axe $(GO) test ./results/report -run TestThePageInABrowser -count=1 -v
+
+selftest: $(BIN) ## does the bench catch what it should on this machine? A/A, a slower handshake, memory, a broken browser
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && $(BIN) bench --selftest --parts memory,full --rounds 9 --out "$$dir/selftest"
+
 golden: ## rewrite golden files; read the diff
 	@# results first: the reports are made from its golden run
 	$(GO) test ./results -rewrite
@@ -52,4 +59,4 @@ check: ## gofmt and vet
 	@test -z "$$(gofmt -l cmd harness faults profiles results)" || { gofmt -l cmd harness faults profiles results; exit 1; }
 	$(GO) vet ./...
 
-.PHONY: help build demo test race fuzz interop test-browsers bench peak golden check
+.PHONY: help build demo test race fuzz interop test-browsers bench peak a11y selftest golden check

@@ -49,7 +49,8 @@ type drive struct {
 	acts      int    // how many have begun
 	madeDir   string // what is removed if the run cannot begin
 
-	broken     chan struct{} // closed when the run directory cannot be written
+	metrics    *metrics      // nil: none are served
+	broken     chan struct{} // closed when the run directory cannot be written, or a threshold is hopeless
 	brokenOnce sync.Once
 	tickerDone chan struct{}
 	stopOnce   sync.Once
@@ -116,6 +117,7 @@ func start(ctx context.Context, sc *scenario.Scenario, o Options) (_ *drive, err
 	if err := d.awaitRemote(ctx); err != nil {
 		return nil, err
 	}
+	d.metrics = serveMetrics(o.Metrics, d.collector)
 	d.ticking.Add(1)
 	go d.tick()
 	return d, nil
@@ -208,7 +210,7 @@ func (d *drive) tick() {
 			return
 		case now := <-t.C:
 			d.countKernel()
-			if d.collector.Tick(now) != nil {
+			if d.collector.Tick(now) != nil || d.hopeless() != "" {
 				d.brokenOnce.Do(func() { close(d.broken) })
 			}
 			d.show(now)
@@ -224,6 +226,14 @@ func (d *drive) countKernel() {
 	}
 }
 
+// hopeless is the threshold that the run is ended for; empty: none.
+func (d *drive) hopeless() string {
+	if d.o.KeepGoing {
+		return ""
+	}
+	return d.collector.Hopeless()
+}
+
 func (d *drive) stopTicker() {
 	d.stopOnce.Do(func() { close(d.tickerDone) })
 	d.ticking.Wait()
@@ -232,6 +242,7 @@ func (d *drive) stopTicker() {
 // close ends every process and file of the run; what is stopped already is left alone.
 func (d *drive) close() {
 	d.stopTicker()
+	d.metrics.close()
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	if d.fleet != nil {

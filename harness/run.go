@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"tlsurge/harness/fleet/sandbox"
@@ -26,6 +27,12 @@ type Options struct {
 	// Token admits agents from elsewhere; empty: one is made. ClusterCA is the PEM of the authority behind
 	// run.nats, where the system's do not know it.
 	Token, ClusterCA string
+	// Metrics is where /metrics answers while the run lasts, and for Linger after it, or until somebody has
+	// asked once; nil: nowhere. It is closed here.
+	Metrics net.Listener
+	Linger  time.Duration
+	// KeepGoing plays a scenario to its end although a threshold can hold no more.
+	KeepGoing bool
 }
 
 // Run plays the scenario: fleet and agents as child processes, one act after the other, and the result
@@ -41,14 +48,16 @@ func Run(ctx context.Context, sc *scenario.Scenario, o Options) (*results.Run, e
 	defer d.close()
 	var failed error
 	for i := range sc.Phases {
-		if failed = d.act(ctx, &sc.Phases[i]); failed != nil || ctx.Err() != nil {
+		if failed = d.act(ctx, &sc.Phases[i]); failed != nil || ctx.Err() != nil || d.hopeless() != "" {
 			break
 		}
 	}
 	if failed != nil && d.acts == 0 && ctx.Err() == nil {
 		return nil, d.undo(failed)
 	}
-	return d.finish(ctx, failed)
+	run, err := d.finish(ctx, failed)
+	d.metrics.linger(ctx, run, o.Linger, d.progress)
+	return run, err
 }
 
 // act plays one phase.
@@ -102,6 +111,9 @@ func (d *drive) wait(ctx context.Context, p *scenario.Phase, at time.Time) error
 		return err
 	case <-ctx.Done():
 	case <-d.broken:
+		if why := d.hopeless(); why != "" {
+			d.progress.Step(fmt.Sprintf("%s: ended early: %s can hold no more", p.Name, why))
+		}
 	}
 	return errors.Join(d.crew.EndEarly(limit), <-done)
 }
@@ -131,7 +143,7 @@ func (d *drive) finish(ctx context.Context, failed error) (*results.Run, error) 
 	d.endCapture()
 	d.countKernel()
 	d.closeLink() // its last firings go to the collector
-	info := results.FinishInfo{At: time.Now()}
+	info := results.FinishInfo{At: time.Now(), Hopeless: d.hopeless()}
 	switch {
 	case d.collector.Err() != nil:
 		info.CutShort = d.collector.Err().Error()

@@ -60,6 +60,7 @@ type Collector struct {
 	timeline  timeline
 	files     *runFiles // nil without Dir
 	failure   error     // the first write that failed; later ones are not tried
+	hopeless  string    // the first threshold that can hold no more
 	finished  bool
 	joined    *join // by Finish
 }

@@ -12,9 +12,11 @@ import (
 // FinishInfo ends a run.
 type FinishInfo struct {
 	At time.Time
-	// CutShort says why the run ended before its time (Ctrl-C, a hopeless threshold, a full disk);
-	// empty for one that ran to its end.
+	// CutShort says why the run ended before its time (Ctrl-C, a full disk); empty for one that ran to
+	// its end, or to where a threshold was hopeless.
 	CutShort string
+	// Hopeless is the threshold that the run was ended for.
+	Hopeless string
 }
 
 // Finish joins all that came in, judges it, writes the run directory's final files and returns the
@@ -28,7 +30,7 @@ func (c *Collector) Finish(in FinishInfo) (*Run, error) {
 	c.finished = true
 	c.tick(in.At)
 	j := newJoin(c.phaseNames(), c.attempts, c.firings, c.events)
-	run := c.build(in.At, j, in.CutShort)
+	run := c.build(in.At, j, in)
 	c.joined = j
 	if c.files == nil {
 		return run, nil
@@ -92,20 +94,35 @@ func (c *Collector) Latencies() map[string]*hist.Histogram {
 }
 
 func (c *Collector) provisional(now time.Time) *Run {
-	run := c.build(now, newJoin(c.phaseNames(), nil, nil, nil), "")
+	run := c.build(now, newJoin(c.phaseNames(), nil, nil, nil), FinishInfo{})
 	run.Verdict = Verdict{State: Invalid, Reasons: []string{notFinished}, Notes: []string{}}
 	return run
 }
 
-// writeProvisional writes the provisional run.json. Called with mu held.
+// writeProvisional writes the provisional run.json, and looks whether a threshold cannot hold any more.
+// Called with mu held.
 func (c *Collector) writeProvisional(now time.Time) error {
-	return writeRun(c.cfg.Dir, c.provisional(now))
+	run := c.provisional(now)
+	for _, t := range c.cfg.Thresholds {
+		if c.hopeless == "" && t.Hopeless(run) {
+			c.hopeless = t.String()
+		}
+	}
+	return writeRun(c.cfg.Dir, run)
+}
+
+// Hopeless is the first threshold that no continuation of the run can make hold, as of the last Tick;
+// empty: there is hope.
+func (c *Collector) Hopeless() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.hopeless
 }
 
 const notFinished = "not finished"
 
 // build makes the run from the tables. Called with mu held.
-func (c *Collector) build(at time.Time, j *join, cutShort string) *Run {
+func (c *Collector) build(at time.Time, j *join, end FinishInfo) *Run {
 	run := &Run{
 		Schema: Schema, ToolVersion: c.cfg.ToolVersion, Scenario: c.cfg.Scenario, Seed: c.cfg.Seed, Started: c.cfg.Started.UTC(),
 		DurationNs: at.Sub(c.cfg.Started).Nanoseconds(), Tags: c.cfg.Tags, Machine: c.cfg.Machine,
@@ -119,7 +136,7 @@ func (c *Collector) build(at time.Time, j *join, cutShort string) *Run {
 	c.totals(run, at)
 	c.latencies(run)
 
-	in := judgement{cutShort: cutShort, missingEvidence: missing, stray: j.stray(), claimed: j.claimed}
+	in := judgement{cutShort: end.CutShort, hopeless: end.Hopeless, missingEvidence: missing, stray: j.stray(), claimed: j.claimed}
 	in.overflowAsked, in.lossArmed = c.asked()
 	for _, o := range run.Outcomes {
 		switch {

@@ -34,6 +34,7 @@ func (d *judge) note(format string, args ...any) {
 // judgement is what the verdict needs beside the tables of the run.
 type judgement struct {
 	cutShort        string
+	hopeless        string // the threshold for which the run was ended early
 	missingEvidence int64
 	noResource      int64
 	stray           []string // firings that no attempt of the evidence had, by rule
@@ -48,10 +49,14 @@ func (c *Collector) verdict(run *Run, in judgement) Verdict {
 	if in.cutShort != "" {
 		d.invalid("cut short: %s", in.cutShort)
 	}
+	if in.hopeless != "" {
+		// What was measured is sound; there is less of it, and the threshold has failed for good.
+		d.suspect("ended early: %s can hold no more; acts and times are shorter than the scenario's", in.hopeless)
+	}
 	if c.failure != nil {
 		d.invalid("%v; what was written until then is kept", c.failure)
 	}
-	c.judgeProcesses(d, in.cutShort)
+	c.judgeProcesses(d, in.cutShort != "" || in.hopeless != "")
 	c.judgeBalance(d, run, in)
 	c.judgeGenerator(d, run, in)
 	c.judgeNetwork(d, run, in)
@@ -70,7 +75,7 @@ func (c *Collector) verdict(run *Run, in judgement) Verdict {
 }
 
 // judgeProcesses: load that a dead agent should have made was not made.
-func (c *Collector) judgeProcesses(d *judge, cutShort string) {
+func (c *Collector) judgeProcesses(d *judge, early bool) {
 	for _, id := range slices.Sorted(maps.Keys(c.agents)) {
 		if why := c.agents[id].lost; why != "" {
 			d.invalid("%s was lost: %s; what it had sent is counted", id, why)
@@ -79,7 +84,7 @@ func (c *Collector) judgeProcesses(d *judge, cutShort string) {
 		}
 	}
 	for _, p := range c.phases {
-		if open := p.unfinished(c.agents); len(open) > 0 && cutShort == "" {
+		if open := p.unfinished(c.agents); len(open) > 0 && !early {
 			d.suspect("the last report of %s on %s never came: its counters end before the evidence", strings.Join(open, ", "), p.Name)
 		}
 	}

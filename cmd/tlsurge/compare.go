@@ -11,6 +11,7 @@ import (
 func (a *app) compareCmd() *cobra.Command {
 	var o compare.Options
 	var asJSON, asMarkdown bool
+	var tagList []string
 	cmd := &cobra.Command{
 		Use:   "compare BASE NEW",
 		Short: "Judge stored runs against each other: is NEW worse than BASE?",
@@ -23,6 +24,10 @@ Exit code: 0 no regression, 1 a regression, 2 what was given cannot be compared.
 		Example: "  tlsurge compare runs/base runs/candidate\n  tlsurge compare BASE NEW --json",
 		Args:    exactly(2, "two run directories, or two directories of runs"),
 		RunE: func(_ *cobra.Command, args []string) error {
+			tags, err := parseTags(tagList)
+			if err != nil {
+				return err
+			}
 			base, err := compare.LoadSide(args[0])
 			if err != nil {
 				return err
@@ -32,12 +37,14 @@ Exit code: 0 no regression, 1 a regression, 2 what was given cannot be compared.
 				return err
 			}
 			report := compare.Runs(base, candidate, o)
+			report.Tags = tags
 			return a.judge(a.out, report, asJSON, asMarkdown)
 		},
 	}
 	fl := cmd.Flags()
 	fl.Float64Var(&o.MinEffect, "min-effect", 0, "smallest relative change that matters (default 0.05)")
 	fl.Float64Var(&o.Alpha, "alpha", 0, "chance of a false alarm over all metrics (default 0.05)")
+	fl.StringArrayVar(&tagList, "tag", nil, "label the judgement: `key=value`")
 	fl.BoolVar(&asJSON, "json", false, "print the judgement as JSON")
 	fl.BoolVar(&asMarkdown, "markdown", false, "print it for a pull request")
 	return cmd

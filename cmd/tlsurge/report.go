@@ -16,6 +16,7 @@ var formats = []string{"text", "json", "html", "markdown", "junit", "github", "c
 func (a *app) reportCmd() *cobra.Command {
 	var format, table, out string
 	var all, asJSON bool
+	var tagList []string
 	cmd := &cobra.Command{
 		Use:   "report RUNDIR",
 		Short: "Show a stored run: text, JSON, HTML, markdown, JUnit, GitHub annotations, CSV, OpenMetrics",
@@ -31,7 +32,12 @@ func (a *app) reportCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			tags, err := parseTags(tagList)
+			if err != nil {
+				return err
+			}
 			run := in.Run
+			run.Tags = merged(run.Tags, tags)
 			return a.writeTo(out, func(w io.Writer) error {
 				switch format {
 				case "text":
@@ -70,6 +76,7 @@ func (a *app) reportCmd() *cobra.Command {
 	fl.StringVar(&format, "format", "text", strings.Join(formats, ", "))
 	fl.StringVar(&table, "table", "users", "csv: "+strings.Join(report.CSVTables(), ", "))
 	fl.StringVar(&out, "out", "", "write to this `file`, which must not exist (default: standard output)")
+	fl.StringArrayVar(&tagList, "tag", nil, "label the report: `key=value`, beside the run's own")
 	fl.BoolVar(&all, "all", false, "text: every cause chain, counter and log line")
 	fl.BoolVar(&asJSON, "json", false, "the same as --format json")
 	return cmd

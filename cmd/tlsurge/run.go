@@ -34,6 +34,10 @@ const runExample = `  tlsurge run                                    the January
   tlsurge run my.toml --json | jq .users`
 
 type runFlags struct {
+	metrics         string
+	linger          time.Duration
+	tags            []string
+	keepGoing       bool
 	out             string
 	seed            uint64
 	set             []string
@@ -77,6 +81,10 @@ func (a *app) runCmd() *cobra.Command {
 	fl.BoolVar(&f.quiet, "quiet", false, "no progress, no report: the exit code and the run's files only")
 	fl.BoolVar(&f.json, "json", false, "print run.json on standard output")
 	fl.BoolVar(&f.capture, "capture", false, "record both ends' packets with keys and comments in evidence/ (as run.capture = true)")
+	fl.StringVar(&f.metrics, "metrics", "", "`address` where /metrics answers in Prometheus's format while the run lasts, as 127.0.0.1:9100")
+	fl.DurationVar(&f.linger, "metrics-linger", 15*time.Second, "how long the result waits there for a last scrape")
+	fl.StringArrayVar(&f.tags, "tag", nil, "label the run in every form of its report: `key=value`")
+	fl.BoolVar(&f.keepGoing, "keep-going", false, "play to the end although a threshold can hold no more")
 	fl.BoolVar(&f.dry, "dry-run", false, "validate, say what each rule would do, and start nothing")
 	fl.BoolVar(&f.ls, "list", false, "list the built-in scenarios")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -118,6 +126,15 @@ func (a *app) runScenario(ctx context.Context, name string, o scenario.Overrides
 	if f.dry {
 		return a.dryRun(sc)
 	}
+	tags, err := parseTags(f.tags)
+	if err != nil {
+		return err
+	}
+	sc.Tags = merged(sc.Tags, tags)
+	scrape, err := listenForScrapes(f.metrics)
+	if err != nil {
+		return err
+	}
 	place, done, code, err := sandbox.Enter(need(sc))
 	if err != nil {
 		return err
@@ -140,14 +157,20 @@ func (a *app) runScenario(ctx context.Context, name string, o scenario.Overrides
 	}
 	ctx, cancel := interruptible(ctx)
 	defer cancel()
+	if scrape != nil {
+		fmt.Fprintf(a.err, "metrics at http://%s/metrics\n", scrape.Addr())
+	}
 	progress := newProgress(a.err, f.quiet || f.json)
 	run, err := harness.Run(ctx, sc, harness.Options{Dir: abs, Started: started, Place: place, Progress: progress, ToolVersion: version(),
-		Token: joinSecrets.token, ClusterCA: joinSecrets.ca})
+		Token: joinSecrets.token, ClusterCA: joinSecrets.ca, Metrics: scrape, Linger: f.linger, KeepGoing: f.keepGoing})
 	progress.Done()
 	if run != nil {
 		if err := a.tell(run, name, dir, f); err != nil {
 			return err
 		}
+	}
+	if run == nil && ctx.Err() != nil {
+		return &exitError{exitInvalid, "interrupted before the run began"}
 	}
 	if run == nil {
 		return err

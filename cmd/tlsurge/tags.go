@@ -1,6 +1,9 @@
 package main
 
-import "strings"
+import (
+	"maps"
+	"strings"
+)
 
 // parseTags reads labels as the command line gives them: key=value, each key once.
 func parseTags(list []string) (map[string]string, error) {
@@ -19,4 +22,17 @@ func parseTags(list []string) (map[string]string, error) {
 		tags[key] = value
 	}
 	return tags, nil
+}
+
+// merged lays tags over those that there are.
+func merged(have, tags map[string]string) map[string]string {
+	if len(tags) == 0 {
+		return have
+	}
+	all := maps.Clone(have)
+	if all == nil {
+		all = map[string]string{}
+	}
+	maps.Copy(all, tags)
+	return all
 }

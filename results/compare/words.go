@@ -2,6 +2,7 @@ package compare
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -23,6 +24,9 @@ func Text(r *Report) []byte {
 	}
 	for _, n := range r.Notes {
 		fmt.Fprintf(&b, "note: %s\n", n)
+	}
+	if len(r.Tags) > 0 {
+		fmt.Fprintf(&b, "tags: %s\n", tagWords(r.Tags))
 	}
 	fmt.Fprintf(&b, "%s %s %s %s  decision\n", right("metric", 38), left("base", 9), left("new", 9), left("change", 8))
 	shown, alike := folded(r.Rows)
@@ -62,6 +66,14 @@ func folded(rows []Row) (shown []Row, alike []string) {
 		}
 	}
 	return shown, alike
+}
+
+func tagWords(tags map[string]string) string {
+	var list []string
+	for _, k := range slices.Sorted(maps.Keys(tags)) {
+		list = append(list, k+"="+tags[k])
+	}
+	return strings.Join(list, " ")
 }
 
 // Sentence is the decision in words.
@@ -120,6 +132,9 @@ func Markdown(r *Report) []byte {
 	var b strings.Builder
 	mark := map[Decision]string{Regressed: "❌", Improved: "🎉", Same: "✅", Unsure: "❔"}
 	fmt.Fprintf(&b, "### %s tlsurge bench\n\n%s\n\n", mark[r.Decision], Sentence(r))
+	if len(r.Tags) > 0 {
+		fmt.Fprintf(&b, "- tags: %s\n", escape(tagWords(r.Tags)))
+	}
 	for _, d := range r.Differences {
 		fmt.Fprintf(&b, "- ⚠️ the sides differ in %s\n", escape(d))
 	}

@@ -30,5 +30,5 @@ func ExampleMarkdown() {
 	}
 	fmt.Println(strings.SplitN(string(report.Markdown(run)), "\n\n", 3)[1])
 	// Output:
-	// **70** of 1,350 page loads ended in an error users saw (5.2%), 30 were saved by a retry, 20 silently downgraded. Run **VALID**: the numbers can be trusted. Seed 42, 18.3 s.
+	// **70** of 1,350 page loads ended in an error users saw (5.2%), 30 were saved by a retry, 20 silently downgraded. Run **VALID**: the numbers can be trusted. Seed 42, 18.3 s, story=thread.
 }

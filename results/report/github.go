@@ -26,9 +26,17 @@ func Annotations(run *results.Run) []byte {
 		say(kind, fmt.Sprintf("%s: the run is %s", title, run.Verdict.State), r)
 	}
 	s := sum(run.Users)
-	say("notice", title, fmt.Sprintf("%s of %s page loads ended in an error users saw (%s); run %s, seed %d",
-		count(s.SawError), count(s.PageLoads), share(s.SawError, s.PageLoads), run.Verdict.State, run.Seed))
+	say("notice", title, fmt.Sprintf("%s of %s page loads ended in an error users saw (%s); run %s, seed %d%s",
+		count(s.SawError), count(s.PageLoads), share(s.SawError, s.PageLoads), run.Verdict.State, run.Seed, tagged(run.Tags)))
 	return []byte(b.String())
+}
+
+// tagged is the run's labels behind a sentence.
+func tagged(tags map[string]string) string {
+	if len(tags) == 0 {
+		return ""
+	}
+	return ", " + pairs(tags)
 }
 
 // ghData and ghProperty escape what would end a workflow command or one of its properties.

@@ -39,7 +39,7 @@ func Style() string { return style }
 // elsewhere. It reads on a phone, in dark mode, on paper, and aloud.
 func HTML(in HTMLInput) ([]byte, error) {
 	t, err := template.New("report").Funcs(template.FuncMap{
-		"count": count, "ms": ms, "seconds": seconds, "bytes": bytesOf, "share": share,
+		"count": count, "times": times, "ms": ms, "seconds": seconds, "bytes": bytesOf, "share": share,
 		"blow": blow, "observed": observedWords,
 		"verdict": verdictWords, "state": stateWords, "sorted": sorted, "percent": percent, "upto": upTo, "pairs": func(m map[string]string) string { return pairs(m) },
 		"join": strings.Join, "first": func(i int) bool { return i == 0 },

@@ -4,6 +4,8 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,9 +54,8 @@ func JUnit(w io.Writer, run *results.Run) error {
 		Properties: []junitProperty{{"seed", fmt.Sprint(run.Seed)}, {"tool_version", run.ToolVersion}, {"verdict", string(run.Verdict.State)}},
 		Output:     string(Text(run, Options{})),
 	}
-	for _, tag := range strings.Fields(pairs(run.Tags)) {
-		k, v, _ := strings.Cut(tag, "=")
-		s.Properties = append(s.Properties, junitProperty{"tag." + k, v})
+	for _, k := range slices.Sorted(maps.Keys(run.Tags)) {
+		s.Properties = append(s.Properties, junitProperty{"tag." + k, run.Tags[k]})
 	}
 	verdict := junitCase{Name: "the run can be trusted", Classname: run.Scenario + ".verdict", Time: s.Time}
 	if run.Verdict.State == results.Invalid {

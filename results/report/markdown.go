@@ -23,7 +23,7 @@ func Markdown(run *results.Run) []byte {
 	s := sum(run.Users)
 	fmt.Fprintf(&b, "**%s** of %s page loads ended in an error users saw (%s), %s were saved by a retry, %s silently downgraded. ",
 		count(s.SawError), count(s.PageLoads), share(s.SawError, s.PageLoads), count(s.SavedByRetry), count(s.Downgraded))
-	fmt.Fprintf(&b, "Run **%s**: %s. Seed %d, %s.\n\n", run.Verdict.State, stateWords(run.Verdict.State), run.Seed, seconds(run.DurationNs))
+	fmt.Fprintf(&b, "Run **%s**: %s. Seed %d, %s%s.\n\n", run.Verdict.State, stateWords(run.Verdict.State), run.Seed, seconds(run.DurationNs), md(tagged(run.Tags)))
 	for _, r := range run.Verdict.Reasons {
 		fmt.Fprintf(&b, "- ⚠️ %s\n", md(r))
 	}

@@ -157,6 +157,11 @@ func (e emitter) gauges() {
 		labels = append(labels, "tag_"+labelName(k), r.Tags[k])
 	}
 	e.gauge("run_info", "The run that these metrics are of.", 1, labels...)
+	finished := 1.0
+	if r.Unfinished() {
+		finished = 0
+	}
+	e.gauge("run_finished", "Whether the run is over; until then its verdict is INVALID.", finished)
 	for _, s := range []results.State{results.Valid, results.Suspect, results.Invalid} {
 		v := 0.0
 		if r.Verdict.State == s {

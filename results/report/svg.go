@@ -5,6 +5,7 @@ import (
 	"html"
 	"html/template"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -162,10 +163,13 @@ func nice(span float64) float64 {
 	return step
 }
 
+// zeros are decimals that say nothing: "50.0ms" on an axis is 50ms.
+var zeros = regexp.MustCompile(`\.0+(\D|$)`)
+
 func (c chart) grid(b *strings.Builder, lo, hi float64, sy func(float64) float64) {
 	line := func(y float64, text string) {
 		fmt.Fprintf(b, `<line class="grid" x1="%g" x2="%g" y1="%s" y2="%s"/><text class="tick" x="%g" y="%s" text-anchor="end">%s</text>`,
-			left, chartWidth-right, f1(y), f1(y), left-6, f1(y+4), html.EscapeString(text))
+			left, chartWidth-right, f1(y), f1(y), left-6, f1(y+4), html.EscapeString(zeros.ReplaceAllString(text, "$1")))
 	}
 	if c.logY {
 		for e := lo; e <= hi; e++ {

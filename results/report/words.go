@@ -133,3 +133,11 @@ var kernelMeanings = []struct{ name, meaning string }{
 	{"TCPBacklogDrop", "segments dropped because a socket's backlog was full"},
 	{"TCPRcvQDrop", "segments dropped because a receive queue was full"},
 }
+
+// times words how often something happened.
+func times(n int64) string {
+	if n == 1 {
+		return "once"
+	}
+	return count(n) + " times"
+}
