@@ -111,6 +111,9 @@ const (
 	// OwnEdge: the bundled edge must be the target, because its listener carries the filter or because it
 	// does the damage itself.
 	OwnEdge Capability = "the bundled edge as target"
+	// OwnFleet: a fleet of this run must be the target, whatever server its edges are, because the fleet strikes
+	// their processes, or puts them where a link reaches them.
+	OwnFleet Capability = "a fleet of this run as target"
 	// OwnNamespaces: agents and edges must sit in network namespaces that we make, with devices between.
 	OwnNamespaces Capability = "network namespaces of our own"
 )
@@ -124,8 +127,11 @@ func Requires(r *Rule) []Capability {
 		}
 		return []Capability{NetAdmin}
 	case EngineLink:
-		return []Capability{OwnNamespaces, OwnEdge} // a namespace of our own has no road to anybody else's server
+		return []Capability{OwnNamespaces, OwnFleet} // a namespace of our own has no road to anybody else's server
 	case EngineEdge:
+		if r.Action == Kill || r.Action == Pause || r.Action == Restart {
+			return []Capability{OwnFleet}
+		}
 		return []Capability{OwnEdge}
 	}
 	return nil

@@ -171,7 +171,13 @@ func (c *Collector) judgeNetwork(d *judge, run *Run, in judgement) {
 			tell("%s is %d, and no rule fills an accept queue: SYNs were dropped", name, n)
 		}
 	}
-	if n, all := run.Attempts.UnexplainedRetransmits, run.Attempts.Started; n > 0 && !in.lossArmed {
+	n, all := run.Attempts.UnexplainedRetransmits, run.Attempts.Started
+	if drops := run.Kernel["ListenDrops"]; n > 0 && in.overflowAsked && drops > 0 {
+		// Each was answered by a queue that a rule has filled, and the client's kernel asked again.
+		d.note("%d of %d retransmissions are of SYNs that a full accept queue dropped, as a rule wanted", min(n, drops), n)
+		n -= min(n, drops)
+	}
+	if n > 0 && !in.lossArmed {
 		if share := float64(n) / float64(max(1, all)); share > c.cfg.Limits.Retransmits {
 			d.suspect("%d retransmissions on connections that no fault hit (%.2f per 100 attempts, limit %.2f)", n, 100*share, 100*c.cfg.Limits.Retransmits)
 		} else {

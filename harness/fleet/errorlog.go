@@ -146,6 +146,9 @@ func parseErrorLine(line string) (l results.LogLine, ok bool) {
 // SSL handshaking" is "client timed out", as the bundled edge counts it.
 func withoutPlace(text string) string {
 	text, _, _ = strings.Cut(text, " while ")
+	if n, rest, ok := strings.Cut(text, " "); ok && strings.HasPrefix(rest, "worker_connections are not enough") && strings.Trim(n, "0123456789") == "" {
+		text = rest
+	}
 	if head, errno, ok := strings.Cut(text, " ("); ok && strings.HasSuffix(errno, ")") {
 		if no, _, colon := strings.Cut(errno, ": "); colon && strings.Trim(no, "0123456789") == "" {
 			text = head

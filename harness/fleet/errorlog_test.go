@@ -35,7 +35,7 @@ func TestParseErrorLine(t *testing.T) {
 			results.LogLine{Level: "info", Reason: "client closed connection"}},
 		{"not about a connection",
 			"2026/01/13 12:22:59 [alert] 71#71: 1024 worker_connections are not enough",
-			results.LogLine{Level: "alert", Reason: "1024 worker_connections are not enough"}},
+			results.LogLine{Level: "alert", Reason: "worker_connections are not enough"}},
 		{"no level", "2026/01/13 12:22:59 71#71: hello", results.LogLine{}},
 		{"empty", "", results.LogLine{}},
 	} {

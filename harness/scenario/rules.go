@@ -83,14 +83,18 @@ func anyMatch(pattern string, names []string) bool {
 
 // checkReach refuses rules that only an edge of ours can carry out, where the target is not ours.
 func (s *Scenario) checkReach(r faults.Rule) error {
-	if s.Target == nil && s.Fleet.Edge == "bundled" {
-		return nil
-	}
 	for _, c := range faults.Requires(&r) {
-		if c == faults.OwnEdge {
-			return &faults.UnsupportedError{Engine: r.Engine, What: fmt.Sprintf("fault %q (%s)", r.Name, r.Action),
-				Reason: "it is carried out by the bundled edge, and this scenario has another", Instead: "engine relay, or a stage of the direction server-to-client"}
+		reason := ""
+		switch {
+		case c == faults.OwnEdge && (s.Target != nil || s.Fleet.Edge != "bundled"):
+			reason = "it is carried out by the bundled edge, and this scenario has another"
+		case c == faults.OwnFleet && s.Target != nil:
+			reason = "it strikes edges of our own, and this scenario has a target that is not ours"
+		default:
+			continue
 		}
+		return &faults.UnsupportedError{Engine: r.Engine, What: fmt.Sprintf("fault %q (%s)", r.Name, r.Action),
+			Reason: reason, Instead: "engine relay, or a stage of the direction server-to-client"}
 	}
 	return nil
 }
