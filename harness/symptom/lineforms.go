@@ -24,6 +24,10 @@ func parseLine(line []byte, f forms) (e event, ok bool) {
 		if at > 0 && line[0] != '{' && !hasLevel(line[:at]) && e.at.IsZero() && stamp(line).IsZero() {
 			return e, false // no log's line: words that somebody quotes
 		}
+		e.Level, _ = level(line)
+		if bytes.Contains(line, []byte("SSL_do_handshake()")) {
+			e.Software = "nginx"
+		}
 		e.client = addressBehind(line, "client")
 	case f&formAccess != 0 && accessLine(line, &e):
 	default:
@@ -182,7 +186,7 @@ func apacheLine(line []byte, f forms, e *event) bool {
 	}
 	l, end := level(line)
 	i := bytes.Index(line, []byte("AH0"))
-	if l == "" || i < 0 && !bytes.Contains(line, []byte("SSL ")) {
+	if l == "" || i < 0 && !(line[0] == '[' && weekday(line[1:min(4, len(line))])) && indexFold(line, "ssl library error") < 0 {
 		return false
 	}
 	rest := line[end:]

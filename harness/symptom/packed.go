@@ -3,6 +3,7 @@ package symptom
 import (
 	"bytes"
 	"strconv"
+	"unicode"
 
 	"tlsurge/results"
 )
@@ -129,6 +130,11 @@ func findLibraryError(text []byte, from int) (e libraryError, at int, ok bool) {
 		}
 		if next := indexFold(rest[:min(stop+1, len(rest))], " error:"); next >= 0 {
 			stop = next
+		}
+		if e.packed.alert() >= 0 { // the words of alerts are in lower case: what follows is somebody else's
+			if i := bytes.IndexFunc(rest[:stop], unicode.IsUpper); i > 0 {
+				stop = i
+			}
 		}
 		e.reason = bytes.TrimSpace(rest[:stop])
 		if known := reasonTexts[e.packed.reason]; known != "" && e.library == librarySSL {

@@ -33,6 +33,7 @@ type entry struct {
 	stands  map[string]bool
 	concept bool   // plain English for a kind of failure, rather than the words of one program
 	context bool   // counts only close to "alert", "fatal" or "tls": else it is everyday language
+	plain   *entry // what the words mean elsewhere, if anything
 	line    string // what a server's log says, quoted without the line around it: its canonical words
 }
 
@@ -122,8 +123,8 @@ func (v *vocabulary) find(ts []token) *entry {
 	return at.is
 }
 
-// add files a spelling under e, and gives the entry that has it: e, or the one that had it before.
-func (v *vocabulary) add(spelling string, e *entry) *entry {
+// node is the place of a spelling in the tree.
+func (v *vocabulary) node(spelling string) *phrase {
 	at := &v.root
 	for _, t := range tokens(spelling) {
 		if at.next == nil {
@@ -134,6 +135,12 @@ func (v *vocabulary) add(spelling string, e *entry) *entry {
 		}
 		at = at.next[t.text]
 	}
+	return at
+}
+
+// add files a spelling under e, and gives the entry that has it: e, or the one that had it before.
+func (v *vocabulary) add(spelling string, e *entry) *entry {
+	at := v.node(spelling)
 	if at == &v.root {
 		return e
 	}
@@ -365,7 +372,10 @@ func (v *vocabulary) learnAlerts() {
 		e.means = []Meaning{{results.ClassPeerAlert, a, "server"}, {results.ClassLocalAlert, a, "client"}}
 		n := a
 		v.standFor(e, []results.Class{results.ClassPeerAlert, results.ClassLocalAlert}, &n)
-		v.add(name, e)
+		if was := v.add(name, e); was != e && was.concept {
+			e.says, e.context, e.plain = []string{name}, true, was
+			v.node(name).is = e
+		}
 	}
 }
 

@@ -1,12 +1,14 @@
 package symptom
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"tlsurge/profiles"
+	"tlsurge/profiles/wire"
 	"tlsurge/results"
 )
 
@@ -30,17 +32,24 @@ func Words(text string) (found []Signature, mentioned, notes []string) {
 	})
 	hits = append(hits, said...)
 	hits = append(hits, alertNumbers(text, ts, hits)...)
+	hits, notes = misspelled(text, hits)
 	hits = dropImplied(hits)
 	mentioned = mentions(ts)
 	slices.SortStableFunc(hits, func(a, b hit) int { return a.start - b.start })
-	spelled := map[*entry]string{} // one wording in two spellings is one
+	spelled, last := map[*entry]string{}, map[*entry]int{} // one wording in two spellings is one
+	for _, h := range hits {
+		if h.entry != nil && (spelled[h.entry] == "" || isName(h.sig.UserSees) && !isName(spelled[h.entry])) {
+			spelled[h.entry] = h.sig.UserSees
+		}
+	}
 	for _, h := range hits {
 		s := h.sig
 		if h.entry != nil && s.Origin == User {
-			if first, ok := spelled[h.entry]; ok {
-				s.UserSees = first
+			s.UserSees = spelled[h.entry]
+			if end, again := last[h.entry]; again && h.start-end <= near {
+				s.Count = 0 // the code of the title just above
 			}
-			spelled[h.entry] = s.UserSees
+			last[h.entry] = h.end
 		}
 		if s.Software == "" && s.Origin == User && len(mentioned) == 1 {
 			s.Software = strings.Fields(mentioned[0])[0]
@@ -48,7 +57,7 @@ func Words(text string) (found []Signature, mentioned, notes []string) {
 		s.Text = around(text, h.start, h.end)
 		found = addSignature(found, s)
 	}
-	return found, mentioned, unknownNames(text, hits)
+	return found, mentioned, notes
 }
 
 // addSignature counts a signature that was there before.
@@ -82,7 +91,10 @@ func phrases(text string, ts []token, taken []hit) []hit {
 				best, end = at.is, j+1
 			}
 		}
-		if best == nil || best.context && !inContext(text, ts, i, end) {
+		if best != nil && best.context && !inContext(text, ts, i, end) {
+			best = best.plain
+		}
+		if best == nil {
 			i++
 			continue
 		}
@@ -114,6 +126,11 @@ func inContext(text string, ts []token, from, to int) bool {
 			return true
 		}
 	}
+	if to < len(ts) && ts[to].start-ts[to-1].end <= 2 { // "handshake failure (40)"
+		if n, err := strconv.Atoi(ts[to].text); err == nil && n <= 255 {
+			return true
+		}
+	}
 	return to < len(ts) && ts[to].text == "alert"
 }
 
@@ -124,12 +141,17 @@ func (e *entry) signature(quoted string) Signature {
 	}
 	s := Signature{Origin: User, UserSees: e.says[0], Alert: -1, Count: 1}
 	v := words()
+	if !e.concept && len(e.stands) > 0 {
+		if i := slices.IndexFunc(e.says, func(says string) bool { return v.shown[fold(says)] != nil }); i >= 0 {
+			s.UserSees = e.says[i]
+		}
+	}
 	for _, says := range e.says {
-		if says == quoted && !e.concept {
+		if says == quoted && !e.concept && (v.shown[fold(says)] != nil || len(e.stands) == 0) {
 			s.UserSees = says
 		}
 	}
-	if len(e.stands) == 1 && !e.stands[fold(s.UserSees)] && !e.concept {
+	if len(e.stands) == 1 && !strings.HasPrefix(e.says[0], "CURLE_") && !e.stands[fold(s.UserSees)] && !e.concept {
 		for text := range e.stands {
 			if covers(e.means, v.shown[text]) {
 				s.UserSees = v.spelled[text] // the one text that a profile shows for it, and it says no less
@@ -308,12 +330,20 @@ func (a *hit) plain() bool {
 
 // implies says whether b adds nothing to a.
 func (a *hit) implies(b hit, apart int, first bool) bool {
+	if a.entry == nil && a.sig.Code != "" && len(b.means) == 0 && b.sig.Origin == User && apart <= near {
+		return true // "EPROTO"
+	}
 	if a.sig.Origin != b.sig.Origin && b.sig.Origin != User || len(a.means) == 0 || len(b.means) == 0 {
 		return false
 	}
+	curl := b.entry != nil && strings.HasPrefix(b.entry.says[0], "CURLE_")
 	switch {
 	case a.plain() && !b.plain():
 		return false
+	case curl && apart <= near && !strings.HasPrefix(a.sig.UserSees, "CURLE_"):
+		return true // curl's number, in front of what its library says
+	case a.entry == nil && a.sig.Code != "" && b.entry != nil && apart <= near && len(b.means) > 3:
+		return true // an exception's name around the library's error
 	case b.plain() && apart > 4*near, !b.plain() && (apart > near || !sameFamily(a.sig.Software, b.sig.Software)):
 		return false
 	case !covers(b.means, a.means):
@@ -395,20 +425,37 @@ func around(text string, start, end int) string {
 // errorName has the form of the error names of browsers and libraries.
 var errorName = regexp.MustCompile(`(?i)\b(?:ERR|SSL_ERROR|SEC_ERROR|MOZILLA_PKIX_ERROR|PR|NS_ERROR|CURLE|GNUTLS_E|ERROR_INTERNET)_[A-Z][A-Z0-9_]+\b|\b(?:errSSL|kCFURLError|NSURLError)[A-Z][A-Za-z]+\b`)
 
-// unknownNames says which words look like names of errors and are not known, and which known one is nearest.
-func unknownNames(text string, hits []hit) []string {
-	var out []string
+// typo is how many letters may be wrong in a name that is still taken for the known one.
+const typo = 2
+
+// misspelled says which words look like names of errors and are not known. One that is almost a known name is
+// read as that; for others the nearest is suggested.
+func misspelled(text string, hits []hit) ([]hit, []string) {
+	var notes []string
 	for _, m := range errorName.FindAllStringIndex(text, -1) {
 		name := text[m[0]:m[1]]
-		if within(hit{start: m[0], end: m[1]}, hits) || words().find(tokens(name)) != nil {
+		if words().find(tokens(name)) != nil || strings.HasSuffix(name, "Domain") {
 			continue
 		}
-		note := name + " is no error name known here" + profiles.Suggest(strings.ToUpper(name), kin(strings.ToUpper(name)))
-		if !slices.Contains(out, note) {
-			out = append(out, note)
+		at := hit{start: m[0], end: m[1]}
+		if slices.ContainsFunc(hits, func(h hit) bool { return h.start <= at.start && h.end >= at.end }) {
+			continue
+		}
+		hits = slices.DeleteFunc(hits, func(h hit) bool { return h.start >= at.start && h.end <= at.end }) // parts of it
+		upper := strings.ToUpper(name)
+		best := profiles.Closest(upper, kin(upper))
+		note := fmt.Sprintf("%s is no error name known here; did you mean %q?", name, best)
+		if wire.EditDistance(upper, strings.ToUpper(best)) <= typo {
+			note = fmt.Sprintf("%s is read as %s", name, best)
+			at.entry = words().find(tokens(best))
+			at.means, at.sig = at.entry.means, at.entry.signature(best)
+			hits = append(hits, at)
+		}
+		if !slices.Contains(notes, note) {
+			notes = append(notes, note)
 		}
 	}
-	return out
+	return hits, notes
 }
 
 // kin are the known names that begin as a wrong one does, as far as any does: ERR_SSL_FOO is meant for one of
