@@ -38,6 +38,9 @@ func TestDocumentedCommandsRun(t *testing.T) {
 				args = append(args, shortened...)
 				args = append(args, "--out", filepath.Join(t.TempDir(), "run"))
 			}
+			if args[0] == "repro" && !strings.HasPrefix(args[1], "--") {
+				args = append(args, "--quiet", "--budget", "100s", "--out", filepath.Join(t.TempDir(), "repro"))
+			}
 			t.Run(filepath.Base(page)+"/"+strings.Join(args[:min(3, len(args))], " "), func(t *testing.T) {
 				cmd, stderr := start(t, args...)
 				if err := cmd.Wait(); err != nil && cmd.ProcessState.ExitCode() != exitInvalid {

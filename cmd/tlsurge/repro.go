@@ -117,6 +117,10 @@ func (a *app) repro(ctx context.Context, args []string, f reproFlags) error {
 	result, err := repro.Do(ctx, cfg)
 	progress.Done()
 	var nothing *repro.NothingError
+	var conf *repro.ConfigError
+	if errors.As(err, &conf) {
+		return usagef("%v", conf)
+	}
 	if errors.As(err, &nothing) {
 		return &exitError{exitFailed, nothing.Text}
 	}

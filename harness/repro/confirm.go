@@ -46,6 +46,9 @@ func (t *task) confirm(ctx context.Context, c tried, number int) (done bool, err
 	seen, confirmed := t.judge(run)
 	if confirmed&t.required != t.required {
 		t.refuted[c.kind()]++
+		if t.wrong++; t.wrong > mostWrong {
+			return false, nil
+		}
 		t.note("not confirmed: %s shows it in memory, the fleet showed %d of %d signatures", recipe.words(), len(seen), len(t.targets))
 		return false, nil
 	}
@@ -102,6 +105,9 @@ func (t *task) doSeeded(ctx context.Context, what, scenario string, set []string
 
 // mostRefuted is how often the fleet may refute the same fault, or none, before its other servers are left alone.
 const mostRefuted = 2
+
+// mostWrong is how many recipes that the fleet did not bear out are told one by one.
+const mostWrong = 3
 
 // kind is what candidates of other servers share.
 func (c Candidate) kind() string { return fmt.Sprint(c.Cause, c.Recipe.Faults) }

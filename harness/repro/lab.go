@@ -11,6 +11,7 @@ import (
 
 	"tlsurge/harness/engine"
 	"tlsurge/harness/proxy"
+	"tlsurge/harness/proxy/stack"
 	"tlsurge/harness/trial"
 	"tlsurge/profiles"
 )
@@ -112,6 +113,24 @@ func (l *lab) make(s Setting) (*trial.Server, error) {
 		}
 	}
 	return trial.FromConfig(cfg, trial.ServerOptions{Host: host, Verifier: l.authority.Verifier(), Expired: l.authority.Expired})
+}
+
+// readable says why no stack can run a configuration; nil where one can.
+func (l *lab) readable(config string) error {
+	if config == "" {
+		return nil
+	}
+	var first error
+	for _, st := range stack.Names() {
+		_, err := l.make(base(config, st))
+		if err == nil {
+			return nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return &ConfigError{first}
 }
 
 // play plays one visitor against one setting.

@@ -65,8 +65,12 @@ func (g target) expected(e cases.Expect) bool {
 // mostCases bounds how many cases are played for one report.
 const mostCases = 3
 
-// confirmLibrary plays the cases that expect the report.
+// confirmLibrary plays the cases that expect the report. A configuration that was handed in rules them out: their
+// servers are others.
 func (t *task) confirmLibrary(ctx context.Context) error {
+	if t.Nginx != "" {
+		return nil
+	}
 	for i, c := range t.library() {
 		if i >= mostCases {
 			break

@@ -50,6 +50,12 @@ type Progress interface {
 	Tick(tried int, what string, used float64)
 }
 
+// ConfigError is a configuration of a server that no edge can run.
+type ConfigError struct{ Err error }
+
+func (e *ConfigError) Error() string { return e.Err.Error() }
+func (e *ConfigError) Unwrap() error { return e.Err }
+
 // NothingError is a report in which there is nothing to reproduce.
 type NothingError struct{ Text string }
 
@@ -97,6 +103,7 @@ type task struct {
 	search    *search
 	runs      int
 	result    *Result
+	wrong     int            // recipes that the fleet did not bear out
 	refuted   map[string]int // by Candidate.kind
 	noCapture bool           // this machine records no packets
 	caseTime  time.Duration  // of a run of the case that is played
@@ -114,16 +121,19 @@ type task struct {
 func Do(ctx context.Context, cfg Config) (*Result, error) {
 	t := &task{Config: cfg, began: cfg.Now(), targets: targets(cfg.Report), refuted: map[string]int{}}
 	if len(t.targets) == 0 {
-		return nil, &NothingError{"nothing in the report names a failure of TLS or of the network"}
+		return nil, &NothingError{nothing(cfg.Report)}
 	}
 	t.result = &Result{Signatures: cfg.Report.Signatures, Seen: []Sighting{}, NotSeen: []string{}, Chains: []results.Chain{}, Shrunk: []Step{},
-		First: []string{}, Notes: []string{}, Dir: cfg.Dir, Seed: cfg.Seed}
+		First: []string{}, Notes: append([]string{}, cfg.Report.Notes...), Dir: cfg.Dir, Seed: cfg.Seed}
 	t.required = required(t.targets)
 	var err error
 	if t.lab, err = newLab(cfg.Seed); err != nil {
 		return nil, err
 	}
 	defer t.lab.close()
+	if err := t.lab.readable(cfg.Nginx); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -131,6 +141,9 @@ func Do(ctx context.Context, cfg Config) (*Result, error) {
 	defer cancel()
 	if err := t.find(ctx); err != nil {
 		return nil, err
+	}
+	if t.wrong > mostWrong {
+		t.note("and %d more recipes that the fleet did not bear out", t.wrong-mostWrong)
 	}
 	if t.result.Reproduced {
 		if err := t.after(ctx); err != nil {
@@ -142,6 +155,22 @@ func Do(ctx context.Context, cfg Config) (*Result, error) {
 	}
 	t.result.Elapsed = cfg.Now().Sub(t.began)
 	return t.result, t.write()
+}
+
+// nothing says why there is nothing to find, with what the reader made of the report.
+func nothing(r *symptom.Report) string {
+	text := "nothing to reproduce: the report names no failure of TLS or of the network"
+	if r.Lines > 0 {
+		text += fmt.Sprintf(" (%d lines read, %d of them unreadable)", r.Lines, r.Unreadable)
+	}
+	for _, n := range r.Notes {
+		text += "; " + n
+	}
+	if r.Lines == 0 {
+		text += "; understood are an error's name (ERR_CONNECTION_RESET, ssl_error_no_cypher_overlap), a browser's sentence, a line of a server's log, " +
+			"a log file, a capture"
+	}
+	return text
 }
 
 // required are the most telling signature of each origin: without them a recipe is not the report's.

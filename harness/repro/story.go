@@ -266,9 +266,6 @@ func link(s results.ChainStep, first bool, c results.Chain) string {
 
 // recipeLines is the recipe with what shrinking found.
 func (r *Result) recipeLines() (lines []string) {
-	if r.Recipe == nil {
-		return nil
-	}
 	if r.Recipe != nil {
 		lines = append(lines, fmt.Sprintf("%s.", r.Recipe.words()),
 			fmt.Sprintf("Found as candidate %d after %d page loads in memory, confirmed on the fleet.", r.Tried, r.Trials))
