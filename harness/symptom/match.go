@@ -136,7 +136,7 @@ func (e *entry) mean(o Observed) bool {
 		alert = 255 // see eachFailure
 	}
 	return slices.ContainsFunc(e.means, func(m Meaning) bool {
-		return m.Class == class && (m.Alert < 0 || m.Alert == alert || class == results.ClassLocalAlert && alert < 0)
+		return m.Class == class && (m.About == "" || slices.ContainsFunc(words().shown[fold(o.UserSees)], func(seen Meaning) bool { return seen.About == m.About })) && (m.Alert < 0 || m.Alert == alert || class == results.ClassLocalAlert && alert < 0)
 	})
 }
 

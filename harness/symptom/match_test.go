@@ -35,6 +35,8 @@ func TestMatches(t *testing.T) {
 		{"an alert by number, in any browser", word("alert 40"), Observed{UserSees: "ERR_SSL_VERSION_OR_CIPHER_MISMATCH", Class: "peer_alert", Alert: 40, Sender: "server"}, true},
 		{"a failure that no user saw", word("ERR_CONNECTION_RESET"), Observed{Class: "reset", Alert: -1}, false},
 		{"words that no profile has, by their meaning", word("SSLV3_ALERT_HANDSHAKE_FAILURE"), Observed{UserSees: "curl: (35) error:0A000410:SSL routines::sslv3 alert handshake failure", Class: "peer_alert", Alert: 40, Sender: "server"}, true},
+		{"an expired certificate in plain English", word("the certificate has expired"), Observed{UserSees: "SEC_ERROR_EXPIRED_CERTIFICATE", Class: "certificate", Alert: 45, Sender: "client"}, true},
+		{"which is not one of an unknown issuer", word("the certificate has expired"), Observed{UserSees: "SEC_ERROR_UNKNOWN_ISSUER", Class: "certificate", Alert: 48, Sender: "client"}, false},
 
 		{"one code", log("140A1175", "inappropriate fallback"), line("140A1175", "inappropriate fallback"), true},
 		{"two codes of one era", log("1408A10B", "wrong version number"), line("1408F10B", "wrong version number"), false},

@@ -21,6 +21,7 @@ type Meaning struct {
 	Class  results.Class `json:"class"`
 	Alert  int           `json:"alert"` // -1: none, or any
 	Sender string        `json:"alert_sender,omitempty"`
+	About  string        `json:"about,omitempty"` // of a certificate: expired, not_yet, issuer, name; empty: any
 }
 
 // entry is one wording, in all its spellings.
@@ -70,6 +71,7 @@ type wordsData struct {
 		Software string          `toml:"software"`
 		Class    []results.Class `toml:"class"`
 		Alert    *int            `toml:"alert"`
+		About    string          `toml:"about"`
 		Concept  bool            `toml:"concept"`
 		Context  bool            `toml:"context"`
 	} `toml:"word"`
@@ -219,21 +221,22 @@ func eachFailure(f func(profiles.Failure, Meaning)) {
 		{profiles.FailTimeout, results.ClassHandshakeTimeout, results.ClassRequestTimeout},
 		{profiles.FailCertificate, results.ClassCertificate, ""},
 	} {
-		f(profiles.Failure{Kind: k.kind}, Meaning{k.before, -1, ""})
+		f(profiles.Failure{Kind: k.kind}, Meaning{k.before, -1, "", ""})
 		if k.after != "" {
-			f(profiles.Failure{Kind: k.kind, HandshakeDone: true}, Meaning{k.after, -1, ""})
+			f(profiles.Failure{Kind: k.kind, HandshakeDone: true}, Meaning{k.after, -1, "", ""})
 		}
 	}
-	for c := profiles.CertificateExpired; c <= profiles.CertificateName; c++ {
-		f(profiles.Failure{Kind: profiles.FailCertificate, Certificate: c}, Meaning{results.ClassCertificate, -1, ""})
+	for c, about := range map[profiles.CertificateFault]string{profiles.CertificateExpired: "expired", profiles.CertificateNotYet: "not_yet",
+		profiles.CertificateIssuer: "issuer", profiles.CertificateName: "name"} {
+		f(profiles.Failure{Kind: profiles.FailCertificate, Certificate: c}, Meaning{results.ClassCertificate, -1, "", about})
 	}
-	f(profiles.Failure{Kind: profiles.FailLocal, WeakDH: true, Alert: wire.AlertInsufficientSecurity}, Meaning{results.ClassLocalAlert, -1, "client"})
+	f(profiles.Failure{Kind: profiles.FailLocal, WeakDH: true, Alert: wire.AlertInsufficientSecurity}, Meaning{results.ClassLocalAlert, -1, "client", ""})
 	for a := range 256 {
 		alert := wire.AlertDescription(a)
 		if strings.HasPrefix(alert.String(), "alert(") && a != 255 {
 			continue // unnamed numbers are worded alike: one stands for all
 		}
-		server, client := Meaning{results.ClassPeerAlert, a, "server"}, Meaning{results.ClassLocalAlert, a, "client"}
+		server, client := Meaning{results.ClassPeerAlert, a, "server", ""}, Meaning{results.ClassLocalAlert, a, "client", ""}
 		f(profiles.Failure{Kind: profiles.FailAlert, Alert: alert}, server)
 		f(profiles.Failure{Kind: profiles.FailAlert, Alert: alert, AwaitingServerHello: true}, server)
 		f(profiles.Failure{Kind: profiles.FailLocal, Alert: alert}, client)
@@ -243,12 +246,15 @@ func eachFailure(f func(profiles.Failure, Meaning)) {
 		{Alert: wire.AlertIllegalParameter, UnofferedSuite: true},
 	} {
 		l.Kind = profiles.FailLocal
-		f(l, Meaning{results.ClassLocalAlert, int(l.Alert), "client"})
+		f(l, Meaning{results.ClassLocalAlert, int(l.Alert), "client", ""})
 	}
 }
 
 // distinctive says whether an error's name in the profiles is a name that people quote, not a label.
 func distinctive(name string) bool {
+	if name == "ssl handshake failure" { // HAProxy's words, and everybody's
+		return false
+	}
 	if strings.ContainsAny(name, "_=") || len(strings.Fields(name)) >= 3 {
 		return true
 	}
@@ -265,13 +271,13 @@ func (v *vocabulary) learnWords(d *wordsData) {
 		if !known {
 			e = v.add(w.Says[0], &entry{software: map[string]bool{}, stands: map[string]bool{}, concept: w.Concept, context: w.Context})
 			for _, c := range w.Class {
-				e.means = append(e.means, meaningOf(c, w.Alert))
+				e.means = append(e.means, meaningOf(c, w.Alert, w.About))
 			}
 		}
 		switch {
 		case w.Concept:
 			e.concept, e.software = true, map[string]bool{}
-			e.addMeanings(w.Class, w.Alert)
+			e.addMeanings(w.Class, w.Alert, w.About)
 			v.standFor(e, w.Class, w.Alert)
 		case w.Software != "" && !known:
 			e.software[w.Software] = true
@@ -309,8 +315,8 @@ func (v *vocabulary) learnWords(d *wordsData) {
 	slices.Sort(v.names)
 }
 
-func meaningOf(c results.Class, alert *int) Meaning {
-	m := Meaning{c, -1, ""}
+func meaningOf(c results.Class, alert *int, about string) Meaning {
+	m := Meaning{c, -1, "", about}
 	if alert != nil {
 		m.Alert = *alert
 	}
@@ -323,9 +329,9 @@ func meaningOf(c results.Class, alert *int) Meaning {
 	return m
 }
 
-func (e *entry) addMeanings(classes []results.Class, alert *int) {
+func (e *entry) addMeanings(classes []results.Class, alert *int, about string) {
 	for _, c := range classes {
-		if m := meaningOf(c, alert); !slices.Contains(e.means, m) {
+		if m := meaningOf(c, alert, about); !slices.Contains(e.means, m) {
 			e.means = append(e.means, m)
 		}
 	}
@@ -369,7 +375,7 @@ func (v *vocabulary) learnAlerts() {
 			continue
 		}
 		e := &entry{concept: true, context: everyday[strings.ReplaceAll(name, "_", " ")], stands: map[string]bool{}}
-		e.means = []Meaning{{results.ClassPeerAlert, a, "server"}, {results.ClassLocalAlert, a, "client"}}
+		e.means = []Meaning{{results.ClassPeerAlert, a, "server", ""}, {results.ClassLocalAlert, a, "client", ""}}
 		n := a
 		v.standFor(e, []results.Class{results.ClassPeerAlert, results.ClassLocalAlert}, &n)
 		if was := v.add(name, e); was != e && was.concept {

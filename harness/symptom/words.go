@@ -199,7 +199,14 @@ func libraryErrors(text string) []hit {
 		}
 		at = max(e.end, start+1)
 		if e.library == librarySSL {
-			out = append(out, codeHit(e.code, string(e.reason), e.packed, start, e.end))
+			h := codeHit(e.code, string(e.reason), e.packed, start, e.end)
+			if strings.Contains(text[max(0, start-40):start], "SSL_do_handshake() failed") { // nginx's line without its frame
+				h.means, h.sig.Origin, h.sig.Software, h.sig.Class = nil, ServerLog, "nginx", ""
+				if h.sig.Sender = ""; h.sig.Alert >= 0 {
+					h.sig.Sender = "client"
+				}
+			}
+			out = append(out, h)
 		}
 	}
 	for _, m := range bareCode.FindAllStringIndex(text, -1) {
@@ -232,7 +239,7 @@ func codeHit(code, reason string, p packed, start, end int) hit {
 	}
 	h := hit{sig: s, start: start, end: end}
 	if s.Class != "" {
-		h.means = []Meaning{{s.Class, s.Alert, s.Sender}}
+		h.means = []Meaning{{s.Class, s.Alert, s.Sender, ""}}
 	}
 	return h
 }
@@ -251,7 +258,7 @@ func alertNumbers(text string, ts []token, taken []hit) []hit {
 			}
 			if err == nil && n >= 0 && n <= 255 && !precedesUnit(ts, j) {
 				h := hit{start: t.start, end: ts[j].end, sig: Signature{Origin: User, Alert: n, Count: 1}}
-				h.means = []Meaning{{results.ClassPeerAlert, n, "server"}, {results.ClassLocalAlert, n, "client"}}
+				h.means = []Meaning{{results.ClassPeerAlert, n, "server", ""}, {results.ClassLocalAlert, n, "client", ""}}
 				if receivedBefore(ts, i) {
 					h.means = h.means[:1]
 				}
@@ -368,7 +375,9 @@ func isName(s string) bool { return s != "" && !strings.Contains(s, " ") }
 // covers says whether every meaning of inner is one of outer.
 func covers(outer, inner []Meaning) bool {
 	return !slices.ContainsFunc(inner, func(m Meaning) bool {
-		return !slices.ContainsFunc(outer, func(o Meaning) bool { return o.Class == m.Class && (o.Alert < 0 || o.Alert == m.Alert) })
+		return !slices.ContainsFunc(outer, func(o Meaning) bool {
+			return o.Class == m.Class && (o.Alert < 0 || o.Alert == m.Alert) && (o.About == "" || o.About == m.About)
+		})
 	})
 }
 
