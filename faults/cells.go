@@ -70,6 +70,7 @@ func Cells() []Cell {
 		{Engine: EngineEdge, Action: Stall, Stages: helloAlone, Meaning: "the edge never answers the ClientHello; its handshake deadline ends the connection"},
 		{Engine: EngineEdge, Action: Alert, Stages: helloAlone, Meaning: "the edge answers the ClientHello with the fatal alert `alert`, and logs nothing"},
 		{Engine: EngineEdge, Action: HandshakeDeadline, NoStage: true, Meaning: "the edge closes a handshake that is not complete `duration` after accept"},
+		{Engine: EngineEdge, Action: SlowHandshake, NoStage: true, Meaning: "each handshake keeps the edge's only worker busy for `duration`, one after another, also those whose client has given up"},
 		{Engine: EngineEdge, Action: TableFull, NoStage: true, Meaning: "the edge's connection table holds `max`; it closes reusable connections as nginx does"},
 		{Engine: EngineEdge, Action: AcceptQueue, NoStage: true, Meaning: "the edge stops accepting; the kernel's queue fills"},
 		{Engine: EngineEdge, Action: CertExpired, NoStage: true, Meaning: "the edge serves a certificate that has expired"},

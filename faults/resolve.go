@@ -205,7 +205,7 @@ func (r *Rule) checkActionParameters() error {
 		return r.bad("probability", r.Probability, "delay per packet keeps the order, so it concerns every packet: 1, or reorder")
 	}
 	switch r.Action {
-	case Delay, HandshakeDeadline, Slow, Pause, Reorder:
+	case Delay, HandshakeDeadline, SlowHandshake, Slow, Pause, Reorder:
 		return positive("duration", r.Duration > 0, r.Duration.String())
 	case Truncate:
 		if r.Bytes < 0 {

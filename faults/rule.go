@@ -48,6 +48,7 @@ const (
 
 	// Engine "edge": what an edge or the application does to itself.
 	HandshakeDeadline Action = "handshake_deadline"
+	SlowHandshake     Action = "slow_handshake"
 	TableFull         Action = "table_full"
 	AcceptQueue       Action = "accept_queue_full"
 	CertExpired       Action = "cert_expired"

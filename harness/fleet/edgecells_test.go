@@ -48,6 +48,7 @@ var edgeProofs = []edgeProof{
 	{faults.Rule{Action: faults.CertExpired}, "the client refused an expired certificate; the client beside it was served", proveExpired},
 	{faults.Rule{Action: faults.ClockWrong, Duration: time.Hour}, "a session that is fresh was not resumed; the client beside it resumed its own", proveClock},
 	{faults.Rule{Action: faults.Slow, Duration: cellTime}, "the answer came `duration` later or more", proveSlow},
+	{faults.Rule{Action: faults.SlowHandshake, Duration: cellTime}, "the second of two handshakes that began together was complete after twice `duration`; the client beside them was served at once", proveSlowHandshake},
 	{faults.Rule{Action: faults.Error}, "the answer was a 500, and the connection lived on; the client beside it had a 200", proveError},
 	{faults.Rule{Action: faults.CloseOnReuse}, "the first request was answered, the second met a close", proveCloseOnReuse},
 	{faults.Rule{Action: faults.TableFull, Max: 2}, "the connection that had been silent longest was closed when another came, and the new one was served", proveTableFull},
@@ -293,6 +294,37 @@ func proveSlow(c *cellClient) func(*testing.T) {
 		began := time.Now()
 		if code, err := ask(conn); code != 200 || err != nil || time.Since(began) < cellTime {
 			t.Errorf("%d, %v after %v", code, err, time.Since(began))
+		}
+	}
+}
+
+func proveSlowHandshake(c *cellClient) func(*testing.T) {
+	return func(t *testing.T) {
+		began := time.Now()
+		type end struct {
+			after time.Duration
+			err   error
+		}
+		ends := make(chan end, 2)
+		for range 2 {
+			go func() {
+				_, err := c.visit(true, nil)
+				ends <- end{time.Since(began), err}
+			}()
+		}
+		if _, err := c.visit(false, nil); err != nil || time.Since(began) >= 2*cellTime {
+			t.Errorf("the client beside them: %v after %v", err, time.Since(began))
+		}
+		var last time.Duration
+		for range 2 {
+			e := <-ends
+			if e.err != nil || e.after < cellTime {
+				t.Errorf("%v after %v", e.err, e.after)
+			}
+			last = max(last, e.after)
+		}
+		if last < 2*cellTime {
+			t.Errorf("both were complete after %v", last)
 		}
 	}
 }

@@ -274,6 +274,7 @@ func (c *conn) engineHandshake() step {
 			t.gate = &faults.HelloGate{Match: c.rule.Hello}
 		}
 	}
+	c.work()
 	t := c.secure
 	done, err := t.handshakeStep()
 	if errors.Is(err, errHelloHit) {

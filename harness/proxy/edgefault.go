@@ -110,6 +110,21 @@ func (c *conn) fireIf(action faults.Action) {
 	}
 }
 
+// work is slow_handshake: the connection waits for its turn, and then takes up the edge's only worker. Whether its
+// client is still there shows only when the worker answers, as in a server with one thread.
+func (c *conn) work() {
+	if c.rule == nil || c.rule.Action != faults.SlowHandshake || !c.fired.CompareAndSwap(false, true) {
+		return
+	}
+	c.s.fire(c.rule, c)
+	c.s.worker.Lock()
+	defer c.s.worker.Unlock()
+	select {
+	case <-time.After(c.rule.Duration):
+	case <-c.s.stop:
+	}
+}
+
 // strikeHello does to a connection what its rule at client_hello says.
 func (c *conn) strikeHello() step {
 	c.fireIf(c.rule.Action)

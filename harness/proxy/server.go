@@ -28,6 +28,7 @@ type Server struct {
 	logs    logs
 	count   counters
 	ids     atomic.Uint64
+	worker  sync.Mutex     // slow_handshake: the one worker that handshakes queue for
 	running sync.WaitGroup // goroutines of connections and listeners
 
 	mu        sync.Mutex
