@@ -72,7 +72,11 @@ func NewClient(cfg *ClientConfig, ch *hello.ClientHello) (*Conn, error) {
 
 // NewServer waits for a ClientHello.
 func NewServer(cfg *ServerConfig) *Conn {
-	return &Conn{server: cfg, state: stateWaitCH, outVersion: wire.TLS10}
+	c := &Conn{server: cfg, state: stateWaitCH, outVersion: wire.TLS10}
+	if cfg.Rules.Statem {
+		c.outVersion = wire.TLS12
+	}
+	return c
 }
 
 // Next gives the oldest event that was not drained yet; Kind is EventNone when there is none.

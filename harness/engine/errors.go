@@ -30,6 +30,7 @@ var (
 	ErrVersionTooLow         = errors.New("protocol version is switched off")
 	ErrInappropriateFallback = errors.New("inappropriate fallback")
 	ErrNoSharedCipher        = errors.New("no shared cipher")
+	ErrSessionIDLength       = errors.New("session_id is too long")
 	ErrNoCiphers             = errors.New("no ciphers specified")
 	ErrRequiredCipherMissing = errors.New("required cipher missing")
 	ErrNoNullCompression     = errors.New("null compression not offered")
@@ -112,6 +113,7 @@ var causes12 = []causeAlert{
 	{ErrInappropriateFallback, wire.AlertInappropriateFallback},
 	{ErrNoSharedCipher, wire.AlertHandshakeFailure},
 	{ErrNoCiphers, wire.AlertIllegalParameter},
+	{ErrSessionIDLength, wire.AlertIllegalParameter},
 	{ErrRequiredCipherMissing, wire.AlertIllegalParameter},
 	{ErrNoNullCompression, wire.AlertIllegalParameter},
 	{ErrNoCommonGroup, wire.AlertHandshakeFailure},

@@ -22,6 +22,7 @@ var (
 	ErrUnspokenExtension  = errors.New("server answered an extension that is offered and not spoken")
 	ErrSelectedIdentity   = errors.New("server selected a PSK that was not offered or does not fit the suite")
 	ErrBadBinder          = errors.New("PSK binder is wrong")
+	ErrMoreCompression    = errors.New("more than null compression under TLS 1.3")
 	ErrPSKNotLast         = errors.New("pre_shared_key is not the last extension")
 	ErrEarlyDataAnswer    = errors.New("early_data accepted without the first PSK")
 	ErrTooMuchEarlyData   = errors.New("more 0-RTT data than allowed")
@@ -56,6 +57,7 @@ var causes13 = []causeAlert{
 	{ErrSelectedIdentity, wire.AlertIllegalParameter},
 	{ErrBadBinder, wire.AlertDecryptError},
 	{ErrPSKNotLast, wire.AlertIllegalParameter},
+	{ErrMoreCompression, wire.AlertIllegalParameter},
 	{ErrEarlyDataAnswer, wire.AlertIllegalParameter},
 	{ErrTooMuchEarlyData, wire.AlertUnexpectedMessage},
 	{ErrCertContext, wire.AlertIllegalParameter},

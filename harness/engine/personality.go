@@ -10,7 +10,8 @@ import "tlsurge/profiles/wire"
 // ssl_sess.c after.
 var (
 	alerts10x = []CauseAlert{{ErrNoNullCompression, wire.AlertDecodeError}}
-	alerts11x = []CauseAlert{{ErrNoNullCompression, wire.AlertDecodeError}, {ErrInconsistentEMS, wire.AlertIllegalParameter}}
+	alerts11x = []CauseAlert{{ErrNoNullCompression, wire.AlertDecodeError}, {ErrInconsistentEMS, wire.AlertIllegalParameter},
+		{ErrDuplicateExtension, wire.AlertIllegalParameter}}
 )
 
 // RulesOpenSSL098e is OpenSSL 0.9.8e without the tlsext extensions: it answers with no extension at all
@@ -78,7 +79,7 @@ var order11x = []wire.ExtensionType{
 
 // RulesOpenSSL111 is OpenSSL 1.1.1.
 func RulesOpenSSL111() Rules {
-	return Rules{ExtensionOrder: order11x, AckServerName: true, SilentRecordVersion: true, StrictSchemes: true, NeedsGroups: true, Alerts: alerts11x}
+	return Rules{Statem: true, ExtensionOrder: order11x, AckServerName: true, SilentRecordVersion: true, StrictSchemes: true, NeedsGroups: true, Alerts: alerts11x}
 }
 
 // RulesOpenSSL30 is OpenSSL 3.0, which answers as 1.1.1 does.

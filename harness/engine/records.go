@@ -212,7 +212,8 @@ func (c *Conn) onRecord(rec []byte) error {
 // onEmptyRecord: "Zero-length fragments of Application data MAY be sent as they are potentially useful
 // as a traffic analysis countermeasure" (RFC 5246 §6.2.1); of the other types they must not be.
 func (c *Conn) onEmptyRecord(typ wire.RecordType) error {
-	if typ != wire.RecordApplicationData || !c.acceptsData() {
+	skips := typ == wire.RecordHandshake && !c.isClient && c.server.Rules.Statem && c.read == nil
+	if !skips && (typ != wire.RecordApplicationData || !c.acceptsData()) {
 		return fmt.Errorf("%w: type %v in %v", ErrEmptyRecord, typ, c.state)
 	}
 	if c.empties++; c.empties > maxEmptyRecords {
@@ -368,6 +369,9 @@ func (c *Conn) split() Split {
 // onSSLv2Hello reads the SSLv2-format ClientHello (RFC 5246 Appendix E.2). The transcript begins after
 // its two bytes of header.
 func (c *Conn) onSSLv2Hello(rec []byte) error {
+	if n := int(rec[7])<<8 | int(rec[8]); n > 32 && c.server.Rules.Statem {
+		return fmt.Errorf("%w: session_id of %d bytes in an SSLv2-format hello", ErrSessionIDLength, n)
+	}
 	ch, rest, err := hello.Parse(rec)
 	if err == nil && len(rest) > 0 {
 		err = &wire.DecodeError{What: "ClientHello", Reason: "SSLv2 header and length disagree"}

@@ -54,6 +54,9 @@ type Rules struct {
 	// stands for SHA-1, and below TLS 1.2 every hello, whatever the suite (OpenSSL 3.0 at security level 1 and above).
 	NoSHA1 bool
 
+	// Statem reads a hello as OpenSSL's state machine since 1.1.0 does: see statem.go.
+	Statem bool
+
 	// SilentRecordVersion closes without an alert on a record with a wrong version (measured on 1.0.x and 3.0).
 	SilentRecordVersion bool
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"tlsurge/profiles/hello"
 	"tlsurge/profiles/wire"
@@ -29,6 +30,11 @@ func (c *Conn) onClientHello(ch *hello.ClientHello) (state, error) {
 	hs := c.hs
 	hs.hello = ch
 	hs.clientRandom = ch.Random
+	if c.server.Rules.Statem {
+		if err := collect(ch); err != nil {
+			return 0, err
+		}
+	}
 	c.outVersion = min(max(ch.Version, wire.SSL30), c.server.Versions.maxBelow13())
 	if hs.renegotiated {
 		return c.answerRenegotiation(ch)
@@ -45,6 +51,14 @@ func (c *Conn) onClientHello(ch *hello.ClientHello) (state, error) {
 		return c.onClientHello13(ch)
 	}
 	c.outVersion = v
+	if c.server.Rules.Statem {
+		if _, err := c.parsedSuites(ch, v); err != nil { // a fallback is refused before anything is read
+			return 0, err
+		}
+		if err := checkStatem(ch); err != nil {
+			return 0, err
+		}
+	}
 	if err := check12(ch); err != nil {
 		return 0, err
 	}
@@ -54,16 +68,19 @@ func (c *Conn) onClientHello(ch *hello.ClientHello) (state, error) {
 // check12 judges the grammar of the extensions that matter below TLS 1.3. Those that only TLS 1.3 reads may
 // say what they like.
 func check12(ch *hello.ClientHello) error {
+	return without(ch, wire.ExtPreSharedKey, wire.ExtKeyShare, wire.ExtCookie, wire.ExtPSKKeyExchangeModes).Check()
+}
+
+// without is the hello as one reads it who passes over some extensions.
+func without(ch *hello.ClientHello, types ...wire.ExtensionType) *hello.ClientHello {
 	known := *ch
 	known.Extensions = make([]hello.Extension, 0, len(ch.Extensions))
 	for _, e := range ch.Extensions {
-		switch e.Type {
-		case wire.ExtPreSharedKey, wire.ExtKeyShare, wire.ExtCookie, wire.ExtPSKKeyExchangeModes:
-		default:
+		if !slices.Contains(types, e.Type) {
 			known.Extensions = append(known.Extensions, e)
 		}
 	}
-	return known.Check()
+	return &known
 }
 
 // answerRenegotiation keeps the version of the connection.
@@ -127,6 +144,12 @@ func (c *Conn) chooseVersion(ch *hello.ClientHello) (wire.Version, error) {
 	enabled := c.server.Versions
 	if c.knows(wire.ExtSupportedVersions) && ch.Has(wire.ExtSupportedVersions) {
 		list := ch.SupportedVersions()
+		if c.server.Rules.Statem && ch.Version <= wire.SSL30 {
+			return 0, c.refuseVersion(ch) // "bad legacy version"
+		}
+		if list == nil && c.server.Rules.Statem {
+			return 0, c.refuseVersion(ch) // no version was found in it, is all that it says
+		}
 		if list == nil {
 			return 0, &wire.DecodeError{What: "ClientHello", Reason: "supported_versions is malformed"}
 		}
@@ -149,6 +172,9 @@ func (c *Conn) chooseVersion(ch *hello.ClientHello) (wire.Version, error) {
 // refuseVersion words the refusal of a hello below everything that is enabled.
 func (c *Conn) refuseVersion(ch *hello.ClientHello) error {
 	c.outVersion = min(max(ch.Version, wire.SSL30), wire.TLS12)
+	if c.server.Rules.Statem && ch.Version < wire.SSL30 {
+		c.outVersion = ch.Version // it answers under whatever number it was given
+	}
 	cause := ErrNoCommonVersion
 	if ch.Version <= wire.SSL30 {
 		cause = ErrVersionTooLow
@@ -214,6 +240,10 @@ func (c *Conn) answerHello12(ch *hello.ClientHello, v wire.Version) (state, erro
 	if err := c.readHelloExtensions(ch); err != nil {
 		return 0, err
 	}
+	noProtocol := c.chooseProtocol(ch)
+	if noProtocol != nil && !rules.Statem {
+		return 0, noProtocol
+	}
 	if err := c.checkSession(list); err != nil {
 		return 0, err
 	}
@@ -221,11 +251,17 @@ func (c *Conn) answerHello12(ch *hello.ClientHello, v wire.Version) (state, erro
 		return 0, fmt.Errorf("%w: methods %x", ErrNoNullCompression, ch.Compression)
 	}
 	if hs.session != nil {
+		if noProtocol != nil {
+			return 0, noProtocol
+		}
 		return c.answerResumed(v)
 	}
 	suite, err := c.chooseSuite(list, v)
 	if err != nil {
 		return 0, err
+	}
+	if noProtocol != nil {
+		return 0, noProtocol
 	}
 	if v < wire.TLS12 && c.server.Rules.NoSHA1 {
 		return 0, fmt.Errorf("%w: %v signs with MD5 and SHA-1", ErrNoStrongScheme, v)
@@ -245,7 +281,7 @@ func (c *Conn) readHelloExtensions(ch *hello.ClientHello) error {
 	}
 	_, ems := c.offered(wire.ExtExtendedMasterSecret)
 	c.facts.EMS = ems && c.outVersion > wire.SSL30 && c.canAnswer(wire.ExtExtendedMasterSecret)
-	return c.chooseProtocol(ch)
+	return nil
 }
 
 // chooseProtocol: ALPN by the server's preference (RFC 7301 §3.2).

@@ -16,11 +16,24 @@ func (c *Conn) onClientHello13(ch *hello.ClientHello) (state, error) {
 	c.hs.h13 = h
 	c.family = family13
 	c.outVersion = wire.TLS12
-	if err := checkClientHello13(ch); err != nil {
-		return 0, err
+	if len(c.msgs) > 0 {
+		return 0, fmt.Errorf("%w: %d bytes behind the ClientHello", ErrExcessMessage, len(c.msgs))
+	}
+	if len(ch.Suites) == 0 {
+		return 0, fmt.Errorf("%w: cipher_suites is empty", ErrNoCiphers)
 	}
 	if h.suite = c.chooseSuite13(ch); h.suite == nil {
 		return 0, fmt.Errorf("%w: offered %v", ErrNoSharedCipher, ch.Suites)
+	}
+	read := ch
+	if c.server.Rules.Statem {
+		read = without(ch, below13...)
+		if err := checkStatem(read); err != nil {
+			return 0, err
+		}
+	}
+	if err := checkClientHello13(read); err != nil {
+		return 0, err
 	}
 	if err := checkMandatory13(ch); err != nil {
 		return 0, err
@@ -31,6 +44,10 @@ func (c *Conn) onClientHello13(ch *hello.ClientHello) (state, error) {
 	share, group, err := c.chooseShare13(ch)
 	if err != nil {
 		return 0, err
+	}
+	// "For every TLS 1.3 ClientHello, this vector MUST contain exactly one byte, set to zero"
+	if len(ch.Compression) != 1 {
+		return 0, fmt.Errorf("%w: legacy_compression_methods %x", ErrMoreCompression, ch.Compression)
 	}
 	if share == nil {
 		return c.sendHelloRetryRequest(ch, group)
@@ -46,6 +63,9 @@ func checkClientHello13(ch *hello.ClientHello) error {
 	if psk && ch.Extensions[len(ch.Extensions)-1].Type != wire.ExtPreSharedKey {
 		return ErrPSKNotLast
 	}
+	if bytes.IndexByte(ch.Compression, 0) < 0 {
+		return fmt.Errorf("%w: legacy_compression_methods %x", ErrNoNullCompression, ch.Compression)
+	}
 	if err := checkBinderCount(ch); err != nil {
 		return err
 	}
@@ -54,10 +74,6 @@ func checkClientHello13(ch *hello.ClientHello) error {
 	}
 	if data, ok := ch.Extension(extCertificateAuthorities); ok && !authorities(data) {
 		return &wire.DecodeError{What: "ClientHello", Reason: "certificate_authorities is malformed or empty"}
-	}
-	// "For every TLS 1.3 ClientHello, this vector MUST contain exactly one byte, set to zero"
-	if len(ch.Compression) != 1 || ch.Compression[0] != 0 {
-		return fmt.Errorf("%w: legacy_compression_methods %x", ErrNoNullCompression, ch.Compression)
 	}
 	return nil
 }

@@ -114,7 +114,7 @@ func TestServerAlerts13(t *testing.T) {
 		build builder13
 		act   func(l *liar)
 	}{
-		{"compression beside null", illegal, ErrNoNullCompression, nil, func(l *liar) { l.hello(func(ch *hello.ClientHello) { ch.Compression = []uint8{0, 1} }) }},
+		{"compression beside null", illegal, ErrMoreCompression, nil, func(l *liar) { l.hello(func(ch *hello.ClientHello) { ch.Compression = []uint8{0, 1} }) }},
 		{"no key_share", missing, ErrMissingExtension, nil, func(l *liar) { l.hello(drop(wire.ExtKeyShare)) }},
 		{"no supported_groups", missing, ErrMissingExtension, nil, func(l *liar) { l.hello(drop(wire.ExtSupportedGroups)) }},
 		{"no signature_algorithms", missing, ErrMissingExtension, nil, func(l *liar) { l.hello(drop(wire.ExtSignatureAlgorithms)) }},

@@ -27,26 +27,18 @@ func TestGeneratedHellosAsNginx(t *testing.T) {
 		{"client's order", "ssl_protocols TLSv1.1 TLSv1.2; ssl_ciphers 'ALL:!aNULL:@SECLEVEL=0'; ssl_session_tickets off;"},
 	} {
 		t.Run(strings.ReplaceAll(tc.name, " ", "-"), func(t *testing.T) {
-			dir, theirs := t.TempDir(), freeAddr(t)
-			text := func(addr string) string {
-				return fmt.Sprintf("events {}\nerror_log %s/error.log info;\nhttp { %s access_log off; server { listen %s ssl; server_name www.example.test; ssl_certificate %s; ssl_certificate_key %s; %s } }",
-					dir, "@temp@", addr, p.cert, p.key, tc.directives)
-			}
-			realNginx(t, dir, strings.Replace("pid "+dir+"/nginx.pid;\n"+text(theirs), "@temp@", tempPaths(dir), 1), theirs)
-			path := filepath.Join(t.TempDir(), "edge.conf")
-			writeFile(t, path, []byte(strings.Replace(text("127.0.0.1:1"), "@temp@", "", 1)))
-			e := startEdge(t, Options{Source: path, Stack: "openssl-3.0", Listen: []string{"127.0.0.1:0"}})
+			ours, theirs := helloTwins(t, p, tc.directives)
 			const seed = 20150113
 			r := rand.New(rand.NewPCG(seed, 1))
 			differ := 0
 			for i := range 250 {
 				ch := drawHello(r)
 				raw := ch.AppendRecords(nil)
-				ours, _, err1 := ask(e.addr, raw)
+				mine, _, err1 := ask(ours, raw)
 				them, _, err2 := ask(theirs, raw)
-				if fmt.Sprint(ours, err1) != fmt.Sprint(them, err2) {
+				if fmt.Sprint(mine, err1) != fmt.Sprint(them, err2) {
 					if differ++; differ <= 5 {
-						t.Errorf("hello %d of seed %d: %v suites %04x extensions %v\n ours   %+v %v\n nginx  %+v %v\n %s", i, seed, ch.Version, ch.Suites, extensionTypes(ch), ours, err1, them, err2, hex.EncodeToString(raw))
+						t.Errorf("hello %d of seed %d: %v suites %04x extensions %v\n ours   %+v %v\n nginx  %+v %v\n %s", i, seed, ch.Version, ch.Suites, extensionTypes(ch), mine, err1, them, err2, hex.EncodeToString(raw))
 					}
 				}
 			}
@@ -55,6 +47,19 @@ func TestGeneratedHellosAsNginx(t *testing.T) {
 			}
 		})
 	}
+}
+
+// helloTwins starts Debian's nginx and the edge with the same directives and gives their addresses.
+func helloTwins(t *testing.T, p *pki, directives string) (ours, theirs string) {
+	dir, theirs := t.TempDir(), freeAddr(t)
+	text := func(addr string) string {
+		return fmt.Sprintf("events {}\nerror_log %s/error.log info;\nhttp { %s access_log off; server { listen %s ssl; server_name www.example.test; ssl_certificate %s; ssl_certificate_key %s; %s } }",
+			dir, "@temp@", addr, p.cert, p.key, directives)
+	}
+	realNginx(t, dir, strings.Replace("pid "+dir+"/nginx.pid;\n"+text(theirs), "@temp@", tempPaths(dir), 1), theirs)
+	path := filepath.Join(t.TempDir(), "edge.conf")
+	writeFile(t, path, []byte(strings.Replace(text("127.0.0.1:1"), "@temp@", "", 1)))
+	return startEdge(t, Options{Source: path, Stack: "openssl-3.0", Listen: []string{"127.0.0.1:0"}}).addr, theirs
 }
 
 func extensionTypes(ch *hello.ClientHello) (out []uint16) {

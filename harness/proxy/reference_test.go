@@ -194,31 +194,37 @@ func ask(addr string, bytes []byte) (a answer, from string, err error) {
 	if _, err := c.Write(bytes); err != nil {
 		return a, from, err
 	}
+	a, err = readAnswer(c)
+	return a, from, err
+}
+
+// readAnswer reads a server's first record, or how it ended the connection.
+func readAnswer(c net.Conn) (a answer, err error) {
 	head := make([]byte, 5)
 	if _, err := io.ReadFull(c, head); err != nil {
 		var ne net.Error
 		switch {
 		case errors.As(err, &ne) && ne.Timeout():
-			return a, from, err
+			return a, err
 		case errors.Is(err, io.EOF):
-			return answer{Closed: "eof"}, from, nil
+			return answer{Closed: "eof"}, nil
 		}
-		return answer{Closed: "reset"}, from, nil
+		return answer{Closed: "reset"}, nil
 	}
 	body := make([]byte, int(head[3])<<8|int(head[4]))
 	if _, err := io.ReadFull(c, body); err != nil {
-		return a, from, err
+		return a, err
 	}
 	a.Record = hex.EncodeToString(head[1:3])
 	switch {
 	case head[0] == byte(wire.RecordAlert) && len(body) == 2:
 		a.Alert = []int{int(body[0]), int(body[1])}
-		return a, from, nil
+		return a, nil
 	case head[0] != byte(wire.RecordHandshake) || body[0] != byte(wire.TypeServerHello):
-		return a, from, fmt.Errorf("unexpected record %x%x", head, body[:min(8, len(body))])
+		return a, fmt.Errorf("unexpected record %x%x", head, body[:min(8, len(body))])
 	}
 	msg := body[4 : 4+(int(body[1])<<16|int(body[2])<<8|int(body[3]))]
-	return serverHello(a, msg), from, nil
+	return serverHello(a, msg), nil
 }
 
 // serverHello reads the fields by hand: the test shares no parser with what it tests.
