@@ -22,6 +22,7 @@ import (
 	"tlsurge/harness/fleet/sandbox"
 	"tlsurge/harness/scenario"
 	"tlsurge/results"
+	"tlsurge/results/compare"
 	"tlsurge/results/report"
 )
 
@@ -38,6 +39,7 @@ type runFlags struct {
 	linger          time.Duration
 	tags            []string
 	keepGoing       bool
+	history         string
 	out             string
 	seed            uint64
 	set             []string
@@ -84,6 +86,7 @@ func (a *app) runCmd() *cobra.Command {
 	fl.StringVar(&f.metrics, "metrics", "", "`address` where /metrics answers in Prometheus's format while the run lasts, as 127.0.0.1:9100")
 	fl.DurationVar(&f.linger, "metrics-linger", 15*time.Second, "how long the result waits there for a last scrape")
 	fl.StringArrayVar(&f.tags, "tag", nil, "label the run in every form of its report: `key=value`")
+	fl.StringVar(&f.history, "history", "", "add the run's metrics to this `file`, for compare --history")
 	fl.BoolVar(&f.keepGoing, "keep-going", false, "play to the end although a threshold can hold no more")
 	fl.BoolVar(&f.dry, "dry-run", false, "validate, say what each rule would do, and start nothing")
 	fl.BoolVar(&f.ls, "list", false, "list the built-in scenarios")
@@ -167,6 +170,11 @@ func (a *app) runScenario(ctx context.Context, name string, o scenario.Overrides
 	if run != nil {
 		if err := a.tell(run, name, dir, f); err != nil {
 			return err
+		}
+	}
+	if run != nil && f.history != "" {
+		if err := compare.AppendHistory(f.history, run); err != nil {
+			return usagef("--history: %v; the run is in %s", err, dir)
 		}
 	}
 	if run == nil && ctx.Err() != nil {

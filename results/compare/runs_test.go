@@ -231,6 +231,19 @@ func TestHistory(t *testing.T) {
 	if len(marks) != 1 || marks[0] != "edge.cpu_per_handshake@12" {
 		t.Errorf("marks %v", marks)
 	}
+	// Another machine's runs are another trend.
+	entries = append(entries, entries[0])
+	entries[20].Machine.CPUModel = "another"
+	trends := Trends(entries, Options{})
+	if len(trends) != 2 || trends[0].Runs != 20 || len(trends[0].Marks) != 1 || trends[1].Runs != 1 {
+		t.Fatalf("%+v", trends)
+	}
+	text := string(TrendText(trends))
+	for _, want := range []string{"edge.cpu_per_handshake\n    ▁", "(+30%) at run 13, ", "no change in ", "8 runs are the least"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the text lacks %q:\n%s", want, text)
+		}
+	}
 	for _, row := range []struct{ why, line string }{{"another schema", `{"schema":"other/1"}`}, {"a list", `[]`}, {"a text", "hello"}} {
 		bad := filepath.Join(t.TempDir(), "runs.jsonl")
 		if err := os.WriteFile(bad, []byte(row.line+"\n"), 0o600); err != nil {
