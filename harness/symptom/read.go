@@ -182,6 +182,9 @@ func (r *reader) finish() *Report {
 		found = r.log.join(found, s)
 	}
 	p.Mentioned, p.Notes = mentioned, append(p.Notes, notes...)
+	if slices.ContainsFunc(found, func(s Signature) bool { return s.Origin == ServerLog && s.Code != "" }) {
+		found = slices.DeleteFunc(found, func(s Signature) bool { return s.Code == "" && s.Reason == torn }) // its code is among them
+	}
 	sortTelling(found)
 	if len(found) > 0 && found[0].tells() == 0 {
 		found = slices.DeleteFunc(found, Signature.vague)

@@ -79,6 +79,7 @@ var canonical = []struct {
 	// whoever says so
 	{"connection reset by peer", "connection reset by peer", "closed", false},
 	{"client closed connection", "client closed connection", "closed", false},
+	{"ssl_do_handshake()", torn, "any code", false}, // cut off before the code
 	{"accept4() failed", "accept() failed", "", false},
 	{"accept() failed", "accept() failed", "", false},
 	{"unexpected eof", "EOF", "closed", false},
@@ -95,6 +96,9 @@ func (s Signature) Ordinary() bool {
 	return s.Origin == ServerLog && s.Code == "" && (ordinary[reason] || s.Stage == "idle" || strings.HasPrefix(s.Reason, "<BADREQ> C") ||
 		strings.HasPrefix(s.Reason, "<BADREQ> c") || strings.HasPrefix(s.Reason, "termination state C") || strings.HasPrefix(s.Reason, "termination state c"))
 }
+
+// torn is a line that was cut off before its code.
+const torn = "SSL_do_handshake() failed"
 
 // logReason gives the canonical words of a line without an error code. Applied to its own result it changes
 // nothing.
