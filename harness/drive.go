@@ -158,6 +158,9 @@ func (d *drive) notes() []string {
 	for _, k := range sortedKeys(d.sc.Fleet.Set) {
 		notes = append(notes, fmt.Sprintf("the scenario sets %s = %s on the edges", k, d.sc.Fleet.Set[k]))
 	}
+	if d.sc.Target == nil {
+		notes = append(notes, certificateNotes(&d.sc.Fleet)...)
+	}
 	notes = append(notes, d.settings...)
 	for _, f := range d.sc.Faults {
 		if f.Rule.Engine == faults.EngineEdge {

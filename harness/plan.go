@@ -97,6 +97,28 @@ func pkiConfig(f *scenario.Fleet, o Options) fleet.PKIConfig {
 	return cfg
 }
 
+// certificateNotes are what the scenario has wrong or out of the ordinary about certificates: a reader of the report
+// looks here for the cause of a refusal.
+func certificateNotes(f *scenario.Fleet) (notes []string) {
+	if c := &f.Certificate; len(c.Expired) > 0 {
+		notes = append(notes, fmt.Sprintf("the scenario gives %s a certificate that ran out a day ago", edgesNamed(c.Expired)))
+	}
+	if c := &f.Certificate; len(c.Incomplete) > 0 {
+		notes = append(notes, fmt.Sprintf("the scenario has %s forget the intermediate certificate", edgesNamed(c.Incomplete)))
+	}
+	if len(f.Sites) > 1 {
+		notes = append(notes, fmt.Sprintf("the scenario has %d sites on the edges; a client without SNI gets the certificate of %s", len(f.Sites), f.Sites[0]))
+	}
+	return notes
+}
+
+func edgesNamed(patterns []string) string {
+	if len(patterns) == 1 && patterns[0] == "*" {
+		return "every edge"
+	}
+	return strings.Join(patterns, ", ")
+}
+
 // nextKeepsFleet says whether the act after p goes on with p's fleet.
 func (d *drive) nextKeepsFleet(p *scenario.Phase) bool {
 	for i := range d.sc.Phases[:len(d.sc.Phases)-1] {

@@ -17,6 +17,8 @@ func (s *Scenario) checkCertificates(d *decoder) error {
 	switch {
 	case len(f.Sites) > mostSites:
 		return d.fail(sites, "%d sites; allowed: at most %d", len(f.Sites), mostSites)
+	case len(f.Sites) > 1 && f.Edge == "haproxy":
+		return d.fail(sites, "an edge that is a HAProxy has one site here; allowed with fleet.edge = \"bundled\" or \"nginx\"")
 	case len(f.Sites) > 0 && !slices.Contains(f.Sites, f.ServerName):
 		return d.fail(sites, "server_name %q, which the browsers visit, is not among them", f.ServerName)
 	}

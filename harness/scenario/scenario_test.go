@@ -70,6 +70,7 @@ func TestRefusals(t *testing.T) {
 		{"a hello of a version that there is not", minimal + "[[faults]]\nname=\"f\"\naction=\"reset\"\nat=\"client_hello\"\nhello={offers=\"TLS 2\"}\n", nil, `x.toml:8|hello.offers|TLS 1.3`},
 		{"a hello with a group that there is not", minimal + "[[faults]]\nname=\"f\"\naction=\"reset\"\nat=\"client_hello\"\nhello={group=\"x448kyber\"}\n", nil, `x.toml:8|hello.group|x25519`},
 		{"sites without the one that is visited", minimal + "[fleet]\nsites=[\"shop.example.test\"]\n", nil, `x.toml:5|fleet.sites|"www.example.test"`},
+		{"sites that HAProxy is not given", minimal + "[fleet]\nedge=\"haproxy\"\nsites=[\"www.example.test\",\"shop.example.test\"]\n", nil, `x.toml:6|fleet.sites|"nginx"`},
 		{"a site twice", minimal + "[fleet]\nsites=[\"www.example.test\",\"www.example.test\"]\n", nil, `x.toml:5|each once`},
 		{"an expired certificate on no edge", minimal + "[fleet]\nedges=2\n[fleet.certificate]\nexpired=[\"edge-3\"]\n", nil, `x.toml:7|fleet.certificate.expired|edge-1, edge-2`},
 		{"a pattern that is none", minimal + "[fleet.certificate]\nincomplete=[\"[\"]\n", nil, `x.toml:5|not a pattern`},
