@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -100,6 +101,10 @@ func again(t *testing.T, test string) {
 // run runs this test binary's test as nobody, for two minutes at most.
 func run(t *testing.T, next, test string) {
 	t.Helper()
+	// The child's parent-death signal comes when the thread that started it ends, and tests beside this one end threads
+	// (link.Namespace.Do).
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	cmd := command(next, "-test.run=^"+test+"$", "-test.v", "-test.timeout=120s")
 	if os.Getuid() == 0 {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
