@@ -241,7 +241,7 @@ func (b *behaviour) prepare() error {
 func validOn(on string) bool {
 	switch on {
 	case "reset", "eof", "timeout", "connect_timeout", "refused", "certificate", "certificate expired", "certificate not_yet", "certificate issuer",
-		"certificate name", "not_tls", "no_common_version", "unoffered_suite", "weak_dh", "alert", "local", "beyond_minimum", "request reset", "request eof", "request timeout", "request":
+		"certificate name", "not_tls", "no_common_version", "unoffered_suite", "weak_dh", "alert", "local", "beyond_minimum", "request reset", "request eof", "request timeout", "request", "malformed":
 		return true
 	}
 	f := strings.Fields(on)
@@ -261,6 +261,7 @@ func validOn(on string) bool {
 //	request reset, request eof, request timeout                  after it; then "request", then the plain word
 //	certificate expired, certificate issuer, certificate name    what is wrong with it; then "certificate"
 //	certificate not_yet                                          it is not valid yet; then "certificate expired"
+//	malformed                                                    no HTTP, over a sound connection; then "local"
 //	alert N hello                                                alert N in answer to the ClientHello
 //	alert N, alert                                               any fatal alert
 //	not_tls, no_common_version, unoffered_suite, weak_dh         the client refused for this reason; then
@@ -295,6 +296,8 @@ func onKeys(f Failure, keys []string) []string {
 			keys = append(keys, "alert "+n+" hello")
 		}
 		return append(keys, "alert "+n, "alert")
+	case FailHTTP:
+		return append(keys, "malformed", "local")
 	case FailLocal:
 		switch {
 		case f.NotTLS:

@@ -15,6 +15,7 @@ const (
 	FailAlert                      // the server sent the fatal alert Failure.Alert
 	FailLocal                      // the client refused: it sent Failure.Alert
 	FailCertificate                // the client refused the certificate
+	FailHTTP                       // what came over a sound connection is no HTTP
 	FailNoResource                 // this machine, not the network; browsers never see it
 )
 

@@ -57,6 +57,7 @@ type Collector struct {
 
 	kernel    map[string]int64
 	lostEdges map[string]string // "edge-2" -> why
+	silent    map[string]*silence
 	timeline  timeline
 	files     *runFiles // nil without Dir
 	failure   error     // the first write that failed; later ones are not tried
@@ -93,7 +94,7 @@ type agentState struct {
 func NewCollector(cfg CollectorConfig) (*Collector, error) {
 	c := &Collector{
 		cfg: cfg, agents: map[string]*agentState{}, seen: map[string]map[uint64]bool{},
-		firingCount: map[string]int64{}, kernel: map[string]int64{}, lostEdges: map[string]string{},
+		firingCount: map[string]int64{}, kernel: map[string]int64{}, lostEdges: map[string]string{}, silent: map[string]*silence{},
 	}
 	c.cfg.Limits = cfg.Limits.withDefaults()
 	for _, id := range cfg.Agents {

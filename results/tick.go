@@ -29,6 +29,7 @@ func (c *Collector) tick(now time.Time) {
 		if !p.end.IsZero() && !p.writtenTo.Before(p.end) && !p.news() {
 			continue
 		}
+		c.noteSilence(p, now.Sub(p.writtenTo))
 		merged := p.latency()
 		sample := Sample{Phase: p.Name, AtNs: now.Sub(c.cfg.Started).Nanoseconds(), LengthNs: now.Sub(p.writtenTo).Nanoseconds(), TimeWait: p.timeWait()}
 		for _, name := range merged.names() {
@@ -131,4 +132,31 @@ func (c *Collector) Live() (l Live, ok bool) {
 	l.HandshakeP = percentiles(handshakes)
 	l.InHandshake = max(0, l.Totals.Started-l.Totals.Completed-l.Totals.Failed-l.Totals.Established)
 	return l, true
+}
+
+// silence is how long an edge has not reported, and the longest time that it did not. Edges report each second.
+type silence struct {
+	seq          uint64
+	now, longest time.Duration
+}
+
+// noteSilence looks which edges of a phase that runs have said nothing new in the interval: stopped ones, and those
+// that get no processor.
+func (c *Collector) noteSilence(p *phaseState, interval time.Duration) {
+	if !p.end.IsZero() {
+		return
+	}
+	for name, e := range p.edges {
+		s := c.silent[name]
+		if s == nil {
+			s = &silence{}
+			c.silent[name] = s
+		}
+		if s.seq != e.Seq {
+			s.seq, s.now = e.Seq, 0
+			continue
+		}
+		s.now += interval
+		s.longest = max(s.longest, s.now)
+	}
 }

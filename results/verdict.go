@@ -31,6 +31,9 @@ func (d *judge) note(format string, args ...any) {
 	d.v.Notes = append(d.v.Notes, fmt.Sprintf(format, args...))
 }
 
+// silentEdge is from when on an edge that reports each second has been silent for a reason.
+const silentEdge = 3 * time.Second
+
 // judgement is what the verdict needs beside the tables of the run.
 type judgement struct {
 	cutShort        string
@@ -62,6 +65,11 @@ func (c *Collector) verdict(run *Run, in judgement) Verdict {
 	c.judgeNetwork(d, run, in)
 	judgeResumption(d, run, c.cfg.Limits.ResumptionMisses)
 	d.v.Notes = append(d.v.Notes, c.cfg.Notes...)
+	for _, name := range slices.Sorted(maps.Keys(c.silent)) {
+		if n := c.silent[name].longest; n >= silentEdge {
+			d.note("%s did not report for %s: it was stopped, or had no processor; %d requests were open at the end", name, short(n), run.Requests.OpenAtEnd)
+		}
+	}
 	if in.claimed > 0 {
 		d.note("%d failed attempts were armed by a rule whose firing is not in the ledger", in.claimed)
 	}

@@ -147,3 +147,28 @@ func TestAnUnexplainedFailureIsCounted(t *testing.T) {
 		t.Errorf("%d unexplained, %+v", run.Attempts.Unexplained, run.Verdict)
 	}
 }
+
+// An edge that is stopped for some seconds is no lost one; but who reads of open requests should know of it.
+func TestASilentEdgeIsNoted(t *testing.T) {
+	c := healthy(t, nil)
+	for second := range 9 {
+		for _, e := range []string{"edge-1", "edge-2"} {
+			seq := uint64(second + 1)
+			if e == "edge-2" && second >= 2 && second < 7 {
+				seq = 2
+			}
+			if err := c.Edge(EdgeStats{Name: e, Phase: "act", Seq: seq}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.Tick(epoch.Add(time.Duration(second+1) * time.Second))
+	}
+	run, err := c.Finish(FinishInfo{At: epoch.Add(10 * time.Second)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	notes := strings.Join(run.Verdict.Notes, "\n")
+	if !strings.Contains(notes, "edge-2 did not report for 5s") || strings.Contains(notes, "edge-1 did not") || run.Verdict.State != Valid {
+		t.Errorf("%+v: want a note on edge-2 alone", run.Verdict)
+	}
+}

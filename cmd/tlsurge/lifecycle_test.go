@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"tlsurge/harness/cluster"
 	"tlsurge/results"
 )
 
@@ -96,6 +97,27 @@ func TestInterruptKeepsTheResults(t *testing.T) {
 	}
 	if a := run.Attempts; a.Started == 0 || a.Started != a.Completed+a.Failed+a.OpenAtEnd {
 		t.Errorf("attempts %+v: want what was measured, balanced", a)
+	}
+}
+
+// TestASecondInterruptLeavesNoSocket: the program ends at once, and what it had made to talk to its children goes too.
+func TestASecondInterruptLeavesNoSocket(t *testing.T) {
+	t.Parallel()
+	cmd, dir := underWay(t)
+	if _, err := os.Stat(filepath.Join(dir, cluster.Socket)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := syscall.Kill(coordinatorOf(t, cmd.Process.Pid), syscall.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond) // two pending signals of a kind are one
+	}
+	if code := waitFor(t, cmd, time.Minute); code != exitInvalid {
+		t.Errorf("exit code %d, want %d", code, exitInvalid)
+	}
+	if _, err := os.Stat(filepath.Join(dir, cluster.Socket)); !os.IsNotExist(err) {
+		t.Errorf("%s is left behind (%v)", cluster.Socket, err)
 	}
 }
 

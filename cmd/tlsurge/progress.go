@@ -20,7 +20,7 @@ func newProgress(w io.Writer, quiet bool) harness.Progress {
 	switch {
 	case quiet:
 		return silent{}
-	case isTerminal(w):
+	case movesCursor(w):
 		return &bars{out: mpb.New(mpb.WithOutput(w), mpb.WithWidth(30), mpb.WithRefreshRate(200*time.Millisecond))}
 	}
 	return &lines{w: w}

@@ -43,7 +43,7 @@ func (a *app) reportCmd() *cobra.Command {
 				case "text":
 					o := report.Options{All: all, Dir: args[0]}
 					if out == "" {
-						o.Color, o.Width = isTerminal(a.out) && os.Getenv("NO_COLOR") == "", terminalWidth(a.out)
+						o.Color, o.Width = movesCursor(a.out) && os.Getenv("NO_COLOR") == "", terminalWidth(a.out)
 					}
 					return report.WriteText(w, run, o)
 				case "json":

@@ -25,7 +25,7 @@ func newReproProgress(w io.Writer, quiet bool) reproProgress {
 	switch {
 	case quiet:
 		return reproSilent{}
-	case isTerminal(w):
+	case movesCursor(w):
 		b := &reproBar{out: mpb.New(mpb.WithOutput(w), mpb.WithWidth(30), mpb.WithRefreshRate(200*time.Millisecond))}
 		b.text.Store("")
 		return b

@@ -19,6 +19,7 @@ import (
 	"tlsurge/faults/explain"
 	"tlsurge/harness"
 	"tlsurge/harness/cases"
+	"tlsurge/harness/cluster"
 	"tlsurge/harness/fleet/sandbox"
 	"tlsurge/harness/scenario"
 	"tlsurge/results"
@@ -158,7 +159,7 @@ func (a *app) runScenario(ctx context.Context, name string, o scenario.Overrides
 	if err != nil {
 		return err
 	}
-	ctx, cancel := interruptible(ctx)
+	ctx, cancel := interruptible(ctx, filepath.Join(abs, cluster.Socket))
 	defer cancel()
 	if scrape != nil {
 		fmt.Fprintf(a.err, "metrics at http://%s/metrics\n", scrape.Addr())
@@ -223,8 +224,8 @@ func need(sc *scenario.Scenario) sandbox.Need {
 }
 
 // interruptible ends the run early on the first interrupt, with its results written, and ends the
-// program on the second.
-func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
+// program on the second, which leaves none of the given files behind.
+func interruptible(ctx context.Context, leftovers ...string) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	ch := make(chan os.Signal, 2)
 	signal.Notify(ch, os.Interrupt, syscall.SIGTERM)
@@ -235,6 +236,9 @@ func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 		case <-ctx.Done():
 		}
 		<-ch
+		for _, f := range leftovers {
+			os.Remove(f)
+		}
 		os.Exit(exitInvalid)
 	}()
 	return ctx, cancel
@@ -247,7 +251,7 @@ func (a *app) tell(run *results.Run, name, dir string, f runFlags) error {
 	case f.json:
 		return writeJSON(a.out, run)
 	}
-	err := report.WriteText(a.out, run, report.Options{Color: isTerminal(a.out) && os.Getenv("NO_COLOR") == "", Width: terminalWidth(a.out), Dir: dir})
+	err := report.WriteText(a.out, run, report.Options{Color: movesCursor(a.out) && os.Getenv("NO_COLOR") == "", Width: terminalWidth(a.out), Dir: dir})
 	return errors.Join(err, tellCase(a.out, name, run))
 }
 

@@ -16,6 +16,10 @@ func isTerminal(w io.Writer) bool {
 	return err == nil
 }
 
+// movesCursor says whether w is a terminal that can draw: bars and colours want one. TERM=dumb is the word of those that
+// cannot, as editors' shells are.
+func movesCursor(w io.Writer) bool { return isTerminal(w) && os.Getenv("TERM") != "dumb" }
+
 // terminalWidth is the number of columns, or 0 where w is no terminal.
 func terminalWidth(w io.Writer) int {
 	f, ok := w.(*os.File)

@@ -27,6 +27,12 @@ type terminal struct {
 // onTerminal starts tlsurge as a person does: in the foreground of a terminal of 100 columns.
 func onTerminal(t *testing.T, args ...string) *terminal {
 	t.Helper()
+	return onTerminalOf(t, "xterm", args...)
+}
+
+// onTerminalOf is onTerminal with a value of TERM.
+func onTerminalOf(t *testing.T, term string, args ...string) *terminal {
+	t.Helper()
 	path, err := built()
 	if err != nil {
 		t.Fatal(err)
@@ -54,6 +60,7 @@ func onTerminal(t *testing.T, args ...string) *terminal {
 	defer slave.Close()
 	tt := &terminal{master: master, cmd: exec.Command(path, args...)}
 	tt.cmd.Stdin, tt.cmd.Stdout, tt.cmd.Stderr = slave, slave, slave
+	tt.cmd.Env = append(os.Environ(), "TERM="+term)
 	tt.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	if err := tt.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -120,4 +127,19 @@ func TestCtrlC(t *testing.T) {
 		t.Errorf("exit code %d, want %d", code, exitInvalid)
 	}
 	tt.shows(t, "interrupted")
+}
+
+// TestADumbTerminal gets lines and no colours: it cannot move its cursor.
+func TestADumbTerminal(t *testing.T) {
+	t.Parallel()
+	tt := onTerminalOf(t, "dumb", append(onScreen, "--set", "phases.before-the-upgrade.duration=2s", "--out", filepath.Join(t.TempDir(), "run"))...)
+	if code := waitFor(t, tt.cmd, 90*time.Second); code != exitGood {
+		t.Errorf("exit code %d", code)
+	}
+	tt.shows(t, "VERDICT ON THE RUN")
+	tt.mu.Lock()
+	defer tt.mu.Unlock()
+	if bytes.Contains(tt.screen.Bytes(), []byte{0x1b}) {
+		t.Error("escape sequences on a terminal that understands none")
+	}
 }

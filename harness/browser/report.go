@@ -249,7 +249,7 @@ var failureKinds = map[results.Class]profiles.FailureKind{
 	results.ClassRequestEOF:       profiles.FailEOF,
 	results.ClassTruncated:        profiles.FailEOF,
 	results.ClassRequestTimeout:   profiles.FailTimeout,
-	results.ClassHTTPMalformed:    profiles.FailLocal,
+	results.ClassHTTPMalformed:    profiles.FailHTTP,
 	results.ClassALPN:             profiles.FailLocal,
 	results.ClassNoResource:       profiles.FailNoResource,
 }

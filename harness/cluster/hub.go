@@ -18,6 +18,9 @@ import (
 // HubID is the coordinator's name among the members: they can call it.
 const HubID = "hub"
 
+// Socket is the name of the Unix socket in the run's directory.
+const Socket = "hub.sock"
+
 // HubConfig says how a coordinator is reached.
 type HubConfig struct {
 	// Dir is where the Unix socket (hub.sock, 0600) and the members' spools lie: the run's directory.
@@ -108,7 +111,7 @@ func (h *Hub) reach(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(dir, "hub.sock")
+	path := filepath.Join(dir, Socket)
 	h.server, err = newEmbedded(path, h.cfg.Token, h.cfg.Listen, h.cfg.TLS)
 	if err != nil {
 		return err
