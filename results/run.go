@@ -268,12 +268,16 @@ type Sample struct {
 	Handshakes     int64  `json:"handshakes"`
 	Requests       int64  `json:"requests"`
 	RequestsFailed int64  `json:"requests_failed"`
-	Firings        int64  `json:"firings"`
-	TimeWait       int64  `json:"time_wait"`
-	HandshakeP50Ns int64  `json:"handshake_p50_ns"`
-	HandshakeP99Ns int64  `json:"handshake_p99_ns"`
-	ResponseP50Ns  int64  `json:"response_p50_ns"`
-	ResponseP99Ns  int64  `json:"response_p99_ns"`
+	Answered       int64  `json:"answered"` // of the requests, in order
+	// MeasuredNs is what the agents' own clocks say of the time that the counters cover: their reports do not come on
+	// the tick.
+	MeasuredNs     int64 `json:"measured_ns"`
+	Firings        int64 `json:"firings"`
+	TimeWait       int64 `json:"time_wait"`
+	HandshakeP50Ns int64 `json:"handshake_p50_ns"`
+	HandshakeP99Ns int64 `json:"handshake_p99_ns"`
+	ResponseP50Ns  int64 `json:"response_p50_ns"`
+	ResponseP99Ns  int64 `json:"response_p99_ns"`
 }
 
 // Machine is where a run was made. Two runs on different machines are not compared in silence.

@@ -45,6 +45,8 @@ type Snapshot struct {
 	Seq   uint64 `json:"seq"` // from 1; a lower one that arrives late is ignored
 	// Final is set by the agent on its last snapshot of the phase, when its loop has stopped.
 	Final bool `json:"final"`
+	// Elapsed is the time since the phase began, by the agent's clock.
+	Elapsed time.Duration `json:"elapsed_ns"`
 
 	Totals      Totals                     `json:"totals"`
 	Outcomes    []OutcomeCount             `json:"outcomes"`

@@ -43,7 +43,7 @@ func (c *Collector) tick(now time.Time) {
 		p.written = merged
 		p.reported = p.seqs()
 		p.writtenTo = now
-		c.timeline.add(sample, t, c.firingsIn(p.Name))
+		c.timeline.add(sample, t, c.firingsIn(p.Name), p.elapsed())
 	}
 }
 
@@ -87,6 +87,15 @@ func (p *phaseState) seqs() uint64 {
 }
 
 func (p *phaseState) news() bool { return p.seqs() != p.reported }
+
+// elapsed is the mean of the times that the snapshots were taken at.
+func (p *phaseState) elapsed() int64 {
+	var sum time.Duration
+	for _, s := range p.snapshots {
+		sum += max(0, s.Elapsed)
+	}
+	return int64(sum) / int64(max(1, len(p.snapshots)))
+}
 
 func (p *phaseState) timeWait() int64 {
 	var n int64

@@ -17,10 +17,11 @@ type timeline struct {
 type lastSeen struct {
 	t       Totals
 	firings int64
+	elapsed int64
 }
 
 // add appends what happened in a phase since its previous sample.
-func (tl *timeline) add(s Sample, t Totals, firings int64) {
+func (tl *timeline) add(s Sample, t Totals, firings, elapsed int64) {
 	if tl.last == nil {
 		tl.last, tl.factor = map[string]*lastSeen{}, 1
 	}
@@ -38,8 +39,10 @@ func (tl *timeline) add(s Sample, t Totals, firings int64) {
 	s.Handshakes = t.Opened - was.t.Opened
 	s.Requests = t.RequestsSent - was.t.RequestsSent
 	s.RequestsFailed = t.RequestsFailed - was.t.RequestsFailed
+	s.Answered = t.RequestsOK - was.t.RequestsOK
 	s.Firings = firings - was.firings
-	*was = lastSeen{t, firings}
+	s.MeasuredNs = max(0, elapsed-was.elapsed)
+	*was = lastSeen{t, firings, elapsed}
 
 	if n := len(tl.samples); n > 0 && tl.pending > 0 && tl.samples[n-1].Phase == s.Phase {
 		tl.samples[n-1] = joinSamples(tl.samples[n-1], s)
@@ -76,6 +79,7 @@ func joinSamples(a, b Sample) Sample {
 		Established: b.Established, TimeWait: max(a.TimeWait, b.TimeWait),
 		Started: a.Started + b.Started, Failed: a.Failed + b.Failed, Handshakes: a.Handshakes + b.Handshakes,
 		Requests: a.Requests + b.Requests, RequestsFailed: a.RequestsFailed + b.RequestsFailed, Firings: a.Firings + b.Firings,
+		Answered: a.Answered + b.Answered, MeasuredNs: a.MeasuredNs + b.MeasuredNs,
 		HandshakeP50Ns: max(a.HandshakeP50Ns, b.HandshakeP50Ns), HandshakeP99Ns: max(a.HandshakeP99Ns, b.HandshakeP99Ns),
 		ResponseP50Ns: max(a.ResponseP50Ns, b.ResponseP50Ns), ResponseP99Ns: max(a.ResponseP99Ns, b.ResponseP99Ns),
 	}

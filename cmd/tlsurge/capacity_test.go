@@ -91,10 +91,10 @@ arrivals = "constant"
 [[browsers]]
 profile = "firefox-35-osx"
 `, "--of", "requests", "--start", "60", "--max", "240", "--steps", "5", "--preset", "rfc9411", "--ramp", "1s", "--hold", "3s", "--down", "500ms", "--errors", "0.01", "--p99", "60s")
-	// The limit is arithmetic, and the agents report each second: over three seconds one report more or less is a third.
-	// docs/SCALE.md has the figures of longer steps.
+	// The limit is arithmetic. The margin is for a machine that cannot keep up with its own clock; docs/SCALE.md has the
+	// figures of longer steps.
 	for _, k := range r.Knees {
-		if k.Knee == capacity.Unmet && (k.Good > 140 || k.Bad < 70) {
+		if k.Knee == capacity.Unmet && (k.Good > 120 || k.Bad < 70) {
 			t.Errorf("good up to %.0f requests/s, bad at %.0f: four workers make 100\n%s", k.Good, k.Bad, said)
 		}
 	}

@@ -221,6 +221,9 @@ func (a *Agent) defect(err error) {
 // now is the time within the phase.
 func (a *Agent) now() time.Duration { return a.loop.Now() - a.start }
 
+// Elapsed is now, for the agent's goroutine between or after its turns.
+func (a *Agent) Elapsed() time.Duration { return a.now() }
+
 // Each calls f on the agent's goroutine every period while Warm or Run is under way.
 func (a *Agent) Each(period time.Duration, f func()) { a.loop.Pace(&ticker{period: period, f: f}) }
 

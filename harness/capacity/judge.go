@@ -65,7 +65,7 @@ func judge(run *results.Run, d Dimension, load float64, up, down time.Duration, 
 	case Handshakes:
 		s.Met = perSecond(held, func(x results.Sample) int64 { return x.Handshakes })
 	case Requests:
-		s.Met = perSecond(held, func(x results.Sample) int64 { return x.Requests - x.RequestsFailed })
+		s.Met = perSecond(held, func(x results.Sample) int64 { return x.Answered })
 	}
 	var loads, errors int64
 	for _, u := range run.Users {
@@ -104,7 +104,7 @@ const deviationWindow = 30
 // deviation is the largest distance of a window's rate from the mean of all, as a share of it; 0 where there are not
 // two windows to compare.
 func deviation(held []results.Sample, d Dimension) (worst float64) {
-	of := func(x results.Sample) int64 { return x.Requests }
+	of := func(x results.Sample) int64 { return x.Answered }
 	switch d {
 	case Connections:
 		of = func(x results.Sample) int64 { return x.Established * x.LengthNs / int64(time.Second) }
@@ -148,10 +148,16 @@ func median(xs []results.Sample, of func(results.Sample) int64) int64 {
 	return v[len(v)/2]
 }
 
+// perSecond divides by the agents' own time where it is known: a report that comes before or after the tick moves a
+// second's counts into its neighbour.
 func perSecond(xs []results.Sample, of func(results.Sample) int64) float64 {
-	var n, ns int64
+	var n, length, measured int64
 	for _, x := range xs {
-		n, ns = n+of(x), ns+x.LengthNs
+		n, length, measured = n+of(x), length+x.LengthNs, measured+x.MeasuredNs
+	}
+	ns := length
+	if measured > 0 {
+		ns = measured
 	}
 	if ns == 0 {
 		return 0

@@ -13,7 +13,7 @@ import (
 
 // second is one second of a made-up run.
 func second(at int64, established, requests, failed, p99ms int64) results.Sample {
-	return results.Sample{AtNs: at * 1e9, LengthNs: 1e9, Phase: "step", Established: established, Requests: requests,
+	return results.Sample{AtNs: at * 1e9, LengthNs: 1e9, Phase: "step", Established: established, Requests: requests, Answered: requests - failed,
 		RequestsFailed: failed, Handshakes: requests, ResponseP99Ns: p99ms * 1e6, HandshakeP99Ns: p99ms * 1e6}
 }
 
@@ -66,7 +66,7 @@ func TestJudge(t *testing.T) {
 		}, []Knee{Unmet}},
 		{"requests that fail are not answered", Requests, func(r *results.Run) {
 			for i := range r.Timeline {
-				r.Timeline[i].RequestsFailed = 3
+				r.Timeline[i].RequestsFailed, r.Timeline[i].Answered = 3, 97
 			}
 		}, []Knee{Unmet}},
 		{"the generator lagged", Connections, func(r *results.Run) {
@@ -168,7 +168,7 @@ func TestASearchThatDoesNotHoldIsLowered(t *testing.T) {
 func TestDeviation(t *testing.T) {
 	minute := func(rate func(second int) int64) (held []results.Sample) {
 		for i := range 90 {
-			held = append(held, results.Sample{LengthNs: int64(time.Second), Requests: rate(i)})
+			held = append(held, results.Sample{LengthNs: int64(time.Second), Requests: rate(i), Answered: rate(i)})
 		}
 		return held
 	}

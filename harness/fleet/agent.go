@@ -233,7 +233,7 @@ func (r *agentRun) run(ctx context.Context, at time.Time) {
 // attempts and firings as evidence.
 func (r *agentRun) report(final bool) {
 	s := r.rec.Snapshot()
-	s.Final = final
+	s.Final, s.Elapsed = final, r.agent.Elapsed()
 	s.Process = r.process.stats()
 	if final {
 		r.teller.stop()
