@@ -221,7 +221,7 @@ type visited struct {
 	full, resumed, req tally
 	handshake          *hist.Histogram // service times
 	response           *hist.Histogram
-	asked, got         int64 // resumption
+	got                int64 // visits that were resumed
 	pages              map[string][2]int64
 	once               map[string][2]int64 // browsers that come once
 }
@@ -283,8 +283,8 @@ func (v *visited) sample() *Sample {
 	for _, p := range sortedProfiles(v.pages) {
 		s.saw(p, v.pages[p][0], v.pages[p][1])
 	}
-	if v.asked > 0 {
-		s.Shares = append(s.Shares, resumedShare(v.got, v.asked))
+	if v.resumed.n > 0 {
+		s.Shares = append(s.Shares, resumedShare(v.got, v.resumed.n))
 	}
 	for _, p := range sortedProfiles(v.once) {
 		s.Shares = append(s.Shares, cannotConnect(p, v.once[p]))

@@ -154,7 +154,6 @@ func (w *work) resumed(ctx context.Context) error {
 			return err
 		}
 		v.resumed.cpu, v.resumed.n = v.resumed.cpu+s.cpu, v.resumed.n+s.Totals.Opened
-		v.asked += s.Totals.ResumptionAsked
 		for _, h := range s.Handshakes {
 			if h.Resumed != "" {
 				v.got += h.Count
@@ -202,9 +201,10 @@ func (v *server) spent() (time.Duration, error) {
 	return v.cpu()
 }
 
-// resumedShare is how many of the sessions that were offered the server took up.
-func resumedShare(got, asked int64) ShareValue {
-	return ShareValue{Name: "handshakes.resumed", Higher: true, MinEffect: errorEffect, Count: compare.Count{Events: got, Trials: asked}}
+// resumedShare is how many visits of browsers that came before were resumed: a server that issues no sessions
+// has none.
+func resumedShare(got, visits int64) ShareValue {
+	return ShareValue{Name: "handshakes.resumed", Higher: true, MinEffect: errorEffect, Count: compare.Count{Events: got, Trials: visits}}
 }
 
 // cannotConnect is how often a browser that came once was shown an error.
