@@ -1,6 +1,7 @@
 package repro
 
 import (
+	"cmp"
 	"slices"
 
 	"tlsurge/harness/symptom"
@@ -26,14 +27,49 @@ func telling(s symptom.Signature) bool {
 // mostTargets bounds what one report is searched for: a day's log of a large site names everything once.
 const mostTargets = 8
 
-// targets picks what to search for: what users said, and of each log what stands out.
+// targets picks what to search for. A log of a large site names everything once, so what a particular cause
+// explains comes before what only says that a connection ended, and both before what nobody here can explain (a
+// scanner's plain HTTP, an upstream that is down).
 func targets(r *symptom.Report) (list []target) {
 	for i, s := range r.Signatures {
-		if telling(s) && len(list) < mostTargets {
+		if telling(s) {
 			list = append(list, target{s, i})
 		}
 	}
-	return list
+	slices.SortStableFunc(list, func(a, b target) int { return cmp.Compare(causeOf(a.Signature), causeOf(b.Signature)) })
+	return list[:min(len(list), mostTargets)]
+}
+
+// causeOf is the first cause that explains the signature; the number of causes where none does.
+func causeOf(s symptom.Signature) int {
+	for i := range causes {
+		if causes[i].explains(s) {
+			return i
+		}
+	}
+	return len(causes)
+}
+
+// wanted are the targets that a search waits for: what users said and what a particular cause explains; where
+// there is no such, what a plain one does; else all. The others are looked for on the way.
+func wanted(list []target) (m mask) {
+	var plain mask
+	for i, t := range list {
+		switch c := causeOf(t.Signature); {
+		case c == len(causes):
+		case t.Origin == symptom.User || !causes[c].plain:
+			m |= 1 << i
+		default:
+			plain |= 1 << i
+		}
+	}
+	switch {
+	case m != 0:
+		return m
+	case plain != 0:
+		return plain
+	}
+	return 1<<len(list) - 1
 }
 
 // by says whether the profile may be what the user had before him: package symptom knows which names of programs

@@ -53,6 +53,7 @@ type cause struct {
 	faults []trial.Fault // each is a candidate
 	// settings gives the servers for a signature, likeliest first; nil: the stacks of the era, as they are.
 	settings func(k *ranking, t target) []Setting
+	plain    bool // it explains what every site's log has now and then
 	of2015   bool // a matter of that time: it stands back where the report is from another
 }
 
@@ -104,20 +105,20 @@ var causes = []cause{
 	{name: "bytes damaged on the way", alerts: []int{10, 20, 21, 22, 50, 51},
 		words: regexp.MustCompile(`bad.?record.?mac|bad.?mac|decrypt|digest check|length mismatch|decode|unexpected.?(message|msg)|malformed|-9820|-9846|ssl_protocol_error|-9800|-9810`),
 		why:   "a box on the way changes bytes and makes TCP's checksum right again", faults: corruptions()},
-	{name: "every handshake cut", class: []results.Class{results.ClassReset, results.ClassEOF, results.ClassConnectReset},
+	{name: "every handshake cut", plain: true, class: []results.Class{results.ClassReset, results.ClassEOF, results.ClassConnectReset},
 		words: regexp.MustCompile(`reset|closed|end_of_file|eof|interrupted|-1005|-9806|connection.?(was )?lost|handshake failure|secure connection|establish`),
 		why:   "the connection ends before the handshake does, and the browser's own retries meet the same",
 		faults: all([]trial.Fault{{Action: faults.Reset, At: stage.ClientHello}, {Action: faults.FIN, At: stage.ClientHello},
 			{Action: faults.Reset, At: stage.ServerHello}, {Action: faults.FIN, At: stage.ServerHello},
 			{Action: faults.Reset, At: stage.Finished}, {Action: faults.FIN, At: stage.Finished}})},
-	{name: "first handshake cut, error of the fallback hidden", words: regexp.MustCompile(`err_connection_(reset|closed)|reset by peer|peer closed`),
+	{name: "first handshake cut, error of the fallback hidden", plain: true, words: regexp.MustCompile(`err_connection_(reset|closed)|reset by peer|peer closed`),
 		why:    "Chrome of 2015 shows the error that began a fallback in the place of the fallback's own",
 		faults: cuts, settings: (*ranking).aboveTLS10},
-	{name: "request cut", class: []results.Class{results.ClassRequestReset, results.ClassRequestEOF, results.ClassTruncated},
+	{name: "request cut", plain: true, class: []results.Class{results.ClassRequestReset, results.ClassRequestEOF, results.ClassTruncated},
 		words: regexp.MustCompile(`empty_response|dropped|reset|closed`), why: "the connection ends under a request that was sent",
 		faults: all([]trial.Fault{{Action: faults.Reset, At: stage.Request}, {Action: faults.FIN, At: stage.Request},
 			{Action: faults.Reset, At: stage.Response}, {Action: faults.FIN, At: stage.Response}})},
-	{name: "silence", class: []results.Class{results.ClassHandshakeTimeout, results.ClassRequestTimeout, results.ClassConnectTimeout},
+	{name: "silence", plain: true, class: []results.Class{results.ClassHandshakeTimeout, results.ClassRequestTimeout, results.ClassConnectTimeout},
 		words: regexp.MustCompile(`timed?.?out|-1001|isn't responding|took too long`),
 		why:   "bytes are lost, or held, until somebody gives up waiting",
 		faults: all([]trial.Fault{{Action: faults.Drop, At: stage.ClientHello}, {Action: faults.Drop, At: stage.Finished}, {Action: faults.Stall, At: stage.ServerHello},

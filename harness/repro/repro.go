@@ -214,7 +214,7 @@ func (t *task) find(ctx context.Context) error {
 		if c.Cause == enumerated && !ranksOver {
 			ranksOver = true
 			for _, c := range later {
-				if done, err := t.confirm(ctx, c, t.search.count); done || err != nil {
+				if done, err := t.confirm(ctx, c, c.number); done || err != nil {
 					return err
 				}
 			}
@@ -233,7 +233,7 @@ func (t *task) find(ctx context.Context) error {
 				later = append(later, c)
 				continue
 			}
-			done, err := t.confirm(ctx, c, t.search.count)
+			done, err := t.confirm(ctx, c, c.number)
 			if done || err != nil {
 				return err
 			}
@@ -296,7 +296,7 @@ func (t *task) confirmBest(ctx context.Context, list []tried) error {
 			break
 		}
 		c = joined(c, list, t.search.want())
-		done, err := t.confirm(ctx, c, t.search.count)
+		done, err := t.confirm(ctx, c, c.number)
 		if done || err != nil {
 			return err
 		}

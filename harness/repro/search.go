@@ -32,6 +32,8 @@ type tried struct {
 	hits  []hit // in the order of people
 	shows mask  // of all
 	err   error
+	// number is its place among those that were given out.
+	number int
 }
 
 // search is one search in memory.
@@ -52,8 +54,8 @@ func newSearch(l *lab, list []target, people []Visitor, candidates iter.Seq[Cand
 	return s, stop
 }
 
-// want is every target.
-func (s *search) want() mask { return 1<<len(s.targets) - 1 }
+// want is what a candidate has to show to end the search.
+func (s *search) want() mask { return wanted(s.targets) }
 
 // next gives the next candidate with what it showed; false at the end of the list or of ctx. Candidates are
 // played side by side and given out in their order, so time decides nothing but how far it comes.
@@ -67,6 +69,7 @@ func (s *search) next(ctx context.Context) (tried, bool) {
 	t := s.ready[0]
 	s.ready = s.ready[1:]
 	s.count++
+	t.number = s.count
 	return t, true
 }
 
