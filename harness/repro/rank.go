@@ -95,7 +95,7 @@ var causes = []cause{
 		why: "the certificate's time is over, on one edge or all", faults: []trial.Fault{{Action: faults.CertExpired}}},
 	{name: "certificate refused", alerts: []int{42, 43, 46, 48, 49}, class: []results.Class{results.ClassCertificate},
 		words: regexp.MustCompile(`cert|authority_invalid|unknown_issuer|-9807|-9813|-9843`),
-		why:   "the browser does not accept the chain", faults: []trial.Fault{{Action: faults.CertExpired}}},
+		why:   "the browser does not accept the chain: what stands in it is the library's cases"},
 	{name: "name refused", alerts: []int{112}, words: regexp.MustCompile(`unrecognized.?name|handshake rejected`),
 		why: "the server has no certificate for the name that was asked for", faults: none, settings: (*ranking).rejecting},
 	{name: "no group in common", words: regexp.MustCompile(`key share|no suitable`),
