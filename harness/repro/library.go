@@ -25,12 +25,16 @@ func (t *task) library() []*cases.Case {
 	var list []scored
 	for _, c := range cases.All() {
 		var m mask
+		literal := false // not by what words mean: by the words
 		for i, g := range t.targets {
 			if slices.ContainsFunc(c.Expect, g.expected) {
 				m |= 1 << i
 			}
+			literal = literal || g.UserSees != "" && slices.ContainsFunc(c.Expect, func(e cases.Expect) bool { return strings.EqualFold(e.UserSees, g.UserSees) })
 		}
 		switch {
+		case m&t.required == t.required && literal:
+			list = append(list, scored{c, 200 + onesOf(m)})
 		case m&t.required == t.required:
 			list = append(list, scored{c, 100 + onesOf(m)})
 		case m&t.required != 0:
