@@ -56,9 +56,10 @@ type Fix struct {
 	Set   map[string]string // as --set has it
 }
 
-// Real says how Debian's server can play the server's part.
+// Real says how Debian's servers can play the server's part.
 type Real struct {
-	Edge string            // "nginx"; "" is not at all, for the reason in None
+	Edge string            // "nginx" or "haproxy"; "" is not at all, for the reason in None
+	Also []string          // further ones, of which all the same is expected
 	Set  map[string]string // what differs in the scenario then, beside fleet.edge
 	Fix  map[string]string // replaces the case's fix: another server has other settings. Empty: the case's own.
 	// Expect replaces the case's own expectations: another library has other codes. Empty: the case's own.
@@ -130,6 +131,14 @@ func (c *Case) Signatures() (list []symptom.Signature) {
 		}
 	}
 	return list
+}
+
+// Edges are the servers that can play the server's part.
+func (r *Real) Edges() []string {
+	if r.Edge == "" {
+		return nil
+	}
+	return append([]string{r.Edge}, r.Also...)
 }
 
 // String says what is expected, for people.

@@ -19,7 +19,7 @@ applied. This page is written by `+"`make golden`"+` from those files.
 |---|---|---|
 `)
 	for _, c := range all() {
-		fmt.Fprintf(&b, "| [%s](#%s) | %s | %s |\n", c.Name, c.Name, cell(c.Title), c.Real.Edge)
+		fmt.Fprintf(&b, "| [%s](#%s) | %s | %s |\n", c.Name, c.Name, cell(c.Title), strings.Join(c.Real.Edges(), ", "))
 	}
 	for _, c := range all() {
 		c.markdown(&b)
@@ -38,10 +38,10 @@ func (c *Case) markdown(b *bytes.Buffer) {
 	case c.Real.Edge == "":
 		fmt.Fprintf(b, "\nNo installed server plays it: %s.\n", strings.TrimSuffix(c.Real.None, "."))
 	case len(c.Real.Expect) > 0:
-		fmt.Fprintf(b, "\nOn Debian's %s:\n\n", c.Real.Edge)
+		fmt.Fprintf(b, "\nOn Debian's %s:\n\n", strings.Join(c.Real.Edges(), " and "))
 		list(b, c.Real.Expect)
 	default:
-		fmt.Fprintf(b, "\nDebian's %s shows the same.\n", c.Real.Edge)
+		fmt.Fprintf(b, "\nOn Debian's %s it is the same.\n", strings.Join(c.Real.Edges(), " and "))
 	}
 	if c.Real.Unfixed != "" {
 		fmt.Fprintf(b, "\nThe fix cannot be shown there: %s.\n", c.Real.Unfixed)

@@ -2,6 +2,7 @@ package cases
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"tlsurge/harness/scenario"
@@ -23,6 +24,7 @@ type caseFile struct {
 	} `toml:"fix"`
 	Real struct {
 		Edge   string            `toml:"edge"`
+		Also   []string          `toml:"also"`
 		None   string            `toml:"none"`
 		Unfix  string            `toml:"unfixed"`
 		Set    map[string]string `toml:"set"`
@@ -55,7 +57,7 @@ func Parse(file, src string) (*Case, error) {
 		return nil, err
 	}
 	c := &Case{Name: f.Name, Title: f.Title, Symptom: strings.TrimSpace(f.Symptom), Mechanism: strings.TrimSpace(f.Mechanism), Sources: f.Sources,
-		Fix: Fix{f.Fix.About, f.Fix.Set}, Real: Real{Edge: f.Real.Edge, Set: f.Real.Set, Fix: f.Real.Fix, Unfixed: f.Real.Unfix, None: f.Real.None}, src: src}
+		Fix: Fix{f.Fix.About, f.Fix.Set}, Real: Real{Edge: f.Real.Edge, Also: f.Real.Also, Set: f.Real.Set, Fix: f.Real.Fix, Unfixed: f.Real.Unfix, None: f.Real.None}, src: src}
 	var err error
 	if c.Expect, err = expectations(file, "expect", f.Expect); err != nil {
 		return nil, err
@@ -105,10 +107,14 @@ func (c *Case) check(file string) error {
 		return bad("expect", "missing; a case shows itself somewhere")
 	case len(c.Fix.Set) == 0:
 		return bad("fix.set", "missing; say what removes the report")
-	case c.Real.Edge != "" && c.Real.Edge != "nginx":
-		return bad("real.edge", fmt.Sprintf("%q is not known%s", c.Real.Edge, scenario.Suggest(c.Real.Edge, []string{"nginx"})))
 	case (c.Real.Edge == "") == (c.Real.None == ""):
 		return bad("real", "say which installed server can play the server's part (edge), or why none can (none)")
+	}
+	servers := []string{"nginx", "haproxy"}
+	for _, edge := range append(c.Real.Edges(), c.Real.Also...) {
+		if !slices.Contains(servers, edge) {
+			return bad("real", fmt.Sprintf("%q is not known%s", edge, scenario.Suggest(edge, servers)))
+		}
 	}
 	return nil
 }

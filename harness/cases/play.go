@@ -1,6 +1,7 @@
 package cases
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,8 +19,9 @@ type Runner func(ctx context.Context, name string, set []string) (*results.Run, 
 
 // Way is how a case is played.
 type Way struct {
-	Fixed bool // with the fix applied
-	Real  bool // with the installed server in the edges' place
+	Fixed bool   // with the fix applied
+	Real  bool   // with the installed server in the edges' place
+	Edge  string // which; empty: the case's first
 }
 
 func (w Way) String() string {
@@ -28,7 +30,7 @@ func (w Way) String() string {
 		words[0] = "fixed"
 	}
 	if w.Real {
-		words = append(words, "on the real server")
+		words = append(words, "on "+cmp.Or(w.Edge, "the real server"))
 	}
 	return strings.Join(words, ", ")
 }
@@ -41,7 +43,7 @@ func (c *Case) Set(w Way) (set []string) {
 		}
 	}
 	if w.Real {
-		set = append(set, "fleet.edge="+c.Real.Edge)
+		set = append(set, "fleet.edge="+cmp.Or(w.Edge, c.Real.Edge))
 		add(c.Real.Set)
 	}
 	switch {

@@ -163,7 +163,7 @@ func haproxyLine(line string) (l logLine, ok bool) {
 	}
 	l.client, l.at, l.LogLine = client, time.Unix(seconds, 0), results.LogLine{Level: "info"}
 	why, queue, _ := strings.Cut(strings.Trim(f[4], `"`), `" "`)
-	l.Reason = why
+	l.Reason = strings.TrimRight(why, `" `) // of an empty second field only blanks are left
 	if packed, err := strconv.ParseUint(f[3], 10, 32); err == nil && packed != 0 {
 		l.Code = fmt.Sprintf("%08X", packed)
 		if parts := strings.SplitN(queue, ":", 5); len(parts) >= 4 { // error:CODE:library:function:reason
