@@ -35,6 +35,9 @@ test-browsers: $(BIN) ## real Chromium and Firefox ESR (Debian packages) against
 	TLSURGE_REQUIRE=$${TLSURGE_REQUIRE:-chromium,firefox,tcpdump} $(GO) test ./profiles -run TestRealBrowsers -browsers -timeout 300s
 	TLSURGE_REQUIRE=$${TLSURGE_REQUIRE:-chromium,firefox,tcpdump} $(GO) test ./harness/interop -run TestBrowsers -browsers -timeout 300s
 
+capacity: ## capacity searches find the limits that were planted (wants the machine to itself)
+	$(GO) test ./cmd/tlsurge -run TestCapacityFinds -searches -count=1 -v
+
 bench: ## speed and memory beside the peers that are installed (nginx, wrk, h2load, openssl, curl), as ratios
 	$(GO) test ./harness/browser -run '^$$' -bench Peers -benchtime 1x -timeout 20m
 	$(GO) test ./harness/browser -run '^$$' -bench 'IdleConnections|KeepaliveRequests|Stall' -benchtime 3x
@@ -59,4 +62,4 @@ check: ## gofmt and vet
 	@test -z "$$(gofmt -l cmd harness faults profiles results)" || { gofmt -l cmd harness faults profiles results; exit 1; }
 	$(GO) vet ./...
 
-.PHONY: help build demo test race fuzz interop test-browsers bench peak a11y selftest golden check
+.PHONY: capacity help build demo test race fuzz interop test-browsers bench peak a11y selftest golden check

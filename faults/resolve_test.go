@@ -125,8 +125,11 @@ func TestMissing(t *testing.T) {
 	if _, err := faults.Resolve(syn, faults.NetAdmin); !errors.As(err, &u) || u.Instead != `engine = "link"` {
 		t.Errorf("%v", err)
 	}
-	if _, err := faults.Resolve(syn, faults.OwnEdge); !errors.As(err, &u) || u.Instead != "" || !strings.Contains(u.Reason, "bundled edge") {
-		t.Errorf("%v", err)
+	if _, err := faults.Resolve(syn, faults.OwnEdge); !errors.As(err, &u) || u.Instead != `engine = "link"` || !strings.Contains(u.Reason, "bundled edge") {
+		t.Errorf("with a real server as edge: %v", err)
+	}
+	if _, err := faults.Resolve(syn, faults.OwnEdge, faults.OwnFleet); !errors.As(err, &u) || u.Instead != "" {
+		t.Errorf("with a target that is not ours: %v", err)
 	}
 	if err := faults.Validate(syn); err != nil {
 		t.Errorf("with nothing missing: %v", err)

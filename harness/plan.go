@@ -3,9 +3,11 @@ package harness
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -26,6 +28,9 @@ import (
 // a fresh fleet.
 func (d *drive) edges(ctx context.Context, p *scenario.Phase) ([]fleet.Edge, error) {
 	if t := d.sc.Target; t != nil {
+		if err := d.reachable(ctx, t); err != nil {
+			return nil, err
+		}
 		var list []fleet.Edge
 		for i, a := range t.Addresses {
 			list = append(list, fleet.Edge{Name: fmt.Sprintf("target-%d", i+1), Addr: netip.MustParseAddrPort(a)})
@@ -57,6 +62,30 @@ func (d *drive) edges(ctx context.Context, p *scenario.Phase) ([]fleet.Edge, err
 	}
 	d.fleet = fl
 	return fl.Edges(), nil
+}
+
+// reachable asks, before any load, whether somebody listens at one of the target's addresses at least. Agents
+// elsewhere may see what this machine does not: then nobody asks.
+func (d *drive) reachable(ctx context.Context, t *scenario.Target) error {
+	if d.sc.Run.RemoteAgents > 0 || d.sc.Run.NATS != "" {
+		return nil
+	}
+	var refused []string
+	for _, a := range t.Addresses {
+		c, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "tcp", a)
+		if err == nil {
+			return c.Close()
+		}
+		var op *net.OpError
+		if errors.As(err, &op) {
+			err = op.Err
+		}
+		refused = append(refused, fmt.Sprintf("%s: %v", a, err))
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return &ConfigError{Text: fmt.Sprintf("target.addresses: nobody answers, is the server up? %s", strings.Join(refused, "; "))}
 }
 
 // onIPv6 says whether agents and edges meet over IPv6.

@@ -61,6 +61,7 @@ func (c *Collector) verdict(run *Run, in judgement) Verdict {
 	}
 	c.judgeProcesses(d, in.cutShort != "" || in.hopeless != "")
 	c.judgeBalance(d, run, in)
+	c.judgeLoad(d, run)
 	c.judgeGenerator(d, run, in)
 	c.judgeNetwork(d, run, in)
 	judgeResumption(d, run, c.cfg.Limits.ResumptionMisses)
@@ -143,6 +144,26 @@ func (c *Collector) judgeBalance(d *judge, run *Run, in judgement) {
 	}
 	if in.missingEvidence > 0 {
 		d.suspect("%d failed attempts were counted whose evidence never came: their fault is unknown", in.missingEvidence)
+	}
+}
+
+// judgeLoad: whether browsers met what the scenario meant them to meet. A server that picks a protocol that is not
+// spoken here is no outage, and a load that was never there, with no rule to blame, measures nothing.
+func (c *Collector) judgeLoad(d *judge, run *Run) {
+	alpn, rules := int64(0), 0
+	for _, o := range run.Outcomes {
+		if o.Class == ClassALPN {
+			alpn += o.Count
+		}
+	}
+	for _, p := range c.phases {
+		rules += len(p.Rules)
+	}
+	if alpn > 0 {
+		d.invalid("%d attempts ended because the server selected a protocol that is not spoken here (h2), which is no error of theirs; load.alpn = [\"http/1.1\"] keeps browsers from offering it", alpn)
+	}
+	if n := run.Connections; rules == 0 && run.Attempts.Unexplained > 0 && n.Target > 0 && 2*n.PeakEstablished < n.Target {
+		d.suspect("the load was never there: at most %d of %d connections were held, %d of %d attempts failed, and no rule asked for that", n.PeakEstablished, n.Target, run.Attempts.Failed, run.Attempts.Started)
 	}
 }
 

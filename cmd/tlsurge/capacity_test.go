@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,11 +14,13 @@ import (
 	"tlsurge/harness/capacity"
 )
 
+var searches = flag.Bool("searches", false, "run the capacity searches, which want the machine to themselves")
+
 // searched is the result of a search over a scenario, by the program itself.
 func searched(t *testing.T, toml string, args ...string) (r capacity.Result, said string) {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("a search takes a minute; the whole suite runs it")
+	if !*searches {
+		t.Skip("a search measures this machine for a minute and more: make capacity runs it")
 	}
 	dir := t.TempDir()
 	file := filepath.Join(dir, "planted.toml")

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"math/big"
 	"os"
-	"path/filepath"
 
 	"tlsurge/harness/engine"
 	"tlsurge/harness/proxy"
@@ -60,15 +59,12 @@ func (s Servers) prepare(stacks []*stack.Stack) (makers []func() (*trial.Server,
 	}
 	standIn := ""
 	if s.Config != "" || len(s.Set) > 0 {
-		dir, err := os.MkdirTemp("", "tlsurge-matrix-")
+		file, err := writeStandIn()
 		if err != nil {
 			return nil, err
 		}
-		defer os.RemoveAll(dir)
-		standIn = filepath.Join(dir, "leaf.pem")
-		if err := writeStandIn(standIn); err != nil {
-			return nil, err
-		}
+		defer file.Close()
+		standIn = file.Path()
 	}
 	for _, st := range stacks {
 		if standIn == "" {
@@ -122,20 +118,20 @@ func plain(err error) error {
 
 // writeStandIn makes a certificate with its key, so that a configuration can be read whose own files are not
 // here. It is never served.
-func writeStandIn(file string) error {
+func writeStandIn() (*trial.MemoryFile, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	leaf := &x509.Certificate{SerialNumber: big.NewInt(1)}
 	der, err := x509.CreateCertificate(rand.Reader, leaf, leaf, key.Public(), key)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	private, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	text := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})...)
-	return os.WriteFile(file, text, 0o600)
+	return trial.NewMemoryFile("stand-in", text)
 }

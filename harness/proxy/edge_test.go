@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -559,6 +560,38 @@ func TestRequiredCipherMissing(t *testing.T) {
 		})
 		if a, _, err := ask(e.addr, ch.AppendRecords(nil)); err != nil || a.Cipher != "0035" {
 			t.Errorf("%s: the second try: %+v, %v; want a full handshake", stack, a, err)
+		}
+	}
+}
+
+// The groups of a location's regular expression are $1 to $9 and variables, as in nginx; the innermost location's count.
+func TestRegexLocationsCapture(t *testing.T) {
+	p := newPKI(t, "rsa")
+	path := filepath.Join(t.TempDir(), "site.conf")
+	conf := fmt.Sprintf(`events { }
+http { server { listen 127.0.0.1:0 ssl; ssl_certificate %s; ssl_certificate_key %s;
+	location ~ ^/cap/(?<id>\d+)/([a-z]+)$ { add_header X-Second $2; return 200 "cap $id $2\n"; }
+	location ~* ^/q/(.*)$ { return 301 https://www.example.test/$1; }
+	location ~ ^/outer/(\w+) { location ~ ^/outer/a(\w+) { return 200 "inner $1\n"; } return 200 "outer $1\n"; }
+} }`, p.cert, p.key)
+	if err := os.WriteFile(path, []byte(conf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e := startEdge(t, Options{Source: path, Stack: "openssl-3.0"})
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: p.client()},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	defer client.CloseIdleConnections()
+	for uri, want := range map[string]string{"/cap/12/abc": "cap 12 abc\n abc ", "/Q/x/y": "https://www.example.test/x/y",
+		"/outer/bcd": "outer bcd\n  ", "/outer/abc": "inner bc\n  "} {
+		resp, err := client.Get("https://" + e.addr + uri)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		got := fmt.Sprintf("%s %s %s", body, resp.Header.Get("X-Second"), resp.Header.Get("Location"))
+		if !strings.HasPrefix(got, want) && resp.Header.Get("Location") != want {
+			t.Errorf("%s: %q, want %q", uri, got, want)
 		}
 	}
 }

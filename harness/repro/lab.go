@@ -4,8 +4,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 
@@ -22,7 +20,7 @@ const host = "www.example.test"
 // lab is where recipes are played in memory. Its servers are made once for each setting and worker.
 type lab struct {
 	authority *trial.Authority
-	dir       string // of certificate files, for configurations that name some
+	files     *trial.MemoryFile // certificate and key, for configurations that name some
 	seed      uint64
 
 	mu      sync.Mutex
@@ -36,19 +34,11 @@ func newLab(seed uint64) (*lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "tlsurge-repro-")
-	if err != nil {
-		return nil, err
-	}
-	l := &lab{authority: a, dir: dir, seed: seed, servers: map[string][]*trial.Server{}, failed: map[string]error{}}
-	if err := l.writeCertificate(); err != nil {
-		l.close()
-		return nil, err
-	}
-	return l, nil
+	l := &lab{authority: a, seed: seed, servers: map[string][]*trial.Server{}, failed: map[string]error{}}
+	return l, l.writeCertificate()
 }
 
-func (l *lab) close() { os.RemoveAll(l.dir) }
+func (l *lab) close() { l.files.Close() }
 
 // writeCertificate leaves a certificate where configurations can find one: they are read as an edge reads
 // them. Handshakes use the authority's own.
@@ -57,14 +47,11 @@ func (l *lab) writeCertificate() error {
 	if err != nil {
 		return err
 	}
-	chain := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: l.authority.RSA.Chain[0]})
-	if err := os.WriteFile(l.file("cert.pem"), chain, 0o600); err != nil {
-		return err
-	}
-	return os.WriteFile(l.file("key.pem"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), 0o600)
+	both := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: l.authority.RSA.Chain[0]}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
+	l.files, err = trial.NewMemoryFile("certificate", both)
+	return err
 }
-
-func (l *lab) file(name string) string { return filepath.Join(l.dir, name) }
 
 // take lends a server to one worker.
 func (l *lab) take(s Setting) (*trial.Server, error) {
@@ -97,7 +84,7 @@ func (l *lab) give(s Setting, server *trial.Server) {
 }
 
 func (l *lab) make(s Setting) (*trial.Server, error) {
-	cfg, err := proxy.Load(proxy.Options{Source: s.Config, Stack: s.Stack, Set: s.Set, Certificate: l.file("cert.pem"), Key: l.file("key.pem"), Dir: l.dir})
+	cfg, err := proxy.Load(proxy.Options{Source: s.Config, Stack: s.Stack, Set: s.Set, Certificate: l.files.Path(), Key: l.files.Path()})
 	if err != nil {
 		return nil, err
 	}

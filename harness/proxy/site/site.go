@@ -108,8 +108,8 @@ type locations struct {
 }
 
 // find chooses as nginx does: an exact match ends the search; else the longest prefix is remembered and its
-// nested blocks are searched; unless it forbids it, regular expressions are tried, innermost level first.
-func (ls *locations) find(uri string) *location {
+// nested blocks are searched; unless it forbids it, regular expressions are tried, innermost level first. The one that matches leaves its groups in x.
+func (ls *locations) find(uri string, x *exchange) *location {
 	var best *location
 	for _, l := range ls.prefix {
 		if l.kind == '=' && l.pattern == uri {
@@ -120,7 +120,7 @@ func (ls *locations) find(uri string) *location {
 		}
 	}
 	if best != nil {
-		if in := best.nested.find(uri); in != nil {
+		if in := best.nested.find(uri, x); in != nil {
 			return in
 		}
 		if best.kind == '^' {
@@ -128,8 +128,8 @@ func (ls *locations) find(uri string) *location {
 		}
 	}
 	for _, l := range ls.regex {
-		if l.re.match(uri, nil) {
-			if in := l.nested.find(uri); in != nil {
+		if l.re.match(uri, x) {
+			if in := l.nested.find(uri, x); in != nil {
 				return in
 			}
 			return l
@@ -257,7 +257,7 @@ func (x *exchange) search() {
 			x.fail(http.StatusInternalServerError)
 			return
 		}
-		loc := x.s.locs.find(x.uri)
+		loc := x.s.locs.find(x.uri, x)
 		if loc == nil {
 			x.conf, x.loc = x.s.conf, nil
 		} else {
