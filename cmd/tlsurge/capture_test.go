@@ -48,7 +48,7 @@ func TestTheWireShowsWhatTheTableNames(t *testing.T) {
 		}
 		kind := fmt.Sprintf("%s alert %d by %q", a.Class, a.Alert, a.Sender)
 		kinds[kind] = true
-		if err := wire[a.Tuple].shows(a); err != nil {
+		if err := last(wire[a.Tuple], a).shows(a); err != nil {
 			t.Errorf("%s: %v: %+v", kind, err, a)
 		}
 	}
@@ -108,11 +108,24 @@ func record(t *testing.T, tcpdump, file string) (stop func()) {
 
 // seen is what a capture holds of one connection, in the direction from server to client.
 type seen struct {
+	began    time.Time // the server's SYN-ACK
 	payload  []byte
 	fin, rst bool
 }
 
-func readCapture(t *testing.T, file string) map[faults.Tuple]*seen {
+// last is the connection of the attempt: the last that began before the attempt was over. Loopback gives a port away
+// again as soon as its connection has rested for a second (tcp_tw_reuse).
+func last(all []*seen, a *results.Attempt) (s *seen) {
+	over := a.Intended.Add(time.Duration(a.EndNs) + 50*time.Millisecond)
+	for _, c := range all {
+		if c.began.Before(over) {
+			s = c
+		}
+	}
+	return s
+}
+
+func readCapture(t *testing.T, file string) map[faults.Tuple][]*seen {
 	t.Helper()
 	f, err := os.Open(file)
 	if err != nil {
@@ -123,10 +136,10 @@ func readCapture(t *testing.T, file string) map[faults.Tuple]*seen {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := map[faults.Tuple]*seen{}
+	all := map[faults.Tuple][]*seen{}
 	next := map[faults.Tuple]uint32{}
 	for {
-		data, _, err := r.ReadPacketData()
+		data, info, err := r.ReadPacketData()
 		if err != nil {
 			if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Fatal(err)
@@ -141,11 +154,10 @@ func readCapture(t *testing.T, file string) map[faults.Tuple]*seen {
 		}
 		from, to := end(ip.SrcIP, tcp.SrcPort), end(ip.DstIP, tcp.DstPort)
 		key := faults.Tuple{Client: to, Server: from}
-		s := all[key]
-		if s == nil {
-			s = &seen{}
-			all[key] = s
+		if list := all[key]; len(list) == 0 || tcp.SYN && tcp.Seq+1 != next[key] {
+			all[key] = append(list, &seen{began: info.Timestamp})
 		}
+		s := all[key][len(all[key])-1]
 		s.fin, s.rst = s.fin || tcp.FIN, s.rst || tcp.RST
 		if tcp.SYN {
 			next[key] = tcp.Seq + 1

@@ -101,6 +101,7 @@ func (a *app) playMatrix(ctx context.Context, f matrixFlags) error {
 	if err != nil {
 		return err
 	}
+	o.Skip = func(stack string, why error) { fmt.Fprintf(a.err, "tlsurge: %s is left out: %v\n", stack, why) }
 	var before []matrix.Row
 	if f.diff != "" {
 		if before, err = matrix.Load(f.diff); err != nil {

@@ -88,7 +88,9 @@ func TestMetricsWhileARunLasts(t *testing.T) {
 		if finished {
 			break
 		}
-		if h := scrape(t, at, protobuf)["tlsurge_latency_seconds"]; h != nil {
+		native := scrape(t, at, protobuf)
+		finished = gauge(native, "tlsurge_run_finished") == 1 // whoever sees the result has had the last scrape
+		if h := native["tlsurge_latency_seconds"]; h != nil {
 			native := h.Metric[0].Histogram
 			if native.GetSchema() != 5 || len(native.PositiveSpan) == 0 || len(native.Bucket) == 0 {
 				t.Errorf("neither native nor classic buckets: %v", native)

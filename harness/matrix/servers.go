@@ -33,8 +33,8 @@ type Servers struct {
 const DefaultHost = "www.example.test"
 
 // prepare checks the configuration with every stack and gives a maker of servers for each: a server belongs to one
-// goroutine.
-func (s Servers) prepare(stacks []*stack.Stack) (makers []func() (*trial.Server, error), err error) {
+// goroutine. A stack that cannot play it is told to skip, as long as another can; without skip it is an error.
+func (s Servers) prepare(stacks []*stack.Stack, skip func(stack string, why error)) (makers []func() (*trial.Server, error), err error) {
 	if s.Host == "" {
 		s.Host = DefaultHost
 	}
@@ -66,22 +66,34 @@ func (s Servers) prepare(stacks []*stack.Stack) (makers []func() (*trial.Server,
 		defer file.Close()
 		standIn = file.Path()
 	}
+	left := map[string]error{}
 	for _, st := range stacks {
-		if standIn == "" {
-			if _, err := trial.NewServer(st, options()); err != nil {
-				return nil, inputf("%v", err)
+		maker := func() (*trial.Server, error) { return trial.NewServer(st, options()) }
+		if standIn != "" {
+			cfg, err := s.load(st, standIn, certs)
+			maker = func() (*trial.Server, error) {
+				if err != nil {
+					return nil, err
+				}
+				return trial.FromConfig(cfg, options())
 			}
-			makers = append(makers, func() (*trial.Server, error) { return trial.NewServer(st, options()) })
+		}
+		if _, err := maker(); err != nil {
+			var input *InputError
+			if !errors.As(err, &input) {
+				err = inputf("%v", err)
+			}
+			if left[st.Name] = err; skip == nil || len(left) == len(stacks) {
+				return nil, err
+			}
 			continue
 		}
-		cfg, err := s.load(st, standIn, certs)
-		if err != nil {
-			return nil, err
+		makers = append(makers, maker)
+	}
+	for _, st := range stacks {
+		if err := left[st.Name]; err != nil {
+			skip(st.Name, err)
 		}
-		if _, err := trial.FromConfig(cfg, options()); err != nil {
-			return nil, inputf("%s: %v", s.Config, err)
-		}
-		makers = append(makers, func() (*trial.Server, error) { return trial.FromConfig(cfg, options()) })
 	}
 	return makers, nil
 }
