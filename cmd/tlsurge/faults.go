@@ -52,15 +52,7 @@ func (a *app) faultsExplainCmd() *cobra.Command {
   tlsurge faults explain cut --scenario my.toml --set faults.cut.at=server_hello`,
 		Args: exactly(1, "the name of a rule of the scenario"),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			s, err := loadScenario(from, scenario.Overrides{})
-			if err != nil {
-				return nil, cobra.ShellCompDirectiveError
-			}
-			var names []string
-			for _, f := range s.Faults {
-				names = append(names, f.Name)
-			}
-			return names, cobra.ShellCompDirectiveNoFileComp
+			return ruleNames(from)
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			s, err := loadScenario(from, scenario.Overrides{Set: set})
@@ -97,4 +89,17 @@ func ruleNamed(s *scenario.Scenario, name string) (faults.Rule, error) {
 		names = append(names, f.Name)
 	}
 	return faults.Rule{}, usagef("%s has no fault %q%s", s.Name, name, scenario.Suggest(name, names))
+}
+
+// ruleNames completes the name of a rule of a scenario.
+func ruleNames(from string) ([]string, cobra.ShellCompDirective) {
+	s, err := loadScenario(from, scenario.Overrides{})
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var names []string
+	for _, f := range s.Faults {
+		names = append(names, f.Name)
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
 }

@@ -24,25 +24,8 @@ var long = []string{"run", "january-2015", "--set", "load.connections=120", "--s
 // underWay starts a long run and returns when connections are established.
 func underWay(t *testing.T) (cmd *exec.Cmd, dir string) {
 	t.Helper()
-	path, err := built()
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir = filepath.Join(t.TempDir(), "run")
-	cmd = exec.Command(path, append(long, "--out", dir)...)
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if cmd.ProcessState == nil {
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait()
-		}
-	})
+	cmd, stderr := startPiped(t, append(long, "--out", dir)...)
 	ready := make(chan error, 1)
 	go func() {
 		in := bufio.NewScanner(stderr)

@@ -75,7 +75,8 @@ what servers logged, and which fault caused it.`,
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usagef("%v\nSee '%s --help'.", err, cmd.CommandPath())
 	})
-	root.AddCommand(a.runCmd(), a.profilesCmd(), a.matrixCmd(), a.faultsCmd(), a.edgeCmd(), a.agentCmd(), a.capacityCmd(), a.reproCmd(), a.reportCmd(), a.compareCmd(), a.benchCmd(), a.doctorCmd())
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.AddCommand(a.completionCmd(), a.runCmd(), a.profilesCmd(), a.matrixCmd(), a.faultsCmd(), a.edgeCmd(), a.agentCmd(), a.capacityCmd(), a.reproCmd(), a.reportCmd(), a.compareCmd(), a.benchCmd(), a.doctorCmd())
 	return root
 }
 

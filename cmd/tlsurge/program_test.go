@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,13 +45,33 @@ type played struct {
 // start begins tlsurge with the arguments; the test ends it if it did not end itself.
 func start(t *testing.T, args ...string) (cmd *exec.Cmd, stderr *bytes.Buffer) {
 	t.Helper()
+	stderr = &bytes.Buffer{}
+	cmd = begin(t, func(cmd *exec.Cmd) { cmd.Stderr = stderr }, args...)
+	return cmd, stderr
+}
+
+// startPiped is start with the program's standard error to read from while it runs.
+func startPiped(t *testing.T, args ...string) (*exec.Cmd, *bufio.Reader) {
+	t.Helper()
+	var pipe io.Reader
+	cmd := begin(t, func(cmd *exec.Cmd) {
+		var err error
+		if pipe, err = cmd.StderrPipe(); err != nil {
+			t.Fatal(err)
+		}
+	}, args...)
+	return cmd, bufio.NewReader(pipe)
+}
+
+func begin(t *testing.T, prepare func(*exec.Cmd), args ...string) *exec.Cmd {
+	t.Helper()
 	path, err := built()
 	if err != nil {
 		t.Fatal(err)
 	}
-	stderr = &bytes.Buffer{}
-	cmd = exec.Command(path, args...)
-	cmd.Dir, cmd.Stderr = t.TempDir(), stderr
+	cmd := exec.Command(path, args...)
+	cmd.Dir = t.TempDir()
+	prepare(cmd)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +81,7 @@ func start(t *testing.T, args ...string) (cmd *exec.Cmd, stderr *bytes.Buffer) {
 			_ = cmd.Wait()
 		}
 	})
-	return cmd, stderr
+	return cmd
 }
 
 // play runs a scenario to its end and reads what it left.

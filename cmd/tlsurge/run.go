@@ -91,13 +91,12 @@ func (a *app) runCmd() *cobra.Command {
 	fl.BoolVar(&f.keepGoing, "keep-going", false, "play to the end although a threshold can hold no more")
 	fl.BoolVar(&f.dry, "dry-run", false, "validate, say what each rule would do, and start nothing")
 	fl.BoolVar(&f.ls, "list", false, "list the built-in scenarios")
+	_ = cmd.RegisterFlagCompletionFunc("only-fault", func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		return ruleNames(scenarioOf(args))
+	})
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if f.ls {
 			return a.listScenarios(f.json)
-		}
-		name := "january-2015"
-		if len(args) == 1 {
-			name = args[0]
 		}
 		o := scenario.Overrides{Set: f.set, OnlyFault: f.onlyFault, NoFaults: f.noFaults, Authorise: f.authorise}
 		if f.capture {
@@ -106,9 +105,17 @@ func (a *app) runCmd() *cobra.Command {
 		if fl.Changed("seed") {
 			o.Seed = &f.seed
 		}
-		return a.runScenario(cmd.Context(), name, o, f)
+		return a.runScenario(cmd.Context(), scenarioOf(args), o, f)
 	}
 	return cmd
+}
+
+// scenarioOf is the scenario that a command line names.
+func scenarioOf(args []string) string {
+	if len(args) == 0 {
+		return "january-2015"
+	}
+	return args[0]
 }
 
 func (a *app) listScenarios(asJSON bool) error {
