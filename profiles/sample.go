@@ -73,6 +73,9 @@ func (p *Profile) Sample(s Sample) (*hello.ClientHello, error) {
 		return nil, fmt.Errorf("resume %q: allowed are none, id, ticket and psk", s.Resume)
 	}
 	ch, err := p.Hello(hp)
+	if err == nil && s.Resume == "ticket" && !ch.Has(wire.ExtSessionTicket) {
+		return nil, fmt.Errorf("profile %s: its %v hello has no session_ticket extension, so it offers no ticket; allowed: none, id", p.Name, ch.MaxVersion())
+	}
 	if shareErr != nil {
 		err = shareErr
 	}

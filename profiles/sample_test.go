@@ -24,6 +24,7 @@ func TestSamples(t *testing.T) {
 		{"a fallback with a session ID, as Apple sends it", "safari-8-osx10.10", Sample{Attempt: "fallback", Resume: "id"}, ""},
 		{"no fallback in that browser", "chromium-156-linux", Sample{Attempt: "fallback"}, "never falls back"},
 		{"no tickets in that browser", "safari-8-osx10.10", Sample{Resume: "ticket"}, "no session_ticket"},
+		{"no extensions in an SSL 3.0 hello", "android-4.2.2", Sample{Attempt: "fallback", Resume: "ticket"}, "its SSL 3.0 hello has no session_ticket"},
 		{"no TLS 1.3 in that browser", "firefox-35-osx", Sample{Resume: "psk"}, "needs TLS 1.3"},
 		{"a word that is none", "firefox-35-osx", Sample{Attempt: "second"}, "allowed are first and fallback"},
 		{"another", "firefox-35-osx", Sample{Resume: "cookie"}, "allowed are none, id, ticket and psk"},
