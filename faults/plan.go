@@ -3,6 +3,7 @@ package faults
 import (
 	"iter"
 	"path"
+	"strings"
 	"time"
 )
 
@@ -122,8 +123,6 @@ func (p *Plan) DecidePerPacket(s Subject) *Rule {
 func (r *Rule) Selects(s Subject) bool {
 	w := &r.Who
 	switch {
-	case s.At < r.From, r.Until > 0 && s.At >= r.Until:
-		return false
 	case w.Attempt != 0 && w.Attempt != int(s.Attempt):
 		return false
 	case w.Connection != 0 && w.Connection != int(s.Connection)+1:
@@ -131,7 +130,15 @@ func (r *Rule) Selects(s Subject) bool {
 	case w.Kind != "" && w.Kind != s.Kind:
 		return false
 	}
-	return glob(w.Profile, s.Profile) && glob(w.Edge, s.Edge) && addressMatches(w.Address, s.Address)
+	return MatchName(w.Profile, s.Profile) && r.SelectsEdge(s.Edge, s.Address, s.At)
+}
+
+// SelectsEdge says whether the rule's selector and window admit an edge as a whole, whoever comes.
+func (r *Rule) SelectsEdge(edge, address string, at time.Duration) bool {
+	if at < r.From || r.Until > 0 && at >= r.Until {
+		return false
+	}
+	return MatchName(r.Who.Edge, edge) && addressMatches(r.Who.Address, address)
 }
 
 // ProbabilityAt is the rule's probability at a time within the phase, ramps applied.
@@ -183,13 +190,18 @@ func hashString(s string) uint64 {
 	return h
 }
 
-// glob matches as path.Match does; an empty pattern matches all. Resolve has checked the pattern.
-func glob(pattern, name string) bool {
-	if pattern == "" {
+// MatchName says whether one of the patterns, which commas part, fits a name as path.Match does; an empty
+// pattern fits all. Resolve has checked the patterns.
+func MatchName(patterns, name string) bool {
+	if patterns == "" {
 		return true
 	}
-	ok, err := path.Match(pattern, name)
-	return ok && err == nil
+	for p := range strings.SplitSeq(patterns, ",") {
+		if ok, err := path.Match(strings.TrimSpace(p), name); ok && err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // addressMatches holds a selector's address or address:port against an edge's address:port.

@@ -117,6 +117,8 @@ func TestSelectors(t *testing.T) {
 	}{
 		{"no selector selects all", func(*faults.Rule) {}, true},
 		{"a glob over profiles", func(r *faults.Rule) { r.Who.Profile = "firefox-*" }, true},
+		{"one of several globs", func(r *faults.Rule) { r.Who.Profile = "safari-*, firefox-3[0-9]-*" }, true},
+		{"none of several globs", func(r *faults.Rule) { r.Who.Profile = "safari-*,chrome-*" }, false},
 		{"another profile", func(r *faults.Rule) { r.Who.Profile = "safari-*" }, false},
 		{"the edge by name", func(r *faults.Rule) { r.Who.Edge = "edge-2" }, true},
 		{"another edge", func(r *faults.Rule) { r.Who.Edge = "edge-[13]" }, false},
@@ -252,5 +254,19 @@ func BenchmarkDecide(b *testing.B) {
 	for i := range b.N {
 		s.Browser = uint32(i)
 		p.Decide(s)
+	}
+}
+
+// An edge as a whole is hit by its name, address and time alone: whoever else the rule names comes to it or not.
+func TestSelectsEdge(t *testing.T) {
+	r := faults.Rule{From: time.Second, Until: 2 * time.Second, Who: faults.Selector{Edge: "edge-1, edge-[3-5]", Profile: "firefox-3[0-9]"}}
+	for _, c := range []struct {
+		edge string
+		at   time.Duration
+		want bool
+	}{{"edge-1", time.Second, true}, {"edge-4", time.Second, true}, {"edge-2", time.Second, false}, {"edge-1", 0, false}, {"edge-1", 2 * time.Second, false}} {
+		if got := r.SelectsEdge(c.edge, "127.0.0.11:8443", c.at); got != c.want {
+			t.Errorf("%s at %v: %v, expected %v", c.edge, c.at, got, c.want)
+		}
 	}
 }

@@ -50,9 +50,11 @@ func (r *Rule) checkWords() error {
 	case !slices.Contains(Actions(), r.Action):
 		return r.bad("action", string(r.Action), "allowed: %s", join(Actions()))
 	}
-	for key, pattern := range map[string]string{"profile": r.Who.Profile, "edge": r.Who.Edge} {
-		if _, err := path.Match(pattern, ""); err != nil {
-			return r.bad("who."+key, pattern, "not a pattern: * and ? and [a-z] are allowed")
+	for _, x := range [][2]string{{"profile", r.Who.Profile}, {"edge", r.Who.Edge}} {
+		for p := range strings.SplitSeq(x[1], ",") {
+			if _, err := path.Match(strings.TrimSpace(p), ""); err != nil {
+				return r.bad("who."+x[0], x[1], "not a pattern: * and ? and [a-z] are allowed, commas between several")
+			}
 		}
 	}
 	kinds := []string{"", "first", "resumed", "retry", "fallback"}

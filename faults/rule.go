@@ -69,8 +69,8 @@ const (
 
 // Selector says who may be hit. An empty field selects all.
 type Selector struct {
-	Profile    string // glob over profile names, "firefox-*"
-	Edge       string // glob over edge names, "edge-2"
+	Profile    string // globs over profile names, "firefox-*, chrome-40-*"
+	Edge       string // globs over edge names, "edge-2, edge-3"
 	Address    string // the edge's address or address:port
 	Attempt    int    // 1 is the first; 0 selects all
 	Connection int    // 1 is the browser's first connection; 0 selects all

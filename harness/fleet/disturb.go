@@ -3,7 +3,6 @@ package fleet
 import (
 	"context"
 	"fmt"
-	"path"
 	"sync"
 	"syscall"
 	"time"
@@ -74,10 +73,8 @@ func (f *Fleet) Schedule(ctx context.Context, start time.Time) error {
 			continue
 		}
 		for _, e := range f.Edges() {
-			if r.Who.Edge != "" {
-				if hit, err := path.Match(r.Who.Edge, e.Name); err != nil || !hit {
-					continue
-				}
+			if !faults.MatchName(r.Who.Edge, e.Name) {
+				continue
 			}
 			wg.Go(func() {
 				if err := f.carryOut(ctx, r, e, start); err != nil {

@@ -24,9 +24,7 @@ func (s *Server) phaseTime() time.Duration {
 // inForce says whether a rule of engine "edge" that hits the edge as a whole acts on this one now: only edge,
 // address and time select.
 func (s *Server) inForce(r *faults.Rule) bool {
-	subject := faults.Subject{Profile: r.Who.Profile, Kind: r.Who.Kind, Edge: s.name, Address: s.firstAddr(), At: s.phaseTime()}
-	subject.Attempt, subject.Connection = uint16(r.Who.Attempt), uint32(max(0, r.Who.Connection-1))
-	return r.Engine == faults.EngineEdge && r.Selects(subject)
+	return r.Engine == faults.EngineEdge && r.SelectsEdge(s.name, s.firstAddr(), s.phaseTime())
 }
 
 // tableLimit is the size that table_full leaves the connection table, with the rule; 0: its own.

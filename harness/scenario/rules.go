@@ -64,8 +64,10 @@ func (s *Scenario) checkWho(d *decoder, at string, w *Who) error {
 		key, pattern string
 		names        []string
 	}{{"profile", w.Profile, browsers}, {"edge", w.Edge, edges}} {
-		if x.pattern != "" && !anyMatch(x.pattern, x.names) {
-			return d.fail([]string{at, "who." + x.key}, "%q matches no %s of this scenario; there are: %s", x.pattern, x.key, strings.Join(x.names, ", "))
+		for p := range strings.SplitSeq(x.pattern, ",") {
+			if p = strings.TrimSpace(p); x.pattern != "" && !anyMatch(p, x.names) {
+				return d.fail([]string{at, "who." + x.key}, "%q matches no %s of this scenario; there are: %s", p, x.key, strings.Join(x.names, ", "))
+			}
 		}
 	}
 	return nil
