@@ -97,8 +97,8 @@ func (a *app) repro(ctx context.Context, args []string, f reproFlags) error {
 		progress.Done()
 		return usagef("%v", err)
 	}
-	cfg := repro.Config{Report: report, Nginx: report.Config, Budget: f.budget - time.Since(started), Seed: f.seed, WhatIf: f.whatIf, Fix: changes,
-		Run: reproRun, Progress: progress, Now: time.Now}
+	cfg := repro.Config{Report: report, Nginx: report.Config, Budget: f.budget, Began: started, Seed: f.seed, WhatIf: f.whatIf, Fix: changes,
+		Run: reproRun(repro.Grace(f.budget)), Progress: progress, Now: time.Now}
 	if f.config != "" {
 		cfg.Nginx = f.config
 	}
@@ -145,9 +145,11 @@ func (a *app) repro(ctx context.Context, args []string, f reproFlags) error {
 	return nil
 }
 
-// reproRun makes a run in a process of its own.
-func reproRun(ctx context.Context, scenario, out string, seed uint64, set []string) (*results.Run, error) {
-	return child.Do(ctx, child.Run{Name: filepath.Base(out), Scenario: scenario, Out: out, Seed: seed, Set: set, Grace: time.Second})
+// reproRun makes a run in a process of its own, which has grace to end in when it is told to.
+func reproRun(grace time.Duration) repro.Runner {
+	return func(ctx context.Context, scenario, out string, seed uint64, set []string) (*results.Run, error) {
+		return child.Do(ctx, child.Run{Name: filepath.Base(out), Scenario: scenario, Out: out, Seed: seed, Set: set, Grace: grace})
+	}
 }
 
 func reproChanges(list []string) (changes []repro.Change, err error) {

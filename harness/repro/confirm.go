@@ -16,9 +16,6 @@ import (
 	"tlsurge/results"
 )
 
-// overhead is what a run takes besides its own duration, on a machine with something else to do.
-const overhead = 1500 * time.Millisecond
-
 // confirm shrinks what a candidate showed and runs it on the fleet. done says that the report was seen there.
 func (t *task) confirm(ctx context.Context, c tried, number int) (done bool, err error) {
 	if t.refuted[c.kind()] >= mostRefuted {
@@ -29,18 +26,22 @@ func (t *task) confirm(ctx context.Context, c tried, number int) (done bool, err
 	var took time.Duration
 	recipe.Visitors, shows, took = choose(c.hits, c.shows)
 	recipe, steps := t.search.shrink(recipe, shows)
-	if need := t.needs(recipe, took); t.left() < need {
-		t.tooLong(recipe.words(), need)
-		return false, nil
-	}
-	t.Progress.Step(fmt.Sprintf("candidate %d shows it in memory (%s); confirming on the fleet: %s", number, c.Cause, recipe.words()))
 	file := t.path(fmt.Sprintf("candidate-%d.toml", number))
 	text := recipe.Scenario(t.slug(), c.Why, t.about(), t.Seed, took)
 	if err := writeFile(file, text); err != nil {
 		return false, err
 	}
-	run, dir, err := t.doCaptured(ctx, "confirm", file)
+	duration := lasts(recipe, took)
+	if t.left() < t.costs(duration) {
+		t.tooLate(recipe.words(), c.Cause, file, duration)
+		return false, nil
+	}
+	t.Progress.Step(fmt.Sprintf("candidate %d shows it in memory (%s); confirming on the fleet: %s", number, c.Cause, recipe.words()))
+	run, dir, err := t.doCaptured(ctx, "confirm", file, duration)
 	if run == nil || err != nil {
+		if err == nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			t.tooLate(recipe.words(), c.Cause, file, duration)
+		}
 		return false, err
 	}
 	seen, confirmed := t.judge(run)
@@ -64,31 +65,40 @@ func (t *task) confirm(ctx context.Context, c tried, number int) (done bool, err
 
 func writeFile(file, text string) error { return os.WriteFile(file, []byte(text), 0o600) }
 
-// needs is how long a run of the recipe takes.
-func (t *task) needs(r Recipe, took time.Duration) time.Duration {
-	return time.Duration(len(r.Acts))*(2*time.Second+took) + overhead
+// lasts is the duration of a recipe's scenario.
+func lasts(r Recipe, took time.Duration) time.Duration {
+	return time.Duration(len(r.Acts)) * (plain + took.Round(time.Second))
 }
 
-// again is how long a run of what was accepted takes.
-func (t *task) again() time.Duration {
+// lasts is the duration of the confirmed scenario.
+func (t *task) lasts() time.Duration {
 	if t.recipe == nil {
 		return t.caseTime
 	}
-	return t.needs(*t.recipe, t.took)
+	return lasts(*t.recipe, t.accepted.took)
 }
+
+// again is how long a run of what was accepted takes.
+func (t *task) again() time.Duration { return t.costs(t.lasts()) }
 
 // do makes one run in a directory of its own. No run and no error: it was interrupted, or failed in a way that
 // only concerns it, and a note says so.
-func (t *task) do(ctx context.Context, what, scenario string, set []string) (*results.Run, string, error) {
-	return t.doSeeded(ctx, what, scenario, set, t.Seed)
+func (t *task) do(ctx context.Context, what, scenario string, set []string, duration time.Duration) (*results.Run, string, error) {
+	return t.doSeeded(ctx, what, scenario, set, duration, t.Seed)
 }
 
-func (t *task) doSeeded(ctx context.Context, what, scenario string, set []string, seed uint64) (*results.Run, string, error) {
+func (t *task) doSeeded(ctx context.Context, what, scenario string, set []string, duration time.Duration, seed uint64) (*results.Run, string, error) {
 	t.mu.Lock()
 	t.runs++
 	dir := t.path(filepath.Join("runs", fmt.Sprintf("%02d-%s", t.runs, what)))
 	t.mu.Unlock()
+	began := t.now()
 	run, err := t.Config.Run(ctx, scenario, dir, seed, set)
+	if err == nil && ctx.Err() == nil {
+		t.mu.Lock()
+		t.learn(duration, t.now().Sub(began))
+		t.mu.Unlock()
+	}
 	var failed *child.Error
 	switch {
 	case ctx.Err() != nil:
@@ -113,9 +123,9 @@ const mostWrong = 3
 func (c Candidate) kind() string { return fmt.Sprint(c.Cause, c.Recipe.Faults) }
 
 // doCaptured makes a run that leaves evidence, where this machine can record any.
-func (t *task) doCaptured(ctx context.Context, what, scenario string) (*results.Run, string, error) {
+func (t *task) doCaptured(ctx context.Context, what, scenario string, duration time.Duration) (*results.Run, string, error) {
 	if !t.noCapture {
-		run, dir, err := t.do(ctx, what, scenario, []string{"run.capture=true"})
+		run, dir, err := t.do(ctx, what, scenario, []string{"run.capture=true"}, duration)
 		var failed *child.Error
 		if !errors.As(err, &failed) || failed.Code != unsupported {
 			return run, dir, err
@@ -123,7 +133,7 @@ func (t *task) doCaptured(ctx context.Context, what, scenario string) (*results.
 		t.noCapture = true
 		t.note("no packets were recorded: %s", failed.Text)
 	}
-	return t.do(ctx, what, scenario, nil)
+	return t.do(ctx, what, scenario, nil, duration)
 }
 
 // unsupported is the exit code of a run that this machine cannot make.
@@ -140,11 +150,17 @@ func (t *task) judge(run *results.Run) (seen []Sighting, m mask) {
 	return seen, m
 }
 
-// tooLong notes that a recipe would not fit into the budget; the shortest such is worth a word.
-func (t *task) tooLong(words string, need time.Duration) {
-	t.long++
-	if t.shortest == 0 || need < t.shortest {
-		t.shortest, t.longWords = need, words
+// tooLate keeps what was found and has no time left on the fleet: the recipe that needs least.
+func (t *task) tooLate(words, cause, scenario string, duration time.Duration) {
+	needs := t.enough(t.costs(duration))
+	u := t.result.Unconfirmed
+	if u == nil {
+		u = &Unconfirmed{More: -1}
+		t.result.Unconfirmed = u
+	}
+	u.More++
+	if u.Needs == 0 || needs < u.Needs {
+		u.Recipe, u.Cause, u.Scenario, u.Needs = words, cause, scenario, needs
 	}
 }
 
@@ -168,7 +184,7 @@ func (t *task) accept(a accepted) error {
 	t.accepted = a
 	o := t.result
 	o.Reproduced, o.Cause, o.Why, o.Recipe, o.Shrunk, o.Tried, o.Run, o.Seen = true, a.cause, a.why, a.recipe, a.steps, a.number, a.dir, a.seen
-	o.Trials = t.lab.trials.Load()
+	o.Trials, o.Unconfirmed = t.lab.trials.Load(), nil
 	if a.kase != nil {
 		o.Case = a.kase.Name
 	}

@@ -65,7 +65,7 @@ func (t *task) fix(ctx context.Context) error {
 		}
 		got := map[string]*results.Run{}
 		for _, s := range pair {
-			run, _, err := t.doSeeded(ctx, s.name, s.scenario, s.set, t.Seed+uint64(f.Rounds))
+			run, _, err := t.doSeeded(ctx, s.name, s.scenario, s.set, t.lasts(), t.Seed+uint64(f.Rounds))
 			if err != nil {
 				return err
 			}
@@ -78,7 +78,7 @@ func (t *task) fix(ctx context.Context) error {
 		f.Rounds++
 	}
 	if f.Rounds == 0 {
-		t.note("no time was left to try %s: %v would do", changes(t.Fix), (t.Budget + 2*t.again()).Round(time.Second))
+		t.note("no time was left to try %s: %v would do", changes(t.Fix), t.enough(2*t.again()))
 		return nil
 	}
 	for i := range before {

@@ -93,9 +93,9 @@ func (t *task) confirmCase(ctx context.Context, c *cases.Case) (done bool, err e
 	if err != nil {
 		return false, err
 	}
-	t.caseTime = sc.Total() + 2*overhead
-	if t.left() < t.caseTime {
-		t.tooLong("the case "+c.Name, t.caseTime)
+	t.caseTime = sc.Total()
+	if t.left() < t.costs(t.caseTime) {
+		t.tooLate("the case "+c.Name+" of the library", c.Title, cases.Prefix+c.Name, t.caseTime)
 		return false, nil
 	}
 	t.Progress.Step(fmt.Sprintf("the library has a case with these signatures: %s; playing it on the fleet", c.Title))
@@ -121,7 +121,7 @@ func (t *task) playScenario(ctx context.Context, name string, sc *scenario.Scena
 	if err := writeFile(file, string(text)); err != nil {
 		return nil, err
 	}
-	run, dir, err := t.doCaptured(ctx, name, file)
+	run, dir, err := t.doCaptured(ctx, name, file, sc.Total())
 	if run == nil || err != nil {
 		return nil, err
 	}
@@ -137,7 +137,7 @@ func (t *task) playScenario(ctx context.Context, name string, sc *scenario.Scena
 // for what is asked besides.
 func (t *task) shrinkScenario(ctx context.Context, sc *scenario.Scenario, best accepted) (steps []Step, _ *accepted, err error) {
 	try := func(what string, change func(*scenario.Scenario)) bool {
-		if err != nil || t.left() < t.reserve()+t.caseTime {
+		if err != nil || t.left() < t.reserve()+t.costs(t.caseTime) {
 			return false
 		}
 		smaller := *sc
@@ -185,10 +185,10 @@ func dropFault(s *scenario.Scenario, i int) {
 func (t *task) reserve() time.Duration {
 	var d time.Duration
 	if len(t.Fix) > 0 {
-		d += 2 * t.caseTime
+		d += 2 * t.costs(t.caseTime)
 	}
 	if t.WhatIf {
-		d += time.Duration(len(kernelKnobs)) * t.caseTime
+		d += time.Duration(len(kernelKnobs)) * t.costs(t.caseTime)
 	}
-	return d + t.caseTime // the library's own fix
+	return d + t.costs(t.caseTime) // the library's own fix
 }

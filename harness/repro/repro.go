@@ -28,7 +28,8 @@ type Config struct {
 	Report *symptom.Report
 	// Nginx is the path of the server's configuration in nginx's syntax; empty: servers of the report's time.
 	Nginx  string
-	Budget time.Duration // of everything
+	Budget time.Duration // of everything, from Began
+	Began  time.Time     // when the task was given, before the report was read; zero: now
 	Seed   uint64
 	Dir    string // where everything is written; made if missing
 	Fix    []Change
@@ -70,6 +71,9 @@ type Result struct {
 	Rate       *Rate               `json:"rate"`      // of the most telling signature
 	Interval   *[2]float64         `json:"interval"`  // its 95 % interval
 
+	// Unconfirmed is what was found and not shown on the fleet, where nothing was reproduced.
+	Unconfirmed *Unconfirmed `json:"unconfirmed,omitempty"`
+
 	Cause   string          `json:"cause,omitempty"`
 	Why     string          `json:"why,omitempty"`
 	Recipe  *Recipe         `json:"recipe,omitempty"`
@@ -96,7 +100,7 @@ type Result struct {
 // task is one Run at work.
 type task struct {
 	Config
-	began     time.Time
+	*budget
 	lab       *lab
 	targets   []target
 	required  mask
@@ -106,20 +110,19 @@ type task struct {
 	wrong     int            // recipes that the fleet did not bear out
 	refuted   map[string]int // by Candidate.kind
 	noCapture bool           // this machine records no packets
-	caseTime  time.Duration  // of a run of the case that is played
+	caseTime  time.Duration  // that the scenario of the case in hand lasts
 	accepted                 // what is confirmed; run is nil before
 
 	mu sync.Mutex // guards runs and the result's notes: two runs may go side by side
-
-	long      int // recipes found in memory that would not fit into the budget
-	shortest  time.Duration
-	longWords string
 }
 
 // Do reproduces the report. A report that could not be reproduced within the budget is a Result too, and so is
 // what an interrupt left.
 func Do(ctx context.Context, cfg Config) (*Result, error) {
-	t := &task{Config: cfg, began: cfg.Now(), targets: targets(cfg.Report), refuted: map[string]int{}}
+	if cfg.Began.IsZero() {
+		cfg.Began = cfg.Now()
+	}
+	t := &task{Config: cfg, budget: newBudget(cfg.Began, cfg.Budget, cfg.Now), targets: targets(cfg.Report), refuted: map[string]int{}}
 	if len(t.targets) == 0 {
 		return nil, &NothingError{nothing(cfg.Report)}
 	}
@@ -137,7 +140,10 @@ func Do(ctx context.Context, cfg Config) (*Result, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithDeadline(ctx, t.began.Add(cfg.Budget))
+	if t.left() <= 0 {
+		t.note("reading the report took %v of the budget of %v", t.used().Round(100*time.Millisecond), cfg.Budget)
+	}
+	ctx, cancel := t.context(ctx)
 	defer cancel()
 	if err := t.find(ctx); err != nil {
 		return nil, err
@@ -153,7 +159,7 @@ func Do(ctx context.Context, cfg Config) (*Result, error) {
 	if !t.result.Reproduced {
 		t.result.Trials = t.lab.trials.Load()
 	}
-	t.result.Elapsed = cfg.Now().Sub(t.began)
+	t.result.Elapsed = t.used()
 	return t.result, t.write()
 }
 
@@ -185,9 +191,6 @@ func required(list []target) (m mask) {
 	return m
 }
 
-// left is how much of the budget there is.
-func (t *task) left() time.Duration { return t.began.Add(t.Budget).Sub(t.Now()) }
-
 // find searches, shrinks and confirms until something is confirmed or time is up.
 func (t *task) find(ctx context.Context) error {
 	k := &ranking{config: t.Nginx, targets: t.targets, era: eraOf(t.targets)}
@@ -205,12 +208,12 @@ func (t *task) find(ctx context.Context) error {
 	var promising []tried
 	var later []tried // complete, by browsers that hardly anybody had any more
 	ranksOver := false
-	for len(promising) == 0 || t.left() > confirming {
+	for len(promising) == 0 && t.result.Unconfirmed == nil || t.left() > t.costs(plain) {
 		c, ok := t.search.next(ctx)
 		if !ok {
 			break
 		}
-		t.Progress.Tick(t.search.count, c.String(), 1-float64(t.left())/float64(t.Budget))
+		t.Progress.Tick(t.search.count, c.String(), t.share())
 		if c.Cause == enumerated && !ranksOver {
 			ranksOver = true
 			for _, c := range later {
@@ -242,14 +245,7 @@ func (t *task) find(ctx context.Context) error {
 		promising = append(promising, c)
 	}
 	t.result.Tried = t.search.count
-	if err := t.confirmBest(ctx, promising); err != nil || t.result.Reproduced {
-		return err
-	}
-	if t.long > 0 {
-		t.note("%d recipes show it in memory and take longer on the fleet than was left, as: %s. Try again with --budget %v",
-			t.long, t.longWords, (t.Now().Sub(t.began) + t.shortest + 10*time.Second).Round(10*time.Second))
-	}
-	return nil
+	return t.confirmBest(ctx, promising)
 }
 
 // unlikely says whether all who show it were old news: years older than the newest of the report's browsers at
@@ -261,8 +257,9 @@ func (t *task) unlikely(c tried) bool {
 	})
 }
 
-// confirming is what the fleet needs for a plain recipe: a search that has found something leaves as much.
-const confirming = 5 * time.Second
+// plain is how long the scenario of a recipe lasts in which nobody waits: a search that has found something leaves
+// as much.
+const plain = 2 * time.Second
 
 // best says whether one of the list shows all of want.
 func best(list []tried, want mask) bool {
@@ -306,7 +303,7 @@ func (t *task) confirmBest(ctx context.Context, list []tried) error {
 
 // after is what a confirmed recipe is asked besides.
 func (t *task) after(ctx context.Context) error {
-	t.knobs()
+	t.knobs(ctx)
 	if err := t.ownFix(ctx); err != nil {
 		return err
 	}

@@ -136,7 +136,11 @@ func (r *Result) story() (list []section) {
 
 // failure says what was done in vain.
 func (r *Result) failure() []string {
-	lines := []string{fmt.Sprintf("%d candidates, %d page loads in memory, %v: no recipe shows the report on the fleet.", r.Tried, r.Trials, r.Elapsed.Round(100*time.Millisecond))}
+	effort := fmt.Sprintf("%d candidates, %d page loads in memory, %v", r.Tried, r.Trials, r.Elapsed.Round(100*time.Millisecond))
+	if u := r.Unconfirmed; u != nil {
+		return []string{"Found in memory, and not confirmed within the budget: " + u.String(), "Run it alone: tlsurge run " + relative(u.Scenario), "(" + effort + ".)"}
+	}
+	lines := []string{effort + ": no recipe shows the report on the fleet. What was tried first:"}
 	for i, c := range r.First {
 		lines = append(lines, fmt.Sprintf("%d. %s", i+1, c))
 	}

@@ -102,15 +102,20 @@ var fleetKnobs = []Change{
 	{"client_header_timeout", "10s"}, {"keepalive_timeout", "5"}, {"ssl_session_timeout", "1h"}, {"worker_connections", "65536"},
 }
 
-// knobs turns every knob that memory can judge, one at a time. It costs no run.
-func (t *task) knobs() {
+// knobs turns every knob that memory can judge, one at a time, as long as there is time. It costs no run.
+func (t *task) knobs(ctx context.Context) {
 	if t.recipe == nil || !playable(t.recipe.Faults) || len(t.population) == 0 {
 		return
 	}
 	base := *t.recipe
 	base.Visitors = t.population
 	before := NewRate(int64(len(t.showing(base))), int64(len(t.population)))
-	for _, c := range t.knobsInMemory() {
+	list := t.knobsInMemory()
+	for i, c := range list {
+		if ctx.Err() != nil || t.left() <= 0 {
+			t.note("%d of %d knobs were not turned in memory: time was up", len(list)-i, len(list))
+			break
+		}
 		changed, set, err := base.apply(c)
 		if err != nil || len(set) > 0 || !t.differs(base, changed) {
 			continue
@@ -277,7 +282,7 @@ func (t *task) turn(ctx context.Context, c Change, before Rate) *Effect {
 		t.note("%v was not tried: %v", c, err)
 		return nil
 	}
-	run, _, err := t.do(ctx, "what-if-"+strings.ReplaceAll(c.Key, ".", "-"), file, set)
+	run, _, err := t.do(ctx, "what-if-"+strings.ReplaceAll(c.Key, ".", "-"), file, set, t.lasts())
 	if err != nil {
 		t.note("%v was not tried: %v", c, err)
 	}
@@ -310,7 +315,7 @@ func (t *task) ownFix(ctx context.Context) error {
 	for _, k := range slices.Sorted(maps.Keys(t.kase.Fix.Set)) {
 		set = append(set, k+"="+t.kase.Fix.Set[k])
 	}
-	run, _, err := t.do(ctx, "own-fix", t.file, set)
+	run, _, err := t.do(ctx, "own-fix", t.file, set, t.lasts())
 	if err != nil {
 		// Shrinking may have left out what the fix is about.
 		t.note("the library's fix was not tried: %v", err)

@@ -13,7 +13,6 @@ import (
 	"tlsurge/harness/browser"
 	"tlsurge/harness/classify"
 	"tlsurge/harness/engine"
-	"tlsurge/harness/keys"
 	"tlsurge/profiles"
 	"tlsurge/profiles/hello"
 	"tlsurge/profiles/wire"
@@ -129,7 +128,7 @@ func (a *attempt) dial(out *Attempt) (*engine.Conn, error) {
 	}
 	var shareErr error
 	p.Shares = func(g wire.Group) []byte {
-		share, err := keys.GenerateShare(g, a.random)
+		share, err := b.Server.share(g, b.Seed)
 		if err != nil {
 			shareErr = err
 			return nil

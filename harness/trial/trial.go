@@ -74,10 +74,6 @@ var began = time.Date(2015, 1, 13, 12, 22, 59, 0, time.UTC)
 func Play(s Setup) (Result, error) {
 	b := &visitor{Setup: s, memory: s.Profile.NewMemory(), now: began}
 	s.Server.reset(b.stream(0))
-	reference, err := b.reference()
-	if err != nil {
-		return Result{}, err
-	}
 	if s.Returning {
 		if _, err := b.visit(nil); err != nil {
 			return Result{}, err
@@ -87,22 +83,27 @@ func Play(s Setup) (Result, error) {
 	from := b.now
 	r, err := b.visit(append([]Fault{s.Fault}, s.More...))
 	r.Took = b.now.Sub(from)
-	if err == nil && r.Verdict == results.SavedByRetry && lower(r, reference) {
+	if err != nil || r.Verdict != results.SavedByRetry {
+		return r, err
+	}
+	undisturbed, err := b.reference()
+	if err == nil && lower(r, undisturbed) {
 		r.Verdict = results.Downgraded
 	}
 	return r, err
 }
 
-// reference is the undisturbed first visit of this browser to this server, which is always the same.
+// reference is the undisturbed first visit of this browser to this server, which is always the same. Only a visit
+// that a retry saved is held against it.
 func (b *visitor) reference() (Result, error) {
 	if r, ok := b.Server.references[b.Profile.Name]; ok {
 		return r, nil
 	}
-	fresh := &visitor{Setup: b.Setup, memory: b.Profile.NewMemory(), now: b.now}
+	b.Server.reset(b.stream(0))
+	fresh := &visitor{Setup: b.Setup, memory: b.Profile.NewMemory(), now: began}
 	r, err := fresh.visit(nil)
 	if err == nil {
 		b.Server.references[b.Profile.Name] = r
-		b.Server.reset(b.stream(0))
 	}
 	return r, err
 }
@@ -116,9 +117,11 @@ func last(r Result) Attempt { return r.Attempts[len(r.Attempts)-1] }
 
 // stream is the randomness of an attempt. Attempts that make the same offer draw the same bytes, so that a
 // server asked to sign the same thing again need not compute it again (Authority).
-func (b *visitor) stream(salt uint64) io.Reader {
+func (b *visitor) stream(salt uint64) io.Reader { return stream(b.Seed, salt) }
+
+func stream(of, salt uint64) io.Reader {
 	var seed [32]byte
-	binary.LittleEndian.PutUint64(seed[:], b.Seed)
+	binary.LittleEndian.PutUint64(seed[:], of)
 	binary.LittleEndian.PutUint64(seed[8:], salt)
 	return rand.NewChaCha8(seed)
 }
