@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -91,6 +92,9 @@ func (a *app) repro(ctx context.Context, args []string, f reproFlags) error {
 	if err != nil {
 		return err
 	}
+	if entries, err := os.ReadDir(f.out); f.out != "" && err == nil && len(entries) > 0 {
+		return usagef("--out %s: the directory is not empty, and nothing is overwritten", f.out)
+	}
 	progress := newReproProgress(a.err, f.quiet || f.json)
 	report, err := symptom.Read(ctx, args, progress.Read)
 	if err != nil {
@@ -124,9 +128,14 @@ func (a *app) repro(ctx context.Context, args []string, f reproFlags) error {
 	if errors.As(err, &nothing) {
 		return &exitError{exitFailed, nothing.Text}
 	}
-	if err != nil {
+	var unfit *repro.ChangeError
+	if errors.As(err, &unfit) && result == nil {
+		return usagef("%v", unfit)
+	}
+	if err != nil && unfit == nil {
 		return benchError(ctx, err)
 	}
+	err = nil
 	switch {
 	case f.quiet:
 	case f.json:
@@ -137,6 +146,8 @@ func (a *app) repro(ctx context.Context, args []string, f reproFlags) error {
 	switch {
 	case err != nil:
 		return err
+	case unfit != nil:
+		return usagef("%v", unfit)
 	case ctx.Err() != nil:
 		return &exitError{exitInvalid, "interrupted: what was found until then is in " + dir}
 	case !result.Reproduced:

@@ -56,8 +56,10 @@ func ParseChange(s string) (Change, error) {
 	case strings.HasPrefix(c.Key, "net."):
 		c.Key = "kernel." + c.Key
 	case !strings.Contains(c.Key, "."):
-		near := scenario.Suggest(c.Key, []string{"stack", "key", "faults", "ssl_protocols", "ssl_ciphers", "ssl_session_tickets", "ssl_session_cache",
-			"ssl_prefer_server_ciphers", "client_header_timeout", "keepalive_timeout"})
+		near := scenario.Suggest(c.Key, append(nginxconf.Names(), "stack", "key", "faults"))
+		if near == "" {
+			near = "; as stack, key, fault.NAME, ssl_protocols, tcp_tw_reuse, load.connections"
+		}
 		return c, fmt.Errorf("--fix %s: no directive of nginx that is known here, and no path of a scenario%s", s, near)
 	}
 	return c, nil

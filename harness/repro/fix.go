@@ -2,11 +2,13 @@ package repro
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"tlsurge/harness/child"
 	"tlsurge/harness/scenario"
 	"tlsurge/results"
 )
@@ -39,11 +41,14 @@ type UserChange struct {
 // of a few points.
 const mostRounds = 3
 
+// wrongConfiguration is the exit code of a run whose scenario no fleet can be.
+const wrongConfiguration = 2
+
 // fix runs the recipe with and without the changes, in turn.
 func (t *task) fix(ctx context.Context) error {
 	file, set, err := t.changed("fixed.toml", t.Fix)
 	if err != nil {
-		return err
+		return &ChangeError{err}
 	}
 	f := &FixResult{Users: []UserChange{}, Logs: []string{}, Breaks: []string{}, Helps: []string{}}
 	for _, c := range t.Fix {
@@ -66,6 +71,10 @@ func (t *task) fix(ctx context.Context) error {
 		got := map[string]*results.Run{}
 		for _, s := range pair {
 			run, _, err := t.doSeeded(ctx, s.name, s.scenario, s.set, t.lasts(), t.Seed+uint64(f.Rounds))
+			var refused *child.Error
+			if errors.As(err, &refused) && refused.Code == wrongConfiguration && s.name == "with" {
+				return &ChangeError{fmt.Errorf("--fix %s: %w", changes(t.Fix), refused)}
+			}
 			if err != nil {
 				return err
 			}

@@ -117,7 +117,7 @@ type task struct {
 }
 
 // Do reproduces the report. A report that could not be reproduced within the budget is a Result too, and so is
-// what an interrupt left.
+// what an interrupt left. A *ChangeError beside a Result is a fix that the recipe turned out not to have.
 func Do(ctx context.Context, cfg Config) (*Result, error) {
 	if cfg.Began.IsZero() {
 		cfg.Began = cfg.Now()
@@ -137,6 +137,9 @@ func Do(ctx context.Context, cfg Config) (*Result, error) {
 	if err := t.lab.readable(cfg.Nginx); err != nil {
 		return nil, err
 	}
+	if err := t.lab.checkChanges(cfg.Nginx, cfg.Fix); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -151,8 +154,9 @@ func Do(ctx context.Context, cfg Config) (*Result, error) {
 	if t.wrong > mostWrong {
 		t.note("and %d more recipes that the fleet did not bear out", t.wrong-mostWrong)
 	}
+	var unfit *ChangeError
 	if t.result.Reproduced {
-		if err := t.after(ctx); err != nil {
+		if err := t.after(ctx); err != nil && !errors.As(err, &unfit) {
 			return nil, err
 		}
 	}
@@ -160,7 +164,10 @@ func Do(ctx context.Context, cfg Config) (*Result, error) {
 		t.result.Trials = t.lab.trials.Load()
 	}
 	t.result.Elapsed = t.used()
-	return t.result, t.write()
+	if err := t.write(); err != nil || unfit == nil {
+		return t.result, err
+	}
+	return t.result, unfit
 }
 
 // nothing says why there is nothing to find, with what the reader made of the report.
