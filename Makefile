@@ -51,7 +51,7 @@ a11y: ## the report's page in headless Chromium: axe, console, requests, three w
 	  TLSURGE_AXE="$$dir" TLSURGE_REQUIRE=axe $(GO) test ./results/report -run TestThePageInABrowser -count=1 -v
 
 selftest: $(BIN) ## does the bench catch what it should on this machine? A/A, a slower handshake, memory, a broken browser
-	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && $(BIN) bench --selftest --parts memory,full --rounds 9 --out "$$dir/selftest"
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && $(BIN) bench --selftest --parts memory,full --max-rounds 60 --max-time 60s --out "$$dir/selftest"
 
 golden: ## rewrite golden files; read the diff
 	@# results first: the reports are made from its golden run

@@ -25,6 +25,7 @@ type benchFlags struct {
 	both               []string // --set
 	base, new          sideFlags
 	rounds, most       int
+	limit              time.Duration
 	seed               uint64
 	out, plant         string
 	authorise, tags    []string
@@ -87,7 +88,7 @@ cannot judge and how many rounds would do, and confirms a regression with as man
 --selftest benches the baseline against itself, which must pass, and against itself with a regression planted
 (a handshake that costs 10 % more, memory, a browser that cannot connect), which must be caught.
 
-Exit code: 0 no regression, 1 a regression (or a self-test that failed), 4 nothing could be judged.`,
+Exit code: 0 no regression, 1 a regression (or a self-test that failed), 4 too little could be judged.`,
 		Example: `  tlsurge bench --base-stack openssl-1.0.1j --new-stack openssl-3.0
   tlsurge bench --base-config site.conf --new-config site-new.conf
   tlsurge bench --new-set 'fleet.set.ssl_session_cache=off' --rounds 10
@@ -101,9 +102,10 @@ Exit code: 0 no regression, 1 a regression (or a self-test that failed), 4 nothi
 	fl.StringArrayVar(&f.both, "set", nil, "override a key of the scenario on both sides: `key.path=value`")
 	f.base.register(fl, "base", "the baseline")
 	f.new.register(fl, "new", "the candidate")
-	fl.StringSliceVar(&f.parts, "parts", nil, "what to measure: "+strings.Join(bench.Parts, ", ")+" (default: all)")
+	fl.StringSliceVar(&f.parts, "parts", nil, "what to measure: "+strings.Join(bench.Parts, ", ")+" (default: all; with --selftest, of A/A)")
 	fl.IntVar(&f.rounds, "rounds", 0, "rounds to make (default: as many as the noise asks for)")
 	fl.IntVar(&f.most, "max-rounds", bench.DefaultMost, "most rounds to make where the noise decides")
+	fl.DurationVar(&f.limit, "max-time", 0, "longest a set of rounds may take where the noise decides (a second set confirms); default: no limit")
 	fl.Uint64Var(&f.seed, "seed", 1, "seed of the first round")
 	fl.StringVar(&f.out, "out", "", "directory of the bench's files (default: runs/<UTC time>-bench)")
 	fl.StringVar(&f.plant, "plant", "", "put a regression into the candidate: handshake+10%, handshake+200us, memory, memory+BYTES, browser")
@@ -142,20 +144,20 @@ func (a *app) runBench(ctx context.Context, args []string, f benchFlags) error {
 	}
 	ctx, cancel := interruptible(ctx)
 	defer cancel()
-	rig := func(trial string, base, candidate bench.Side) (bench.Rig, error) {
-		inside := filepath.Join(dir, trial)
+	rig := func(inside string, parts []string, base, candidate bench.Side) (bench.Rig, error) {
+		inside = filepath.Join(dir, inside)
 		if err := os.MkdirAll(inside, 0o700); err != nil {
 			return nil, err
 		}
 		if len(args) == 1 {
 			return &bench.Runs{Part: bench.Part{Name: "run", Scenario: args[0]}, Seed: f.seed, Run: bench.Exec(inside)}, nil
 		}
-		return bench.NewEdges(inside, base, candidate, f.seed, f.parts, f.authorise)
+		return bench.NewEdges(inside, base, candidate, f.seed, parts, f.authorise)
 	}
 	if f.selfTest {
 		return a.selfTest(ctx, cfg, rig, f)
 	}
-	r, err := rig("", cfg.Base, cfg.New)
+	r, err := rig("", f.parts, cfg.Base, cfg.New)
 	if err != nil {
 		os.RemoveAll(made) // nothing ran
 		return benchError(ctx, err)
@@ -168,13 +170,7 @@ func (a *app) runBench(ctx context.Context, args []string, f benchFlags) error {
 	if err := a.writeTo(filepath.Join(dir, "bench.json"), func(w io.Writer) error { return writeJSON(w, got) }); err != nil {
 		return err
 	}
-	if err := a.judge(a.out, got.Report, f.asJSON, f.asMarkdown); err != nil {
-		return err
-	}
-	if got.Report.Decision == compare.Unsure {
-		return &exitError{code: exitInvalid}
-	}
-	return nil
+	return a.judge(a.out, got.Report, f.asJSON, f.asMarkdown)
 }
 
 // newDir makes the directory of a command that makes several runs; made is what to remove where nothing
@@ -212,6 +208,8 @@ func (a *app) benchConfig(f benchFlags) (cfg bench.Config, err error) {
 		return cfg, usagef("--rounds %d: allowed: 1 to 200, or 0 to let the noise decide", f.rounds)
 	case f.most < 5 || f.most > 200:
 		return cfg, usagef("--max-rounds %d: allowed: 5 to 200", f.most)
+	case f.limit < 0:
+		return cfg, usagef("--max-time %v: allowed: a duration such as 2m, or 0 for no limit", f.limit)
 	case f.benches < 1 || f.benches > 1000:
 		return cfg, usagef("--benches %d: allowed: 1 to 1000", f.benches)
 	case !f.selfTest && (f.benches != 1 || len(f.only) > 0):
@@ -230,7 +228,7 @@ func (a *app) benchConfig(f benchFlags) (cfg bench.Config, err error) {
 			return cfg, usagef("--parts %s; allowed: %s", p, strings.Join(bench.Parts, ", "))
 		}
 	}
-	cfg = bench.Config{Rounds: f.rounds, Most: f.most, Options: f.options, Plant: plant}
+	cfg = bench.Config{Rounds: f.rounds, Most: f.most, Limit: f.limit, Options: f.options, Plant: plant}
 	if cfg.Base, err = f.base.side("base", f.both); err != nil {
 		return cfg, err
 	}
@@ -245,12 +243,22 @@ func (a *app) benchConfig(f benchFlags) (cfg bench.Config, err error) {
 	return cfg, nil
 }
 
-func (a *app) selfTest(ctx context.Context, cfg bench.Config, rig func(string, bench.Side, bench.Side) (bench.Rig, error), f benchFlags) error {
+// makeRig makes the rig of a bench, with its files in a directory inside that of the whole.
+type makeRig func(inside string, parts []string, base, candidate bench.Side) (bench.Rig, error)
+
+func (a *app) selfTest(ctx context.Context, cfg bench.Config, rig makeRig, f benchFlags) error {
 	trials, err := bench.ChooseTrials(f.only)
 	if err != nil {
 		return usagef("--only: %v", err)
 	}
-	list, err := bench.SelfTest(ctx, cfg, trials, f.benches, rig)
+	list, err := bench.SelfTest(ctx, cfg, trials, f.benches, func(inside string, t bench.Trial, base, candidate bench.Side) (bench.Rig, error) {
+		if t.Plant == "" {
+			t.Parts = f.parts
+		}
+		return rig(inside, t.Parts, base, candidate)
+	}, func(t bench.Trial) {
+		cfg.Log("%s", t)
+	})
 	if err != nil && len(list) == 0 {
 		return benchError(ctx, err)
 	}

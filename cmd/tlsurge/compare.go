@@ -25,7 +25,7 @@ a judgement it says so, and how many would do.
 --history reads a file that ` + "`tlsurge run --history FILE`" + ` adds a line to with every run, and marks where the level of a
 metric has changed, scenario by scenario and machine by machine.
 
-Exit code: 0 no regression, 1 a regression, 2 what was given cannot be compared.`,
+Exit code: 0 no regression, 1 a regression, 2 what was given cannot be compared, 4 too little could be judged.`,
 		Example: "  tlsurge compare runs/base runs/candidate\n  tlsurge compare BASE NEW --json\n  tlsurge compare --history runs.jsonl",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if history != "" {
@@ -92,8 +92,13 @@ func (a *app) judge(w io.Writer, r *compare.Report, asJSON, asMarkdown bool) err
 	default:
 		_, err = w.Write(compare.Text(r))
 	}
-	if err == nil && r.Decision == compare.Regressed {
+	switch {
+	case err != nil:
+		return err
+	case r.Decision == compare.Regressed:
 		return &exitError{code: exitFailed}
+	case r.Decision == compare.Unsure:
+		return &exitError{code: exitInvalid}
 	}
-	return err
+	return nil
 }

@@ -11,6 +11,9 @@ package bench
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"tlsurge/results/compare"
@@ -30,9 +33,11 @@ type Config struct {
 	// Rounds fixes how many rounds are made; 0 makes Least, then as many as the noise in them asks
 	// for, up to Most.
 	Rounds, Least, Most int
-	Options             compare.Options
-	Plant               Plant // put into New once the warm-up has said what a handshake costs
-	Log                 func(format string, args ...any)
+	// Limit ends a set of rounds that the noise would make longer; 0: no limit.
+	Limit   time.Duration
+	Options compare.Options
+	Plant   Plant // put into New once the warm-up has said what a handshake costs
+	Log     func(format string, args ...any)
 }
 
 // Rig measures.
@@ -60,19 +65,19 @@ type Pair struct {
 // Result is what a bench found.
 type Result struct {
 	Report *compare.Report `json:"report"`
-	Rounds int             `json:"rounds"` // of the set that was judged
-	// Confirmed: a first set of rounds said "regressed", and the judgement is on both.
+	Rounds int             `json:"rounds"` // of the last set
+	// Confirmed: a first set of rounds suspected something, and on that the judgement is the second's.
 	Confirmed bool             `json:"confirmed"`
-	Metrics   []compare.Metric `json:"metrics"` // of the set that was judged, round by round
+	Metrics   []compare.Metric `json:"metrics"` // of the last set, round by round
 	Shares    []compare.Share  `json:"shares"`
 }
 
 // DefaultLeast is the fewest rounds of which all pointing one way can be significant for a dozen metrics;
 // DefaultMost ends what noise might ask for.
-const DefaultLeast, DefaultMost = 10, 20
+const DefaultLeast, DefaultMost = 10, 40
 
-// Run makes the rounds and judges them. Where they say that the candidate is worse, it makes as many
-// again and blames only what is worse in both.
+// Run makes the rounds and judges them. What they call worse is looked at again in a second set of rounds,
+// whose size is fixed before it begins, and only what that calls worse is blamed.
 func Run(ctx context.Context, cfg Config, rig Rig) (*Result, error) {
 	if cfg.Log == nil {
 		cfg.Log = func(string, ...any) {}
@@ -90,18 +95,15 @@ func Run(ctx context.Context, cfg Config, rig Rig) (*Result, error) {
 	if err := b.Plant.into(&b.New, cost); err != nil {
 		return nil, err
 	}
-	first, err := b.judged(ctx, "rounds")
-	if err != nil || first.Report.Decision != compare.Regressed {
-		return first, err
-	}
-	cfg.Log("worse in %d rounds; as many again before that is said", first.Rounds)
-	b.Rounds = first.Rounds
-	second, err := b.judged(ctx, "confirming")
+	first, err := b.look(ctx)
 	if err != nil {
 		return nil, err
 	}
-	second.Report, second.Confirmed = compare.Confirm(first.Report, second.Report), true
-	return second, nil
+	suspects := compare.Suspects(first.Report)
+	if len(suspects) == 0 {
+		return first, nil
+	}
+	return b.confirm(ctx, first, suspects)
 }
 
 type bench struct {
@@ -110,36 +112,82 @@ type bench struct {
 	made int // rounds of all sets
 }
 
-// judged makes one set of rounds.
-func (b *bench) judged(ctx context.Context, set string) (*Result, error) {
+// look makes the first set: as many rounds as fixed, or the least, and then more for as long as a key
+// metric is open and the noise asks for them.
+func (b *bench) look(ctx context.Context) (*Result, error) {
 	s := &samples{}
-	var notes []string
 	want := b.Rounds
 	if want == 0 {
 		want = b.Least
 	}
-	n := 0
-	for ; n < want; n++ {
-		b.Log("%s: round %d of %d", set, n+1, want)
-		p, err := b.rig.Round(ctx, b.Base, b.New, Round{set, n, b.made})
+	began := time.Now()
+	for {
+		if err := b.rounds(ctx, "rounds", s, want, began); err != nil {
+			return nil, err
+		}
+		got := s.judged(b.Options)
+		if b.Rounds != 0 || s.made < want || s.made >= b.Most || !open(got.Report) {
+			return got, nil
+		}
+		// At least a few more: the noise itself is only known from the rounds so far.
+		want = min(b.Most, max(s.made+moreRounds, s.need(b.Options)))
+	}
+}
+
+// moreRounds is the least by which a set grows.
+const moreRounds = 4
+
+// open tells whether a key metric is open. One that is suspected is left to the second set.
+func open(r *compare.Report) bool {
+	suspects := compare.Suspects(r)
+	return slices.ContainsFunc(r.Rows, func(row compare.Row) bool {
+		return row.Key && row.Decision == compare.Unsure && !slices.Contains(suspects, row.Name)
+	})
+}
+
+// confirm makes the second set, and judges the suspects on it alone.
+func (b *bench) confirm(ctx context.Context, first *Result, suspects []string) (*Result, error) {
+	want := b.Rounds
+	if want == 0 {
+		want = min(b.Most, max(b.Least, first.of(suspects).need(b.Options)))
+	}
+	b.Log("worse in %d rounds: %s; %d more rounds before that is said", first.Rounds, firstFew(suspects), want)
+	s := &samples{}
+	if err := b.rounds(ctx, "confirming", s, want, time.Now()); err != nil {
+		return nil, err
+	}
+	second := s.judged(b.Options)
+	second.Report = compare.Confirm(first.Report, s.metrics, s.shares)
+	second.Report.Notes = append(slices.Clone(first.Report.Notes), s.notes...)
+	second.Confirmed = true
+	return second, nil
+}
+
+// firstFew names the first few of many.
+func firstFew(names []string) string {
+	if n := len(names) - 3; n > 1 {
+		return fmt.Sprintf("%s and %d others", strings.Join(names[:3], ", "), n)
+	}
+	return strings.Join(names, ", ")
+}
+
+// rounds makes rounds until a set has so many, or the time for them is over; the least are made in any case.
+func (b *bench) rounds(ctx context.Context, set string, s *samples, want int, began time.Time) error {
+	for ; s.made < want; s.made++ {
+		if b.Limit > 0 && b.Rounds == 0 && s.made >= b.Least && time.Since(began) >= b.Limit {
+			s.notes = append(s.notes, fmt.Sprintf("%s: %d of %d rounds: the time of %v for a set was over", set, s.made, want, b.Limit))
+			return nil
+		}
+		b.Log("%s: round %d of %d", set, s.made+1, want)
+		p, err := b.rig.Round(ctx, b.Base, b.New, Round{set, s.made, b.made})
 		if err == nil {
 			err = ctx.Err()
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 		b.made++
-		if p.Note != "" {
-			notes = append(notes, p.Note)
-		}
-		if p.Base != nil && p.New != nil {
-			s.add(p)
-		}
-		if b.Rounds == 0 && n+1 == b.Least {
-			want = min(b.Most, max(want, s.need(b.Options)))
-		}
+		s.add(p)
 	}
-	report := compare.Judge(s.metrics, s.shares, b.Options)
-	report.Notes = append(report.Notes, notes...)
-	return &Result{Report: report, Rounds: n, Metrics: s.metrics, Shares: s.shares}, nil
+	return nil
 }

@@ -42,10 +42,42 @@ const (
 type samples struct {
 	metrics []compare.Metric
 	shares  []compare.Share
+	notes   []string
+	made    int // rounds
 }
 
-// add takes one round. A value that only one side has is left out, so that rounds stay pairs.
+// judged judges the rounds so far.
+func (s *samples) judged(o compare.Options) *Result {
+	r := compare.Judge(s.metrics, s.shares, o)
+	r.Notes = append(r.Notes, s.notes...)
+	return &Result{Report: r, Rounds: s.made, Metrics: s.metrics, Shares: s.shares}
+}
+
+// of gives back the samples of a result, of the named metrics alone.
+func (r *Result) of(names []string) *samples {
+	s := &samples{made: r.Rounds}
+	for _, m := range r.Metrics {
+		if slices.Contains(names, m.Name) {
+			s.metrics = append(s.metrics, m)
+		}
+	}
+	for _, m := range r.Shares {
+		if slices.Contains(names, m.Name) {
+			s.shares = append(s.shares, m)
+		}
+	}
+	return s
+}
+
+// add takes one round. A value that only one side has is left out, so that rounds stay pairs; so is a round
+// without a sample of both sides.
 func (s *samples) add(p Pair) {
+	if p.Note != "" {
+		s.notes = append(s.notes, p.Note)
+	}
+	if p.Base == nil || p.New == nil {
+		return
+	}
 	for _, v := range p.Base.Values {
 		if i := slices.IndexFunc(p.New.Values, func(o compare.Value) bool { return o.Name == v.Name }); i >= 0 {
 			m := s.metric(v)
@@ -64,7 +96,7 @@ func (s *samples) metric(v compare.Value) *compare.Metric {
 	i := slices.IndexFunc(s.metrics, func(m compare.Metric) bool { return m.Name == v.Name })
 	if i < 0 {
 		i = len(s.metrics)
-		s.metrics = append(s.metrics, compare.Metric{Name: v.Name, Unit: v.Unit, Higher: v.Higher, MinEffect: minEffect(v.Name), Paired: true})
+		s.metrics = append(s.metrics, compare.Metric{Name: v.Name, Unit: v.Unit, Higher: v.Higher, MinEffect: minEffect(v.Name), Paired: true, Key: price(v.Name)})
 	}
 	return &s.metrics[i]
 }
@@ -92,13 +124,18 @@ func minEffect(metric string) float64 {
 	return 0
 }
 
-// need is how many rounds the noise so far asks for, by the metrics that a bench is for: processor time
-// and memory. Tail latencies could ask for hundreds; they are judged on what there is, or not at all.
+// price tells whether a metric is one that a bench is for: processor time and memory. Tail latencies
+// could ask for hundreds of rounds; they are judged on what there is, or not at all.
+func price(metric string) bool {
+	return strings.Contains(metric, "cpu_per_") || strings.HasPrefix(metric, "memory")
+}
+
+// need is how many rounds the noise so far asks for.
 func (s *samples) need(o compare.Options) int {
 	n := 0
 	for _, m := range s.metrics {
-		if strings.Contains(m.Name, "cpu_per_") || strings.HasPrefix(m.Name, "memory") {
-			n = max(n, compare.NeedRounds(m, o, len(s.metrics)+len(s.shares)))
+		if m.Key {
+			n = max(n, compare.NeedRounds(m, o, len(s.metrics)))
 		}
 	}
 	return n

@@ -42,8 +42,8 @@ type slice struct {
 	requests int64         // that cpu covers
 }
 
-// inTurn makes n slices: base, new, new, base, and again, begun by the side whose turn it is; the k-th of
-// one side has the same seed as the k-th of the other.
+// inTurn makes n slices: base, new, new, base, and again, begun by the side whose turn it is. What is
+// priced has one seed for all slices of a round, so that each is the same work.
 func (w *work) inTurn(n int, f func(v *visited, k uint64) error) error {
 	var made [2]uint64
 	for k := range n {
@@ -134,11 +134,11 @@ func (w *work) hold(ctx context.Context) error {
 // full measures full handshakes, and who is shown an error.
 func (w *work) full(ctx context.Context) error {
 	return w.inTurn(fullSlices, func(v *visited, k uint64) error {
-		s, err := w.play(ctx, v, k, w.client.mix, handshakes(fullEach, fullAtOnce))
+		s, err := w.play(ctx, v, 0, w.client.mix, handshakes(fullEach, fullAtOnce))
 		if err != nil {
 			return err
 		}
-		v.full.cpu, v.full.n = v.full.cpu+s.cpu, v.full.n+s.Totals.Opened
+		v.full.add(s.cpu, s.Totals.Opened)
 		v.handshake.Merge(s.Latency["handshake.service_time"])
 		count(v.pages, s.Snapshot)
 		return nil
@@ -148,12 +148,13 @@ func (w *work) full(ctx context.Context) error {
 // resumed measures visits by browsers that hold a session.
 func (w *work) resumed(ctx context.Context) error {
 	return w.inTurn(resumedSlices, func(v *visited, k uint64) error {
-		s, err := w.play(ctx, v, 100+k, w.client.regulars(), browser.Load{Model: browser.ResumeOnly, Connections: resumedAtOnce, PerBrowser: [2]int{1, 1},
+		s, err := w.play(ctx, v, 100, w.client.regulars(), browser.Load{Model: browser.ResumeOnly, Connections: resumedAtOnce, PerBrowser: [2]int{1, 1},
 			Count: resumedEach, Duration: sliceLimit})
 		if err != nil {
 			return err
 		}
-		v.resumed.cpu, v.resumed.n = v.resumed.cpu+s.cpu, v.resumed.n+s.Totals.Opened
+		v.resumed.add(s.cpu, s.Totals.Opened)
+		v.visits += s.Totals.Opened
 		for _, h := range s.Handshakes {
 			if h.Resumed != "" {
 				v.got += h.Count
@@ -166,14 +167,12 @@ func (w *work) resumed(ctx context.Context) error {
 // requests measures pages over connections that stay.
 func (w *work) requests(ctx context.Context) error {
 	return w.inTurn(requestSlices, func(v *visited, k uint64) error {
-		s, err := w.play(ctx, v, 200+k, w.client.mix[:1], browser.Load{Model: browser.Closed, Connections: requestBrowser, PerBrowser: [2]int{1, 1},
+		s, err := w.play(ctx, v, 200, w.client.mix[:1], browser.Load{Model: browser.Closed, Connections: requestBrowser, PerBrowser: [2]int{1, 1},
 			Page: browser.Page{Resources: 20}, Duration: requestsFor})
 		if err != nil {
 			return err
 		}
-		if s.requests > 0 {
-			v.req.cpu, v.req.n = v.req.cpu+s.cpu, v.req.n+s.requests
-		}
+		v.req.add(s.cpu, s.requests)
 		v.response.Merge(s.Latency["response.service_time"])
 		return nil
 	})

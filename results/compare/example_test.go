@@ -15,5 +15,5 @@ func ExampleJudge() {
 	fmt.Println(compare.Sentence(r))
 	// Output:
 	// regressed
-	// REGRESSED: 1 of 1 metrics are worse by more than what matters.
+	// REGRESSED: 1 worse by more than what matters; 1 of 1 metrics judged.
 }

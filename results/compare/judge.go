@@ -2,7 +2,6 @@ package compare
 
 import (
 	"cmp"
-	"fmt"
 	"math"
 	"slices"
 
@@ -15,7 +14,7 @@ type Decision string
 const (
 	Regressed Decision = "regressed" // worse, significantly, by more than the minimum effect
 	Improved  Decision = "improved"
-	Same      Decision = "same"   // any difference is smaller than the minimum effect
+	Same      Decision = "same"   // the whole interval lies within the minimum effect
 	Unsure    Decision = "unsure" // the samples cannot support a judgement
 )
 
@@ -26,9 +25,11 @@ type Metric struct {
 	Higher    bool    `json:"higher_is_better"`
 	MinEffect float64 `json:"min_effect"` // the relative change that matters; 0: that of Options
 	// Paired: the values of one index were measured side by side.
-	Paired bool      `json:"paired"`
-	Base   []float64 `json:"base"`
-	New    []float64 `json:"new"`
+	Paired bool `json:"paired"`
+	// Key: a judgement that leaves this metric open is none.
+	Key  bool      `json:"key,omitempty"`
+	Base []float64 `json:"base"`
+	New  []float64 `json:"new"`
 }
 
 // Share is a measure of how many trials had an event (an error that a user saw, a handshake that
@@ -80,6 +81,7 @@ type Row struct {
 	Effect Interval `json:"effect"` // relative change of a metric, difference of a share
 	// MinEffect is the effect from which a difference matters.
 	MinEffect float64 `json:"min_effect"`
+	Key       bool    `json:"key,omitempty"` // of its Metric
 	P         float64 `json:"p"`
 	Test      Test    `json:"test"`
 	// AdjustedP is P after Holm's correction for all metrics of the report.
@@ -88,7 +90,8 @@ type Row struct {
 	NeedRounds int      `json:"need_rounds"` // rounds of each side that would do; 0 where these did
 	Why        string   `json:"why"`
 
-	settled bool // no outcome of the test could have been significant: it is no chance of a false alarm
+	settled       bool // no outcome of the test could have been significant: it is no chance of a false alarm
+	contradicting bool // rounds of one side contradict each other
 }
 
 // Test is what a p-value comes from.
@@ -128,8 +131,7 @@ type Report struct {
 
 // Judge decides on every metric, and on all.
 //
-// The whole is Regressed if any metric is; Improved or Same where at least one could be judged; and
-// Unsure where none could.
+// The whole is Regressed if any metric is, and Unsure where too few could be judged (overall says how few).
 func Judge(metrics []Metric, shares []Share, o Options) *Report {
 	o = o.withDefaults()
 	r := &Report{Options: o, Rows: []Row{}, Differences: []string{}, Notes: []string{}}
@@ -153,26 +155,9 @@ func Judge(metrics []Metric, shares []Share, o Options) *Report {
 	return r
 }
 
-func overall(rows []Row) Decision {
-	d := Unsure
-	for _, row := range rows {
-		switch row.Decision {
-		case Regressed:
-			return Regressed
-		case Improved:
-			d = Improved
-		case Same:
-			if d == Unsure {
-				d = Same
-			}
-		}
-	}
-	return d
-}
-
 // measure fills in a metric's figures.
 func measure(m Metric, o Options, tests int) Row {
-	row := Row{Name: m.Name, Unit: m.Unit, Higher: m.Higher, MinEffect: cmp.Or(m.MinEffect, o.MinEffect), P: 1,
+	row := Row{Name: m.Name, Unit: m.Unit, Higher: m.Higher, MinEffect: cmp.Or(m.MinEffect, o.MinEffect), Key: m.Key, P: 1,
 		Base: Summary{median(m.Base), len(m.Base)}, New: Summary{median(m.New), len(m.New)}}
 	row.NeedRounds = NeedRounds(m, o, tests)
 	if len(m.Base) == 0 || len(m.New) == 0 {
@@ -238,9 +223,7 @@ func measureShare(s Share, o Options, tests int) Row {
 	row.settled = events == 0 || events == base.Trials+candidate.Trials
 	row.Effect = shareInterval(base, candidate)
 	row.NeedRounds = needRoundsShare(base, candidate, len(s.Base), row.MinEffect, o, tests)
-	if !agree(s) {
-		row.Why = "rounds of one side contradict each other"
-	}
+	row.contradicting = !agree(s)
 	return row
 }
 
@@ -292,66 +275,4 @@ func holm(rows []Row) {
 		worst = max(worst, min(1, rows[i].P*float64(len(order)-rank)))
 		rows[i].AdjustedP = worst
 	}
-}
-
-// decide words the judgement on a row.
-func decide(row *Row, o Options) {
-	e := row.Effect
-	worse := e.Estimate
-	if row.Higher {
-		worse = -worse
-	}
-	significant := row.AdjustedP < o.Alpha
-	contradicting := row.Why != ""
-	switch {
-	case row.Base.Rounds == 0 || row.New.Rounds == 0:
-		row.Decision, row.Why = Unsure, "not measured on both sides"
-		return
-	case e.Bounded && e.Lo > -row.MinEffect && e.Hi < row.MinEffect:
-		row.Decision, row.Why = Same, "any difference is smaller than what matters"
-	case significant && !contradicting && worse >= row.MinEffect:
-		row.Decision, row.Why = Regressed, "worse, and by more than what matters"
-	case significant && !contradicting && -worse >= row.MinEffect:
-		row.Decision, row.Why = Improved, "better, and by more than what matters"
-	case contradicting:
-		row.Decision = Unsure
-	case significant:
-		row.Decision, row.Why = Same, "different, but by less than what matters, as far as the rounds can say"
-	default:
-		row.Decision = Unsure
-		row.Why = "the samples cannot support a judgement"
-	}
-	if row.Decision != Unsure {
-		row.NeedRounds = 0
-		return
-	}
-	row.NeedRounds = max(row.NeedRounds, row.New.Rounds+1, row.Base.Rounds+1)
-	row.Why += "; " + roundsWords(row.NeedRounds)
-}
-
-// roundsWords says how many rounds would do, as long as somebody might make them.
-func roundsWords(n int) string {
-	if n > 500 {
-		return "no bearable number of rounds would do"
-	}
-	return fmt.Sprintf("%d rounds of each side would do", n)
-}
-
-// Confirm holds a second, independent report against the first: a metric counts as regressed only
-// where both say so. Before bench says no, it runs again and asks this.
-func Confirm(first, second *Report) *Report {
-	r := *second
-	r.Rows = slices.Clone(second.Rows)
-	for i := range r.Rows {
-		row := &r.Rows[i]
-		j := slices.IndexFunc(first.Rows, func(f Row) bool { return f.Name == row.Name })
-		if row.Decision == Regressed && (j < 0 || first.Rows[j].Decision != Regressed) {
-			row.Decision, row.Why = Unsure, "worse in the confirming rerun only"
-			row.NeedRounds = 2 * row.New.Rounds
-		} else if j >= 0 && first.Rows[j].Decision == Regressed && row.Decision != Regressed {
-			row.Why = "worse at first, not confirmed: " + row.Why
-		}
-	}
-	r.Decision = overall(r.Rows)
-	return &r
 }

@@ -70,7 +70,7 @@ func TestOperatingCharacteristics(t *testing.T) {
 	const benches, rounds = 30, 10
 	noise := map[string]float64{"cpu.full": 0.02, "cpu.resumed": 0.03, "cpu.request": 0.03, "memory": 0.01, "p50": 0.05, "p99": 0.15, "p999": 0.4}
 	names := []string{"cpu.full", "cpu.resumed", "cpu.request", "memory", "p50", "p99", "p999"}
-	run := func(rng *rand.Rand, planted float64, broken bool) *Report {
+	run := func(rng *rand.Rand, planted float64, broken bool) ([]Metric, []Share) {
 		var metrics []Metric
 		for _, n := range names {
 			at := 100.0
@@ -87,7 +87,7 @@ func TestOperatingCharacteristics(t *testing.T) {
 			}
 			shares = append(shares, s)
 		}
-		return Judge(metrics, shares, Options{})
+		return metrics, shares
 	}
 	for _, row := range []struct {
 		why             string
@@ -103,9 +103,11 @@ func TestOperatingCharacteristics(t *testing.T) {
 		caught := 0
 		for b := range uint64(benches) {
 			rng := rand.New(rand.NewPCG(b, 2015))
-			r := run(rng, row.planted, row.broken)
-			if r.Decision == Regressed {
-				r = Confirm(r, run(rng, row.planted, row.broken))
+			metrics, shares := run(rng, row.planted, row.broken)
+			r := Judge(metrics, shares, Options{})
+			if len(Suspects(r)) > 0 {
+				metrics, shares = run(rng, row.planted, row.broken)
+				r = Confirm(r, metrics, shares)
 			}
 			if r.Decision != Regressed {
 				continue
@@ -124,26 +126,64 @@ func TestOperatingCharacteristics(t *testing.T) {
 }
 
 func TestConfirm(t *testing.T) {
-	report := func(d ...Decision) *Report {
-		r := &Report{}
-		for i, x := range d {
-			r.Rows = append(r.Rows, Row{Name: string(rune('a' + i)), Decision: x, New: Summary{Rounds: 5}})
+	rng := rand.New(rand.NewPCG(6, 6))
+	set := func(factors ...float64) (list []Metric) {
+		for i, f := range factors {
+			list = append(list, Metric{Name: string(rune('a' + i)), Base: noisy(rng, 10, 100, 0.01), New: noisy(rng, 10, 100*f, 0.01)})
 		}
-		r.Decision = overall(r.Rows)
-		return r
+		return list
 	}
 	for _, row := range []struct {
 		why           string
-		first, second *Report
+		first, second []Metric
+		suspects      int
 		want          Decision
 	}{
-		{"seen twice", report(Regressed, Same), report(Regressed, Same), Regressed},
-		{"seen at first only", report(Regressed, Same), report(Same, Same), Same},
-		{"another metric each time", report(Regressed, Same), report(Same, Regressed), Same},
-		{"seen the second time only", report(Same), report(Regressed), Unsure},
+		{"seen twice", set(1.2, 1), set(1.2, 1), 1, Regressed},
+		{"seen at first only", set(1.2, 1), set(1, 1), 1, Same},
+		{"another metric each time", set(1.2, 1), set(1, 1.2), 1, Same},
+		{"seen the second time only", set(1, 1), set(1.2, 1), 0, Same},
+		{"not measured again", set(1, 1.2), set(1), 1, Same},
 	} {
-		if got := Confirm(row.first, row.second).Decision; got != row.want {
+		first := Judge(row.first, nil, Options{})
+		if got := Suspects(first); len(got) != row.suspects {
+			t.Errorf("%s: suspects %q", row.why, got)
+		}
+		if got := Confirm(first, row.second, nil); got.Decision != row.want {
+			t.Errorf("%s: %s, want %s\n%s", row.why, got.Decision, row.want, Text(got))
+		}
+	}
+}
+
+// TestOverall: nothing bad seen by somebody who hardly looked is no "same".
+func TestOverall(t *testing.T) {
+	for _, row := range []struct {
+		why  string
+		rows []Row
+		want Decision
+	}{
+		{"all judged", []Row{{Decision: Same}, {Decision: Same, Unit: "share"}}, Same},
+		{"a key metric is open", []Row{{Decision: Same}, {Decision: Same}, {Decision: Unsure, Key: true}}, Unsure},
+		{"shares alone", []Row{{Decision: Same, Unit: "share"}, {Decision: Same, Unit: "share"}, {Decision: Unsure}}, Unsure},
+		{"half of the values", []Row{{Decision: Improved}, {Decision: Unsure}}, Improved},
+		{"one of three values", []Row{{Decision: Same}, {Decision: Unsure}, {Decision: Unsure}}, Unsure},
+		{"worse, whatever else is open", []Row{{Decision: Unsure, Key: true}, {Decision: Regressed}}, Regressed},
+		{"nothing measured", nil, Unsure},
+	} {
+		if got := overall(row.rows); got != row.want {
 			t.Errorf("%s: %s, want %s", row.why, got, row.want)
+		}
+	}
+}
+
+// TestALargeEstimateIsNeverSame: thirteen per cent more among noise as large is open, not "same".
+func TestALargeEstimateIsNeverSame(t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 8))
+	for range 200 {
+		m := Metric{Name: "cpu", Key: true, Paired: true, Base: noisy(rng, 9, 100, 0.15), New: noisy(rng, 9, 113, 0.15)}
+		r := Judge([]Metric{m, {Name: "memory", Paired: true, Base: noisy(rng, 9, 100, 0.001), New: noisy(rng, 9, 100, 0.001)}}, nil, Options{})
+		if row := r.Rows[0]; r.Decision == Same && (row.Effect.Hi >= row.MinEffect || row.Effect.Lo <= -row.MinEffect) {
+			t.Fatalf("same, with an interval of %+v", row.Effect)
 		}
 	}
 }

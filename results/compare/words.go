@@ -76,7 +76,7 @@ func tagWords(tags map[string]string) string {
 	return strings.Join(list, " ")
 }
 
-// Sentence is the decision in words.
+// Sentence is the decision in words, and on how much it rests.
 func Sentence(r *Report) string {
 	n := map[Decision]int{}
 	need := 0
@@ -84,19 +84,19 @@ func Sentence(r *Report) string {
 		n[row.Decision]++
 		need = max(need, row.NeedRounds)
 	}
-	unsure := ""
+	judged := fmt.Sprintf("%d of %d metrics judged", len(r.Rows)-n[Unsure], len(r.Rows))
 	if n[Unsure] > 0 {
-		unsure = fmt.Sprintf("; %d of %d metrics could not be judged (%s for all)", n[Unsure], len(r.Rows), roundsWords(need))
+		judged += ", for the others " + roundsWords(need)
 	}
 	switch r.Decision {
 	case Regressed:
-		return fmt.Sprintf("REGRESSED: %d of %d metrics are worse by more than what matters%s.", n[Regressed], len(r.Rows), unsure)
+		return fmt.Sprintf("REGRESSED: %d worse by more than what matters; %s.", n[Regressed], judged)
 	case Unsure:
-		return fmt.Sprintf("UNSURE: the samples support no judgement on any of %d metrics; %s.", len(r.Rows), roundsWords(need))
+		return fmt.Sprintf("UNSURE: none is worse, but too few could be judged: %s.", judged)
 	case Improved:
-		return fmt.Sprintf("PASSED: %d of %d metrics are better, none is worse%s.", n[Improved], len(r.Rows), unsure)
+		return fmt.Sprintf("PASSED: %d better, none worse by more than what matters; %s.", n[Improved], judged)
 	}
-	return fmt.Sprintf("PASSED: no metric is worse by more than what matters%s.", unsure)
+	return fmt.Sprintf("PASSED: none worse by more than what matters; %s.", judged)
 }
 
 // figures are what a decision rests on.
