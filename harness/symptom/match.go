@@ -43,6 +43,9 @@ func (s Signature) Matches(o Observed) bool {
 	if s.Origin == ServerLog {
 		return s.sameLine(o)
 	}
+	if s.literally(o) {
+		return true
+	}
 	switch {
 	case s.Class != "" && s.Class != o.Class,
 		s.Alert >= 0 && s.Alert != o.Alert,
@@ -74,7 +77,7 @@ func phaseOf(word string) int {
 }
 
 func (s Signature) sameLine(o Observed) bool {
-	if s.Code != "" && o.Code != "" {
+	if s.Code != "" && o.Code != "" && (s.Reason == "" || o.Reason == "" || numbered(s.Code) && numbered(o.Code)) {
 		return samePacked(strings.ToUpper(s.Code), strings.ToUpper(o.Code))
 	}
 	if s.Code == "" && s.Reason == "" {
@@ -88,6 +91,12 @@ func (s Signature) sameLine(o Observed) bool {
 		mine = receivedAlert(s.Alert)
 	}
 	return mine == seen || mine == "any code" && o.Code != ""
+}
+
+// numbered says whether the number of a code tells its reason: not all of BoringSSL's are known.
+func numbered(code string) bool {
+	p, ok := parseCode(code)
+	return !ok || p.reason != 0
 }
 
 func receivedAlert(a int) string { return fmt.Sprintf("received alert %d", a) }
@@ -114,11 +123,39 @@ func (s Signature) sameWords(o Observed) bool {
 	switch {
 	case e == nil, len(e.means) == 0:
 		return fold(s.UserSees) == fold(o.UserSees)
-	case e.concept || len(e.stands) == 0:
+	case e.concept:
 		return e.mean(o) || o.Class == "" && e.stands[fold(o.UserSees)]
+	case isName(e.says[0]) && isName(o.UserSees) && !e.is(o.UserSees):
+		return false // one name is not another, whatever both mean
+	case len(e.stands) == 0:
+		return e.mean(o)
+	case e.exact() && !covers(e.means, words().shown[fold(o.UserSees)]):
+		return false // "Security warning" may be about any certificate, ERR_CERT_AUTHORITY_INVALID is not
 	}
-	return (e.stands[fold(o.UserSees)] || slices.ContainsFunc(e.says, func(says string) bool { return fold(says) == fold(o.UserSees) })) &&
-		(!worded[o.Class] || e.mean(o))
+	return e.is(o.UserSees) && (!worded[o.Class] || e.mean(o))
+}
+
+// is says whether a browser's text may stand where somebody reports this wording.
+func (e *entry) is(text string) bool {
+	return e.stands[fold(text)] || slices.ContainsFunc(e.says, func(says string) bool { return fold(says) == fold(text) })
+}
+
+// exact says whether the wording is a name that tells why a certificate is refused, and that a browser here shows
+// as it stands.
+func (e *entry) exact() bool {
+	return isName(e.says[0]) && len(e.means) > 0 && !slices.ContainsFunc(e.means, func(m Meaning) bool { return m.About == "" }) &&
+		slices.ContainsFunc(e.says, func(says string) bool { return words().shown[fold(says)] != nil })
+}
+
+// literally says whether the user sees the reported words themselves, and they mean nothing else. Then it does not
+// matter what the last attempt was: Chrome of 2015 shows the error that made it fall back (ERR_CONNECTION_CLOSED),
+// where the fallback ended in another (alert 86).
+func (s Signature) literally(o Observed) bool {
+	if s.Origin != User || s.UserSees == "" || s.Software != "" && o.Software != "" && !sameFamily(s.Software, o.Software) {
+		return false
+	}
+	e, shown := words().find(tokens(s.UserSees)), words().shown[fold(o.UserSees)]
+	return e != nil && !e.concept && len(shown) > 0 && len(e.means) > 0 && e.is(o.UserSees) && covers(e.means, shown)
 }
 
 // worded are the classes that profiles have words for.

@@ -2,6 +2,7 @@ package symptom
 
 import (
 	"bytes"
+	"fmt"
 	"strconv"
 	"unicode"
 
@@ -16,6 +17,7 @@ const (
 	LayoutOld            // to 1.0.2: library<<24 | function<<12 | reason
 	Layout11             // 1.1.0 and 1.1.1: the same, with the functions of the new state machine
 	Layout3              // 3.0 on: library<<23 | reason
+	LayoutBoring         // BoringSSL: library<<24 | reason, other numbers for both; received alerts are the same
 )
 
 // packed is an error code taken apart.
@@ -30,6 +32,8 @@ const (
 	librarySSL = 20
 	// newFunctions is the first function number that only 1.1.0 and later use; older numbers are shared.
 	newFunctions = 345
+	// libraryBoring is SSL in BoringSSL, whose functions are all 0 (err.h).
+	libraryBoring = 16
 	// alertReasons: the reason for a received alert is 1000 and its number (sslerr.h, SSL_AD_REASON_OFFSET).
 	alertReasons = 1000
 )
@@ -41,6 +45,9 @@ func unpack(code uint32) packed {
 		return packed{Layout3, librarySSL, 0, int(code & 0x7fffff)}
 	}
 	p := packed{LayoutOld, int(code >> 24), int(code >> 12 & 0xfff), int(code & 0xfff)}
+	if p.library == libraryBoring && p.function == 0 {
+		return packed{LayoutBoring, librarySSL, 0, boringReason(p.reason)}
+	}
 	switch {
 	case p.library != librarySSL && code&0x7f800 == 0: // another library of 3.x: small reasons, no function
 		return packed{Layout3, int(code >> 23), 0, int(code & 0x7fffff)}
@@ -48,6 +55,16 @@ func unpack(code uint32) packed {
 		p.layout = Layout11
 	}
 	return p
+}
+
+// boringReasons are some of BoringSSL's numbers (ssl/ssl.errordata), as OpenSSL's; for the others the text counts.
+var boringReasons = map[int]int{125: 134, 156: 156, 184: 193, 192: 199, 240: 258, 247: 267}
+
+func boringReason(n int) int {
+	if n >= alertReasons {
+		return n
+	}
+	return boringReasons[n]
 }
 
 // parseCode reads a packed code from its eight digits.
@@ -79,7 +96,7 @@ func samePacked(a, b string) bool {
 	if !ok1 || !ok2 || p.library != q.library {
 		return false
 	}
-	return p.layout != q.layout && p.reason == q.reason
+	return p.layout != q.layout && p.reason == q.reason && p.reason != 0
 }
 
 // libraryError is one entry of OpenSSL's error queue as it stands in a text.
@@ -108,41 +125,69 @@ func findLibraryError(text []byte, from int) (e libraryError, at int, ok bool) {
 			n++
 		}
 		if n < 6 || n > 8 || n == len(rest) || rest[n] != ':' {
+			if code, behind := decimalCode(rest); code != "" {
+				e.code = code
+				return takeReason(e, text, at, behind), at, true
+			}
 			at += len("error:")
 			continue
 		}
-		var digits [8]byte // leading zeros are left out by some printers
-		copy(digits[:], "00000000")
-		copy(digits[8-n:], bytes.ToUpper(rest[:n]))
-		e.code = string(digits[:])
-		e.packed, _ = parseCode(e.code)
-		rest = rest[n+1:]
-		for range 2 { // library, function
-			c := bytes.IndexByte(rest, ':')
-			if c < 0 || c > 80 {
-				break
-			}
-			rest = rest[c+1:]
-		}
-		stop := bytes.IndexAny(rest, "():,;\"'\\<>\n")
-		if stop < 0 {
-			stop = len(rest)
-		}
-		if next := indexFold(rest[:min(stop+1, len(rest))], " error:"); next >= 0 {
-			stop = next
-		}
-		if e.packed.alert() >= 0 { // the words of alerts are in lower case: what follows is somebody else's
-			if i := bytes.IndexFunc(rest[:stop], unicode.IsUpper); i > 0 {
-				stop = i
-			}
-		}
-		e.reason = bytes.TrimSpace(rest[:stop])
-		if known := reasonTexts[e.packed.reason]; known != "" && e.library == librarySSL {
-			e.reason = []byte(known) // the text may be wrapped, or another line's
-		}
-		e.end = cap(text) - cap(rest) + stop
-		return e, at, true
+		var hex [8]byte // leading zeros are left out by some printers
+		copy(hex[:], "00000000")
+		copy(hex[8-n:], bytes.ToUpper(rest[:n]))
+		e.code = string(hex[:])
+		return takeReason(e, text, at, rest[n+1:]), at, true
 	}
+}
+
+// decimalCode reads a code that is printed as a decimal number, as Envoy does: "TLS_error:|268436496:SSL routines:…".
+func decimalCode(rest []byte) (code string, behind []byte) {
+	rest = bytes.TrimPrefix(rest, []byte("|"))
+	n := digits(rest)
+	if n < 9 || n > 10 || n == len(rest) || rest[n] != ':' || !bytes.HasPrefix(rest[n+1:], []byte("SSL routines:")) && !bytes.HasPrefix(rest[n+1:], []byte("SSL_routines:")) {
+		return "", nil
+	}
+	number, err := strconv.ParseUint(string(rest[:n]), 10, 32)
+	if err != nil {
+		return "", nil
+	}
+	return fmt.Sprintf("%08X", number), rest[n+1:]
+}
+
+// takeReason reads what follows the code, "library:function:reason…".
+func takeReason(e libraryError, text []byte, at int, rest []byte) libraryError {
+	e.packed, _ = parseCode(e.code)
+	for range 2 { // library, function
+		c := bytes.IndexByte(rest, ':')
+		if c < 0 || c > 80 {
+			break
+		}
+		rest = rest[c+1:]
+	}
+	stop := bytes.IndexAny(rest, "():,;\"'\\<>\n")
+	if stop < 0 {
+		stop = len(rest)
+	}
+	if next := indexFold(rest[:min(stop+1, len(rest))], " error:"); next >= 0 {
+		stop = next
+	}
+	if e.packed.alert() >= 0 && e.layout != LayoutBoring { // the words of alerts are in lower case: what follows is somebody else's
+		if i := bytes.IndexFunc(rest[:stop], unicode.IsUpper); i > 0 {
+			stop = i
+		}
+	}
+	e.reason = bytes.TrimSpace(rest[:stop])
+	if e.layout == LayoutBoring { // CERTIFICATE_VERIFY_FAILED
+		e.reason = bytes.ReplaceAll(bytes.ToLower(e.reason), []byte("_"), []byte(" "))
+		if n, known := reasonNumbers[string(e.reason)]; known && e.packed.reason == 0 {
+			e.packed.reason = n
+		}
+	}
+	if known := reasonTexts[e.packed.reason]; known != "" && e.library == librarySSL {
+		e.reason = []byte(known) // the text may be wrapped, or another line's
+	}
+	e.end = cap(text) - cap(rest) + stop
+	return e
 }
 
 func isHex(c byte) bool {

@@ -1,15 +1,11 @@
 package symptom
 
 import (
-	_ "embed"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"unicode"
-
-	"github.com/BurntSushi/toml"
 
 	"tlsurge/profiles"
 	"tlsurge/profiles/wire"
@@ -35,12 +31,15 @@ type entry struct {
 	concept bool   // plain English for a kind of failure, rather than the words of one program
 	context bool   // counts only close to "alert", "fatal" or "tls": else it is everyday language
 	plain   *entry // what the words mean elsewhere, if anything
+	wraps   bool   // an exception's or a program's name around the error that counts, if one is there
+	beyond  string // why nothing here can show it: it is told, and not looked for
 	line    string // what a server's log says, quoted without the line around it: its canonical words
 }
 
-// vocabulary is every wording that is understood: what the profiles can show, and words.toml.
+// vocabulary is every wording that is understood: what the profiles can show, and the folder words.
 type vocabulary struct {
 	root    phrase
+	alone   map[string]*entry    // numbers that are an error where nothing else is said
 	names   []string             // error names, for suggestions
 	shown   map[string][]Meaning // by folded text
 	spelled map[string]string    // folded text to the first spelling
@@ -61,48 +60,24 @@ func (p *phrase) each(f func(*entry)) {
 	}
 }
 
-//go:embed words.toml
-var wordsFile string
-
-// wordsData is words.toml.
-type wordsData struct {
-	Word []struct {
-		Says     []string        `toml:"says"`
-		Software string          `toml:"software"`
-		Class    []results.Class `toml:"class"`
-		Alert    *int            `toml:"alert"`
-		About    string          `toml:"about"`
-		Concept  bool            `toml:"concept"`
-		Context  bool            `toml:"context"`
-	} `toml:"word"`
-	// Names lists error names of a program that mean more than one thing or something outside TLS.
-	Names map[string][]string `toml:"names"`
-	// Numbers are error numbers that some programs print without the name.
-	Numbers []struct {
-		Software string         `toml:"software"`
-		Behind   []string       `toml:"behind"` // what stands before the number
-		Codes    map[string]int `toml:"codes"`  // name -> number
-	} `toml:"numbers"`
-}
-
 // words is the vocabulary, built at first use from embedded data: it is the same in every process.
 var words = sync.OnceValue(func() *vocabulary {
-	v := &vocabulary{shown: map[string][]Meaning{}, spelled: map[string]string{}}
+	v := &vocabulary{alone: map[string]*entry{}, shown: map[string][]Meaning{}, spelled: map[string]string{}}
 	v.learnProfiles()
 	v.root.each(func(e *entry) {
 		maps.DeleteFunc(e.stands, func(text string, _ bool) bool { return v.shown[text] == nil }) // names that are never shown
 	})
-	var d wordsData
-	md, err := toml.Decode(wordsFile, &d)
-	if err == nil && len(md.Undecoded()) > 0 {
-		err = fmt.Errorf("unknown key %v", md.Undecoded()[0])
+	v.root.each(func(e *entry) { e.means = withReasons(e.means) })
+	for text, means := range v.shown {
+		v.shown[text] = withReasons(means)
 	}
-	if err != nil {
-		panic(fmt.Sprint("words.toml: ", err)) // it is part of the program
+	for _, d := range wordsFiles() {
+		v.learnWords(d)
 	}
-	v.learnWords(&d)
 	v.learnAlerts()
 	v.learnLines()
+	v.learnSqueezed()
+	slices.Sort(v.names)
 	return v
 })
 
@@ -183,6 +158,15 @@ func (v *vocabulary) learnProfiles() {
 	}
 }
 
+// withReasons leaves out the certificate that is refused for no reason given, where a wording has reasons: a
+// profile that tells them apart falls back on one of them.
+func withReasons(means []Meaning) []Meaning {
+	if !slices.ContainsFunc(means, func(m Meaning) bool { return m.About != "" }) {
+		return means
+	}
+	return slices.DeleteFunc(means, func(m Meaning) bool { return m.Class == results.ClassCertificate && m.About == "" })
+}
+
 func (v *vocabulary) learnWording(family string, w profiles.Wording, m Meaning) {
 	v.say(w.Shown, family, m, w.Shown)
 	if v.spelled[fold(w.Shown)] == "" {
@@ -260,138 +244,6 @@ func distinctive(name string) bool {
 	}
 	upper := strings.IndexFunc(name, unicode.IsUpper) >= 0
 	return upper && strings.ToUpper(name) != name && len(name) >= 12 && !strings.Contains(name, " ")
-}
-
-// learnWords adds words.toml: other spellings of what profiles say, names that no profile says, and plain
-// English.
-func (v *vocabulary) learnWords(d *wordsData) {
-	for _, w := range d.Word {
-		e := v.find(tokens(w.Says[0]))
-		known := e != nil
-		if !known {
-			e = v.add(w.Says[0], &entry{software: map[string]bool{}, stands: map[string]bool{}, concept: w.Concept, context: w.Context})
-			for _, c := range w.Class {
-				e.means = append(e.means, meaningOf(c, w.Alert, w.About))
-			}
-		}
-		switch {
-		case w.Concept:
-			e.concept, e.software = true, map[string]bool{}
-			e.addMeanings(w.Class, w.Alert, w.About)
-			v.standFor(e, w.Class, w.Alert)
-		case w.Software != "" && !known:
-			e.software[w.Software] = true
-		}
-		if distinctive(w.Says[0]) && !slices.Contains(v.names, w.Says[0]) {
-			v.names = append(v.names, w.Says[0])
-		}
-		for _, s := range w.Says[1:] {
-			if other := v.add(s, e); other != e && w.Concept {
-				other.generalise(e) // one browser's title is everybody's English
-			}
-		}
-	}
-	for family, names := range d.Names {
-		for _, n := range names {
-			if v.find(tokens(n)) == nil {
-				v.add(n, &entry{software: map[string]bool{family: true}})
-			}
-			if !slices.Contains(v.names, n) {
-				v.names = append(v.names, n)
-			}
-		}
-	}
-	for _, n := range d.Numbers {
-		for name, code := range n.Codes {
-			e := v.find(tokens(name))
-			if e == nil {
-				e = v.add(name, &entry{software: map[string]bool{n.Software: true}})
-			}
-			for _, behind := range n.Behind {
-				v.add(fmt.Sprintf("%s %d", behind, code), e)
-			}
-		}
-	}
-	slices.Sort(v.names)
-}
-
-func meaningOf(c results.Class, alert *int, about string) Meaning {
-	m := Meaning{c, -1, "", about}
-	if alert != nil {
-		m.Alert = *alert
-	}
-	switch c {
-	case results.ClassPeerAlert:
-		m.Sender = "server"
-	case results.ClassLocalAlert:
-		m.Sender = "client"
-	}
-	return m
-}
-
-func (e *entry) addMeanings(classes []results.Class, alert *int, about string) {
-	for _, c := range classes {
-		if m := meaningOf(c, alert, about); !slices.Contains(e.means, m) {
-			e.means = append(e.means, m)
-		}
-	}
-}
-
-// generalise lets a wording of one program mean what everybody means by it.
-func (e *entry) generalise(plain *entry) {
-	e.software = map[string]bool{}
-	for _, m := range plain.means {
-		if !slices.Contains(e.means, m) {
-			e.means = append(e.means, m)
-		}
-	}
-	for text := range plain.stands {
-		e.stands[text] = true
-	}
-}
-
-// standFor lets plain English stand for every text of a profile that means nothing else.
-func (v *vocabulary) standFor(e *entry, classes []results.Class, alert *int) {
-	for text, means := range v.shown {
-		if !slices.ContainsFunc(means, func(m Meaning) bool {
-			return !slices.Contains(classes, m.Class) || alert != nil && m.Alert != *alert
-		}) {
-			e.stands[text] = true
-		}
-	}
-}
-
-// everyday are the names of alerts that are ordinary English, too.
-var everyday = map[string]bool{"access denied": true, "internal error": true, "protocol version": true, "decode error": true,
-	"user canceled": true, "certificate expired": true, "certificate unknown": true, "bad certificate": true, "close notify": true,
-	"unexpected message": true, "certificate revoked": true, "no certificate": true, "unsupported certificate": true,
-	"certificate required": true, "missing extension": true, "unsupported extension": true, "certificate unobtainable": true}
-
-// learnAlerts adds the registry's names, spelled with spaces as libraries print them.
-func (v *vocabulary) learnAlerts() {
-	for a := range 256 {
-		name := wire.AlertDescription(a).String()
-		if strings.HasPrefix(name, "alert(") {
-			continue
-		}
-		e := &entry{concept: true, context: everyday[strings.ReplaceAll(name, "_", " ")], stands: map[string]bool{}}
-		e.means = []Meaning{{results.ClassPeerAlert, a, "server", ""}, {results.ClassLocalAlert, a, "client", ""}}
-		n := a
-		v.standFor(e, []results.Class{results.ClassPeerAlert, results.ClassLocalAlert}, &n)
-		if was := v.add(name, e); was != e && was.concept {
-			e.says, e.context, e.plain = []string{name}, true, was
-			v.node(name).is = e
-		}
-	}
-}
-
-// learnLines adds what only servers say, so that it is known for a line of a log without its frame.
-func (v *vocabulary) learnLines() {
-	for _, c := range canonical {
-		if c.quotable && v.find(tokens(c.needle)) == nil {
-			v.add(c.needle, &entry{line: c.reason})
-		}
-	}
 }
 
 // fold makes texts comparable: lower case, one space, plain apostrophes.

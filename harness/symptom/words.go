@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"tlsurge/profiles"
-	"tlsurge/profiles/wire"
 	"tlsurge/results"
 )
 
@@ -33,7 +31,11 @@ func Words(text string) (found []Signature, mentioned, notes []string) {
 	hits = append(hits, said...)
 	hits = append(hits, alertNumbers(text, ts, hits)...)
 	hits, notes = misspelled(text, hits)
-	hits = dropImplied(hits)
+	if h, ok := aloneNumber(text, ts); ok && len(hits) == 0 {
+		hits = append(hits, h)
+	}
+	hits, notes = beyondReach(text, hits, notes)
+	hits = dropImplied(unwrapped(hits))
 	mentioned = mentions(ts)
 	slices.SortStableFunc(hits, func(a, b hit) int { return a.start - b.start })
 	spelled, last := map[*entry]string{}, map[*entry]int{} // one wording in two spellings is one
@@ -99,15 +101,60 @@ func phrases(text string, ts []token, taken []hit) []hit {
 			continue
 		}
 		h := hit{entry: best, means: best.means, start: ts[i].start, end: ts[end-1].end}
+		if best.alertName() && receivedBefore(ts, i) {
+			h.means = best.means[:1]
+		}
 		i = end
 		inside := slices.ContainsFunc(taken, func(t hit) bool { return h.start < t.end && t.start < h.end && (h.start > t.start || h.end < t.end) })
 		if inside {
 			continue // the reason of a library error is told by its code
 		}
 		h.sig = best.signature(text[h.start:h.end])
+		if len(h.means) < len(best.means) {
+			h.sig.agree(h.means)
+		}
 		out = append(out, h)
 	}
 	return out
+}
+
+// alertName says whether the wording is the registry's name of an alert, which says nothing of who sent it.
+func (e *entry) alertName() bool {
+	return e.concept && len(e.means) == 2 && e.means[0].Class == results.ClassPeerAlert && e.means[0].Alert >= 0 && e.means[0].Alert == e.means[1].Alert
+}
+
+// aloneNumber is for a report that is a number and no more: "-1200", "12157".
+func aloneNumber(text string, ts []token) (h hit, ok bool) {
+	if len(ts) != 1 {
+		return h, false
+	}
+	e := words().alone[ts[0].text]
+	if e == nil {
+		return h, false
+	}
+	return hit{entry: e, means: e.means, start: ts[0].start, end: ts[0].end, sig: e.signature("")}, true
+}
+
+// beyondReach takes out what nothing here can show, and says why.
+func beyondReach(text string, hits []hit, notes []string) ([]hit, []string) {
+	kept := slices.DeleteFunc(slices.Clone(hits), func(h hit) bool { return h.entry != nil && h.entry.beyond != "" })
+	for _, h := range hits {
+		if h.entry == nil || h.entry.beyond == "" || slices.ContainsFunc(kept, func(k hit) bool { return k.start-h.end <= near && h.start-k.end <= near }) ||
+			slices.ContainsFunc(notes, func(n string) bool { return strings.HasSuffix(n, h.entry.beyond) }) {
+			continue
+		}
+		notes = append(notes, fmt.Sprintf("%s: %s", text[h.start:h.end], h.entry.beyond))
+	}
+	return kept, notes
+}
+
+// unwrapped leaves out names of exceptions around what an error says: SSLError(1, '[SSL: WRONG_VERSION_NUMBER] …').
+func unwrapped(hits []hit) []hit {
+	return slices.DeleteFunc(slices.Clone(hits), func(h hit) bool {
+		return h.entry != nil && h.entry.wraps && slices.ContainsFunc(hits, func(o hit) bool {
+			return (o.entry == nil || !o.entry.wraps && len(o.means) < 5) && o.start-h.end <= near && h.start-o.end <= near
+		})
+	})
 }
 
 func within(h hit, taken []hit) bool {
@@ -251,7 +298,7 @@ func alertNumbers(text string, ts []token, taken []hit) []hit {
 		if t.text != "alert" && !(t.text == "error" && i > 0 && ts[i-1].text == "fatal") {
 			continue
 		}
-		for j := i + 1; j < min(i+5, len(ts)); j++ {
+		for j := i + 1; j < min(i+6, len(ts)); j++ {
 			n, err := strconv.Atoi(ts[j].text)
 			if err == nil && n > 255 && n < 768 && t.text == "error" {
 				n -= 512 // Opera counts alerts from 512
@@ -269,7 +316,7 @@ func alertNumbers(text string, ts []token, taken []hit) []hit {
 				break
 			}
 			switch ts[j].text {
-			case "number", "code", "level", "fatal", "description", "is", "desc", "error", "tls", "ssl":
+			case "number", "code", "level", "fatal", "description", "is", "desc", "error", "tls", "ssl", "was", "received", "generated", "sent", "type":
 				continue
 			}
 			break
@@ -290,9 +337,9 @@ func receivedBefore(ts []token, i int) bool {
 			continue
 		}
 		switch ts[j].text {
-		case "received", "remote", "receive", "sslv3", "tlsv1", "got", "get":
+		case "received", "remote", "receive", "sslv3", "tlsv1", "got", "get", "read":
 			return true
-		case "sent", "generated", "local", "sending", "send":
+		case "sent", "generated", "local", "sending", "send", "write":
 			return false
 		}
 	}
@@ -306,18 +353,19 @@ const near = 200
 // English around a name.
 func dropImplied(hits []hit) []hit {
 	var out []hit
+	gone := make([]bool, len(hits)) // what is left out implies nothing: of two that imply each other one stays
 	for i, b := range hits {
 		implied := false
 		for j := range hits {
 			a := &hits[j]
-			if i == j || implied {
+			if i == j || implied || gone[j] {
 				continue
 			}
 			if implied = a.implies(b, max(a.start-b.end, b.start-a.end), j < i); implied && a.sig.Software == "openssl" && b.sig.Software != "" {
 				a.sig.Software = b.sig.Software // "curl: (35)" in front of the library's error
 			}
 		}
-		if !implied {
+		if gone[i] = implied; !implied {
 			out = append(out, b)
 		}
 	}
@@ -429,57 +477,4 @@ func around(text string, start, end int) string {
 		from, to = max(from, start-60), min(to, max(end, start+most-60))
 	}
 	return strings.Join(strings.Fields(strings.ToValidUTF8(text[from:to], "?")), " ")
-}
-
-// errorName has the form of the error names of browsers and libraries.
-var errorName = regexp.MustCompile(`(?i)\b(?:ERR|SSL_ERROR|SEC_ERROR|MOZILLA_PKIX_ERROR|PR|NS_ERROR|CURLE|GNUTLS_E|ERROR_INTERNET)_[A-Z][A-Z0-9_]+\b|\b(?:errSSL|kCFURLError|NSURLError)[A-Z][A-Za-z]+\b`)
-
-// typo is how many letters may be wrong in a name that is still taken for the known one.
-const typo = 2
-
-// misspelled says which words look like names of errors and are not known. One that is almost a known name is
-// read as that; for others the nearest is suggested.
-func misspelled(text string, hits []hit) ([]hit, []string) {
-	var notes []string
-	for _, m := range errorName.FindAllStringIndex(text, -1) {
-		name := text[m[0]:m[1]]
-		if words().find(tokens(name)) != nil || strings.HasSuffix(name, "Domain") {
-			continue
-		}
-		at := hit{start: m[0], end: m[1]}
-		if slices.ContainsFunc(hits, func(h hit) bool { return h.start <= at.start && h.end >= at.end }) {
-			continue
-		}
-		hits = slices.DeleteFunc(hits, func(h hit) bool { return h.start >= at.start && h.end <= at.end }) // parts of it
-		upper := strings.ToUpper(name)
-		best := profiles.Closest(upper, kin(upper))
-		note := fmt.Sprintf("%s is no error name known here; did you mean %q?", name, best)
-		if wire.EditDistance(upper, strings.ToUpper(best)) <= typo {
-			note = fmt.Sprintf("%s is read as %s", name, best)
-			at.entry = words().find(tokens(best))
-			at.means, at.sig = at.entry.means, at.entry.signature(best)
-			hits = append(hits, at)
-		}
-		if !slices.Contains(notes, note) {
-			notes = append(notes, note)
-		}
-	}
-	return hits, notes
-}
-
-// kin are the known names that begin as a wrong one does, as far as any does: ERR_SSL_FOO is meant for one of
-// ERR_SSL_.
-func kin(name string) []string {
-	for end := len(name); end > 0; end = strings.LastIndexByte(name[:end-1], '_') + 1 {
-		var same []string
-		for _, n := range words().names {
-			if strings.HasPrefix(strings.ToUpper(n), name[:end]) {
-				same = append(same, n)
-			}
-		}
-		if len(same) > 0 {
-			return same
-		}
-	}
-	return words().names
 }

@@ -72,7 +72,7 @@ func TestWords(t *testing.T) {
 		{"curl: (35) error:14094410:SSL routines:ssl3_read_bytes:sslv3 alert handshake failure", []want{{"", "peer_alert", 40, "curl"}}},
 		{"140735:error:0A000410:SSL routines:ssl3_read_bytes:sslv3 alert handshake failure:../ssl/record/rec_layer_s3.c:1586:SSL alert number 40", []want{{"", "peer_alert", 40, "openssl"}}},
 		{"alert 40", []want{{"", "", 40, ""}}},
-		{"tlsv1 alert inappropriate fallback", []want{{"tlsv1 alert inappropriate fallback", "peer_alert", 86, ""}}},
+		{"tlsv1 alert inappropriate fallback", []want{{"TLSV1_ALERT_INAPPROPRIATE_FALLBACK", "peer_alert", 86, ""}}},
 		{"schannel: A fatal alert was received from the remote endpoint. The TLS protocol defined fatal alert code is 40.", []want{{"", "peer_alert", 40, ""}}},
 		{"connection reset", []want{{"connection reset", "", -1, ""}}},
 		{"the weather is fine today", nil},
