@@ -52,6 +52,10 @@ type Agent struct {
 	warm        warmup
 }
 
+// gatherPause is how much later than it came the closed model may see an answer, where answers come in
+// torrents. A browser there asks when it has been answered, so that the server keeps its queue meanwhile.
+const gatherPause = 150 * time.Microsecond
+
 // visitorState is what all browsers of one entry of the mix share.
 type visitorState struct {
 	profile   *profiles.Profile
@@ -76,6 +80,9 @@ func NewAgent(cfg *Config, rec *results.Recorder, ledger func(faults.Firing)) (*
 		return nil, err
 	}
 	a := &Agent{cfg: cfg, loop: l, rec: rec, ledger: ledger, plans: make(map[profiles.Plan]*profiles.Plan)}
+	if cfg.Load.Model == Closed {
+		l.Gather(gatherPause)
+	}
 	a.draws = newDraws(cfg.Seed, cfg.Phase)
 	if cfg.Carry != nil {
 		a.draws = newDraws(cfg.Seed, cfg.Carry.phase) // the same people as then

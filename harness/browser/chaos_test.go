@@ -1,11 +1,15 @@
 package browser
 
 import (
+	"context"
 	"crypto/tls"
+	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,7 +17,10 @@ import (
 	"tlsurge/faults/sockfilter"
 	"tlsurge/faults/stage"
 	"tlsurge/harness/pace"
+	"tlsurge/results"
 )
+
+var chaosSeeds = flag.Uint64("chaos", 8, "how many seeds TestAnEarlyEndBalances draws")
 
 // moody answers well, badly, or not at all.
 func moody(w http.ResponseWriter, _ *http.Request) {
@@ -73,6 +80,27 @@ func damage(r *rand.Rand, packets bool) []faults.Rule {
 	return out
 }
 
+// chaotic is a load of everything at once, with damage, drawn by seed; the servers are moody.
+func chaotic(t *testing.T, seed uint64, packets bool) (*Config, []faults.Rule) {
+	r := rand.New(rand.NewPCG(seed, 1))
+	s := serve(t, 2, tls.VersionTLS13, http.HandlerFunc(moody), func(s *server) { s.http.IdleTimeout = 150 * time.Millisecond })
+	var mix []Visitor
+	for _, name := range []string{"firefox-35-osx", "firefox-34-osx", "chrome-40-osx", "safari-8-osx10.10", "chromium-156-linux", "firefox-153esr-linux"} {
+		mix = append(mix, Visitor{Profile: profile(t, name), Weight: r.Float64() + 0.1, Returning: r.Float64()})
+	}
+	cfg := config(s, mix...)
+	cfg.Seed, cfg.ALPN = seed, []string{"http/1.1"}
+	rules := damage(r, packets)
+	cfg.Plan = plan(t, rules...)
+	cfg.Load = Load{Model: []Model{Open, Open, Closed}[r.IntN(3)], Connections: 60, Duration: 1500 * time.Millisecond,
+		Ramp: 300 * time.Millisecond, Requests: pace.Constant(150), Poisson: r.IntN(2) == 0, AllAtOnce: r.IntN(2) == 0,
+		Lifetime: [2]time.Duration{100 * time.Millisecond, 700 * time.Millisecond}, Reload: 50 * time.Millisecond,
+		SpareConnections: r.IntN(2) == 0, StormAt: []time.Duration{700 * time.Millisecond},
+		Page: Page{Resources: 4, Think: [2]time.Duration{0, 100 * time.Millisecond}},
+		URLs: []URL{{Weight: 1, Path: "/"}, {Weight: 1, Method: "POST", Path: "/", Body: []byte("x")}}}
+	return cfg, rules
+}
+
 // The law that no mixture of damage breaks: every attempt ends in a class that has a name, or is open;
 // nothing panics, and nothing is left behind (TestMain looks).
 func TestAnyMixtureOfDamage(t *testing.T) {
@@ -80,22 +108,7 @@ func TestAnyMixtureOfDamage(t *testing.T) {
 	for seed := range uint64(8) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			r := rand.New(rand.NewPCG(seed, 1))
-			s := serve(t, 2, tls.VersionTLS13, http.HandlerFunc(moody), func(s *server) { s.http.IdleTimeout = 150 * time.Millisecond })
-			var mix []Visitor
-			for _, name := range []string{"firefox-35-osx", "firefox-34-osx", "chrome-40-osx", "safari-8-osx10.10", "chromium-156-linux", "firefox-153esr-linux"} {
-				mix = append(mix, Visitor{Profile: profile(t, name), Weight: r.Float64() + 0.1, Returning: r.Float64()})
-			}
-			cfg := config(s, mix...)
-			cfg.Seed, cfg.ALPN = seed, []string{"http/1.1"}
-			rules := damage(r, packets)
-			cfg.Plan = plan(t, rules...)
-			cfg.Load = Load{Model: []Model{Open, Open, Closed}[r.IntN(3)], Connections: 60, Duration: 1500 * time.Millisecond,
-				Ramp: 300 * time.Millisecond, Requests: pace.Constant(150), Poisson: r.IntN(2) == 0, AllAtOnce: r.IntN(2) == 0,
-				Lifetime: [2]time.Duration{100 * time.Millisecond, 700 * time.Millisecond}, Reload: 50 * time.Millisecond,
-				SpareConnections: r.IntN(2) == 0, StormAt: []time.Duration{700 * time.Millisecond},
-				Page: Page{Resources: 4, Think: [2]time.Duration{0, 100 * time.Millisecond}},
-				URLs: []URL{{Weight: 1, Path: "/"}, {Weight: 1, Method: "POST", Path: "/", Body: []byte("x")}}}
+			cfg, rules := chaotic(t, seed, packets)
 			p := playCold(t, cfg) // fails on an unbalanced run and on an error without a class
 			if p.totals.Started < 10 {
 				t.Errorf("only %d attempts", p.totals.Started)
@@ -104,6 +117,42 @@ func TestAnyMixtureOfDamage(t *testing.T) {
 				t.Logf("%s %s at %s", rule.Engine, rule.Action, rule.At)
 			}
 			t.Logf("%d attempts, %d failed, %d firings", p.totals.Started, p.totals.Failed, len(p.firings))
+		})
+	}
+}
+
+// A phase that is ended early, at any moment, keeps the law too: whoever ends it wants the numbers.
+func TestAnEarlyEndBalances(t *testing.T) {
+	packets := sockfilter.Probe() == nil
+	for seed := range *chaosSeeds {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			cfg, _ := chaotic(t, 100+seed, packets)
+			rec := results.NewRecorder(results.RecorderConfig{Seed: cfg.Seed, Phase: cfg.Phase, SampleEvery: 1})
+			a, err := NewAgent(cfg, rec, func(faults.Firing) {})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer a.Close()
+			if seed%2 == 0 {
+				if err := a.Warm(t.Context()); err != nil && !strings.Contains(err.Error(), "warm") {
+					t.Fatal(err)
+				}
+			}
+			end := time.Duration(rand.New(rand.NewPCG(seed, 2)).Int64N(int64(1200 * time.Millisecond)))
+			ctx, cancel := context.WithTimeout(t.Context(), end)
+			defer cancel()
+			if err := a.Run(ctx, time.Now()); !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatal(err)
+			}
+			before := rec.Totals()
+			if err := a.balance(); err != nil {
+				t.Errorf("ended after %v: %v", end, err)
+			}
+			a.Close()
+			if after := rec.Totals(); before != after {
+				t.Errorf("closing changed the counts: %+v, %+v", before, after)
+			}
 		})
 	}
 }

@@ -150,37 +150,43 @@ func playBench(b *testing.B, cfg *Config, during func()) (*results.Recorder, tim
 }
 
 // BenchmarkKeepaliveRequests drives 50 keepalive connections as fast as nginx answers, with an agent and with
-// each peer in turn, and reports the client's CPU time per request of each and the ratios.
+// each peer in turn, and reports the median over the rounds of the client's CPU time per request of each, and of the
+// ratios within a round.
 func BenchmarkKeepaliveRequests(b *testing.B) {
 	const each = 3 * time.Second
 	s := nginx(b, 1, "")
 	cfg := config(s, Visitor{Profile: profile(b, "firefox-35-osx"), Weight: 1})
 	cfg.Load = Load{Model: Closed, Connections: 50, PerBrowser: [2]int{1, 1}, Duration: each}
-	var ours peerRun
-	theirs := make([]peerRun, len(peers))
+	per := func(r peerRun) float64 { return float64(r.cpu.Nanoseconds()) / 1000 / float64(r.requests) }
+	var ours, rate []float64
+	theirs, ratios := make([][]float64, len(peers)), make([][]float64, len(peers))
 	for range b.N {
 		rec, spent := playBench(b, cfg, nil)
 		t := rec.Totals()
 		if t.Failed != 0 || t.RequestsFailed != 0 {
 			b.Fatalf("%+v", t)
 		}
-		ours.requests, ours.cpu = ours.requests+t.RequestsOK, ours.cpu+spent
+		mine := per(peerRun{requests: t.RequestsOK, cpu: spent})
+		ours, rate = append(ours, mine), append(rate, float64(t.RequestsOK)/each.Seconds())
 		for i, p := range peers {
 			if r, there := p.run(b, s.edges[0].Addr, each, 0); there {
-				theirs[i].requests, theirs[i].cpu = theirs[i].requests+r.requests, theirs[i].cpu+r.cpu
+				theirs[i], ratios[i] = append(theirs[i], per(r)), append(ratios[i], mine/per(r))
 			}
 		}
 	}
-	per := func(r peerRun) float64 { return float64(r.cpu.Nanoseconds()) / 1000 / float64(r.requests) }
-	b.ReportMetric(per(ours), "cpu-us/request")
-	b.ReportMetric(float64(ours.requests)/float64(b.N)/each.Seconds(), "requests/s")
+	b.ReportMetric(middle(ours), "cpu-us/request")
+	b.ReportMetric(middle(rate), "requests/s")
 	for i, p := range peers {
-		if theirs[i].requests > 0 {
-			b.ReportMetric(per(theirs[i]), p.name+"-cpu-us/request")
-			b.ReportMetric(per(ours)/per(theirs[i]), "ratio-to-"+p.name)
+		if len(ratios[i]) > 0 {
+			b.ReportMetric(middle(theirs[i]), p.name+"-cpu-us/request")
+			b.ReportMetric(middle(ratios[i]), "ratio-to-"+p.name)
+			b.ReportMetric(slices.Max(ratios[i]), "worst-ratio-to-"+p.name)
 		}
 	}
 }
+
+// middle is the median.
+func middle(v []float64) float64 { return slices.Sorted(slices.Values(v))[len(v)/2] }
 
 // stall stops a process for a time, half-way through a run, and says how long it really was.
 func stall(pid int, after, length time.Duration) <-chan time.Duration {

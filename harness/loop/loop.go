@@ -40,6 +40,7 @@ type Loop struct {
 	gen    int32
 	again  []*Conn // have more to read than one turn allowed
 	pacers []pacing
+	gather gather
 
 	rbuf []byte
 	wbuf []byte
@@ -124,14 +125,18 @@ func (l *Loop) Run(ctx context.Context) error {
 // turn waits once and handles everything that came of it.
 func (l *Loop) turn() error {
 	l.refresh()
-	n, err := l.poll.wait(l.untilNext())
+	next := l.next()
+	if l.gather.pays(l.now) && next-l.now > l.gather.pause {
+		l.poll.sleep(l.gather.pause)
+	}
+	n, err := l.poll.wait(l.now, next)
 	if err != nil {
 		return fmt.Errorf("loop: waiting for events: %w", err)
 	}
+	l.gather.events += n
 	for i := range n {
 		ev := &l.poll.events[i]
-		if int(ev.Fd) == l.poll.wakeFD {
-			l.poll.drainWake()
+		if l.poll.ours(int(ev.Fd)) {
 			continue
 		}
 		// A connection closed earlier in this turn, whose descriptor may have another owner by now.
@@ -170,19 +175,16 @@ func (l *Loop) readAgain() {
 	}
 }
 
-// untilNext is how long the loop may sleep: 0 when work waits, negative for ever.
-func (l *Loop) untilNext() time.Duration {
+// next is when there is something to do: now, when work waits, or Never.
+func (l *Loop) next() time.Duration {
 	if len(l.again) > 0 {
-		return 0
+		return l.now
 	}
 	next := l.wheel.next()
 	for i := range l.pacers {
 		next = min(next, l.pacers[i].next)
 	}
-	if next == Never {
-		return -1
-	}
-	return max(0, next-l.now)
+	return next
 }
 
 // drainInbox runs what other goroutines posted and says whether to stop.
