@@ -173,13 +173,9 @@ const queueLength = 10000
 // configureEnd makes the addresses of own local to this namespace, all of them at once (a route of type
 // local is enough to bind any address of a prefix), and sends the rest of the link's addresses to the device.
 func configureEnd(own []netip.Prefix) error {
-	dev, err := netlink.LinkByName(device)
+	dev, lo, err := ends()
 	if err != nil {
-		return fmt.Errorf("link: %s: %w", device, err)
-	}
-	lo, err := netlink.LinkByName("lo")
-	if err != nil {
-		return fmt.Errorf("link: lo: %w", err)
+		return err
 	}
 	if err := netlink.LinkSetMTU(dev, mtu); err != nil {
 		return fmt.Errorf("link: mtu: %w", err)
@@ -191,11 +187,8 @@ func configureEnd(own []netip.Prefix) error {
 		return fmt.Errorf("link: up: %w", err)
 	}
 	bindAny6()
-	for _, p := range own {
-		r := &netlink.Route{LinkIndex: lo.Attrs().Index, Dst: ipNet(p), Type: unixRTNLocal, Table: unixTableLocal, Scope: netlink.SCOPE_HOST}
-		if err := netlink.RouteAdd(r); err != nil && !noIPv6(err, p) {
-			return fmt.Errorf("link: local route %s: %w", p, err)
-		}
+	if err := keepHere(lo, own); err != nil {
+		return err
 	}
 	for _, p := range allNets {
 		r := &netlink.Route{LinkIndex: dev.Attrs().Index, Dst: ipNet(p), Scope: netlink.SCOPE_LINK}
@@ -204,6 +197,28 @@ func configureEnd(own []netip.Prefix) error {
 		}
 		if err := netlink.RouteAdd(r); err != nil && !noIPv6(err, p) {
 			return fmt.Errorf("link: route %s: %w", p, err)
+		}
+	}
+	return nil
+}
+
+// ends are the link's device in this namespace and its loopback.
+func ends() (dev, lo netlink.Link, err error) {
+	if dev, err = netlink.LinkByName(device); err != nil {
+		return nil, nil, fmt.Errorf("link: %s: %w", device, err)
+	}
+	if lo, err = netlink.LinkByName("lo"); err != nil {
+		return nil, nil, fmt.Errorf("link: lo: %w", err)
+	}
+	return dev, lo, nil
+}
+
+// keepHere makes prefixes local to this namespace.
+func keepHere(lo netlink.Link, own []netip.Prefix) error {
+	for _, p := range own {
+		r := &netlink.Route{LinkIndex: lo.Attrs().Index, Dst: ipNet(p), Type: unixRTNLocal, Table: unixTableLocal, Scope: netlink.SCOPE_HOST}
+		if err := netlink.RouteAdd(r); err != nil && !noIPv6(err, p) {
+			return fmt.Errorf("link: local route %s: %w", p, err)
 		}
 	}
 	return nil
@@ -224,22 +239,15 @@ func (l *Link) configureLoopback() error {
 }
 
 func overLink(away, own []netip.Prefix) error {
-	dev, err := netlink.LinkByName(device)
+	dev, lo, err := ends()
 	if err != nil {
-		return fmt.Errorf("link: %s: %w", device, err)
-	}
-	lo, err := netlink.LinkByName("lo")
-	if err != nil {
-		return fmt.Errorf("link: lo: %w", err)
+		return err
 	}
 	if err := routeLoopback(device); err != nil {
 		return err
 	}
-	for _, p := range own {
-		r := &netlink.Route{LinkIndex: lo.Attrs().Index, Dst: ipNet(p), Type: unixRTNLocal, Table: unixTableLocal, Scope: netlink.SCOPE_HOST}
-		if err := netlink.RouteAdd(r); err != nil {
-			return fmt.Errorf("link: local route %s: %w", p, err)
-		}
+	if err := keepHere(lo, own); err != nil {
+		return err
 	}
 	for _, p := range away {
 		r := &netlink.Route{LinkIndex: dev.Attrs().Index, Dst: ipNet(p), Table: unixTableLocal, Scope: netlink.SCOPE_LINK}
