@@ -31,7 +31,8 @@ func (a *app) reproCmd() *cobra.Command {
 		Short: "Reproduce a report: from a user's words or a log to the recipe, the evidence and the proof of the fix",
 		Long: `repro takes what somebody reports: an error's name or sentence from any browser, a log line, a log file (nginx,
 HAProxy, Apache, Go's http.Server), a capture (pcap, pcapng), a server's nginx.conf, or several of these. An
-existing path is read as a file, anything else is text.
+existing path is read as a file, - is the standard input, anything else is text. A pipe that does not end is read
+for half of the budget.
 
 It ranks what may be the cause, searches servers, faults and browsers in memory, shrinks what it finds to the
 fewest parts, confirms it on a fleet of its own, and leaves a scenario that 'tlsurge run' repeats, a page of plain
@@ -96,9 +97,12 @@ func (a *app) repro(ctx context.Context, args []string, f reproFlags) error {
 		return usagef("--out %s: the directory is not empty, and nothing is overwritten", f.out)
 	}
 	progress := newReproProgress(a.err, f.quiet || f.json)
-	report, err := symptom.Read(ctx, args, progress.Read)
+	report, err := symptom.Source{Progress: progress.Read, Stdin: a.in, Patience: f.budget / 2}.Read(ctx, args)
 	if err != nil {
 		progress.Done()
+		if ctx.Err() != nil {
+			return &exitError{exitInvalid, "interrupted while the report was read"}
+		}
 		return usagef("%v", err)
 	}
 	cfg := repro.Config{Report: report, Nginx: report.Config, Budget: f.budget, Began: started, Seed: f.seed, WhatIf: f.whatIf, Fix: changes,

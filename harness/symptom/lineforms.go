@@ -2,6 +2,7 @@ package symptom
 
 import (
 	"bytes"
+	"net/netip"
 	"strconv"
 	"strings"
 )
@@ -19,16 +20,20 @@ func parseLine(line []byte, f forms) (e event, ok bool) {
 		}
 	}
 	switch {
-	case nginxLine(line, f, &e), goLine(line, f, &e), apacheLine(line, f, &e), haproxyLine(line, f, &e), kernelLine(line, f, &e):
+	case nginxLine(line, f, &e), goLine(line, f, &e), apacheLine(line, f, &e), haproxyLine(line, f, &e), kernelLine(line, f, &e),
+		otherLine(line, f, &e):
 	case coded:
-		if at > 0 && line[0] != '{' && !hasLevel(line[:at]) && e.at.IsZero() && stamp(line).IsZero() {
+		if line[0] != '{' && !hasLevel(line[:at]) && stamp(line).IsZero() {
 			return e, false // no log's line: words that somebody quotes
+		}
+		if f&formClient != 0 && !hasLevel(line[:at]) && indexFold(line, "ssl_accept") < 0 {
+			return e, false // a client's log
 		}
 		e.Level, _ = level(line)
 		if bytes.Contains(line, []byte("SSL_do_handshake()")) {
 			e.Software = "nginx"
 		}
-		e.client = addressBehind(line, "client")
+		e.client = clientOf(line)
 	case f&formAccess != 0 && accessLine(line, &e):
 	default:
 		return e, false
@@ -117,6 +122,12 @@ func nginxLine(line []byte, f forms, e *event) bool {
 			e.Sender = "upstream"
 		}
 	}
+	switch {
+	case bytes.Contains(text, []byte("from upstream")) && e.Code != "":
+		e.Stage = "upstream"
+	case bytes.Contains(text, []byte("while waiting for request")) || bytes.Contains(text, []byte("while keepalive")):
+		e.Stage = "idle"
+	}
 	if e.Code != "" {
 		return true
 	}
@@ -127,9 +138,6 @@ func nginxLine(line []byte, f forms, e *event) bool {
 		return false
 	}
 	e.Reason = logReason(string(text))
-	if bytes.Contains(text, []byte("while waiting for request")) || bytes.Contains(text, []byte("while keepalive")) {
-		e.Stage = "idle"
-	}
 	return true
 }
 
@@ -189,19 +197,16 @@ func apacheLine(line []byte, f forms, e *event) bool {
 	if l == "" || i < 0 && !(line[0] == '[' && weekday(line[1:min(4, len(line))])) && indexFold(line, "ssl library error") < 0 {
 		return false
 	}
-	rest := line[end:]
 	e.client = addressBehind(line, "[client")
 	e.Software, e.Level = "apache", l
 	if e.Code != "" {
 		return true
 	}
-	for j := bytes.Index(rest, []byte("] ")); j >= 0; j = bytes.Index(rest, []byte("] ")) {
-		rest = rest[j+2:]
-	}
-	text := string(rest)
-	number := ""
-	if i >= 0 && len(line) >= i+7 {
-		number = string(line[i : i+7])
+	text, number := "", ""
+	if i >= 0 && len(line) >= i+9 {
+		number, text = string(line[i:i+7]), string(line[i+9:])
+	} else {
+		text = string(behindBrackets(line[end:]))
 	}
 	if routine[number] {
 		return false
@@ -210,87 +215,21 @@ func apacheLine(line []byte, f forms, e *event) bool {
 	return true
 }
 
+// behindBrackets is what stands behind "[pid 1:tid 2] [client 192.0.2.1:5678] ".
+func behindBrackets(rest []byte) []byte {
+	for {
+		rest = bytes.TrimLeft(rest, " ")
+		end := bytes.IndexByte(rest, ']')
+		if len(rest) == 0 || rest[0] != '[' || end < 0 {
+			return rest
+		}
+		rest = rest[end+1:]
+	}
+}
+
 // routine are Apache's messages about connections that go well.
-var routine = map[string]bool{"AH01964": true, "AH01998": true, "AH02001": true, "AH02034": true, "AH00489": true, "AH00094": true,
+var routine = map[string]bool{"AH01964": true, "AH01906": true, "AH01907": true, "AH01909": true, "AH02292": true, "AH01930": true, "AH01998": true, "AH02001": true, "AH02034": true, "AH00489": true, "AH00094": true,
 	"AH00163": true, "AH01914": true, "AH01887": true, "AH01876": true, "AH02568": true, "AH00170": true, "AH00169": true, "AH00558": true}
-
-// haproxyLine reads HAProxy's errors on a connection and its tcplog and httplog, of which the termination
-// state tells who ended the session and when.
-func haproxyLine(line []byte, f forms, e *event) bool {
-	if f&formHAProxy == 0 {
-		return false
-	}
-	// 192.0.2.1:33317 [13/Jan/2015:12:22:59.123] frontend/listener: message
-	bracket := bytes.Index(line, []byte(" ["))
-	for bracket > 0 && !(bracket+2 < len(line) && isDigit(line[bracket+2]) && bytes.IndexByte(line[bracket+2:], '/') == 2) {
-		next := bytes.Index(line[bracket+2:], []byte(" ["))
-		if next < 0 {
-			return false
-		}
-		bracket += 2 + next
-	}
-	if bracket <= 0 {
-		return false
-	}
-	start := bytes.LastIndexByte(line[:bracket], ' ') + 1
-	e.client = host(line[start:bracket])
-	end := bytes.IndexByte(line[bracket:], ']')
-	if end < 0 {
-		return false
-	}
-	rest := bytes.TrimLeft(line[bracket+end+1:], " ")
-	e.Software = "haproxy"
-	if i := bytes.IndexAny(rest, " :"); i > 0 {
-		e.server = bytes.TrimRight(rest[:i], "~:")
-	}
-	if i := bytes.Index(rest, []byte(": ")); i > 0 && bytes.IndexByte(rest[:i], ' ') < 0 {
-		if e.Code == "" {
-			e.Reason = logReason(string(rest[i+2:]))
-		}
-		return true
-	}
-	state := termination(rest)
-	switch {
-	case bytes.Contains(rest, []byte("<BADREQ>")) || bytes.Contains(rest, []byte(`\u003cBADREQ\u003e`)):
-		e.Reason = "<BADREQ>"
-		if state != "" {
-			e.Reason += " " + state
-		}
-	case state != "":
-		e.Reason = "termination state " + state + ": " + ended(state)
-	default:
-		return false
-	}
-	return true
-}
-
-// termination finds the state in a tcplog or httplog: two or four characters between blanks, the first two
-// from HAProxy's table. Sessions that ended well have "--" and are none.
-func termination(rest []byte) string {
-	for _, w := range bytes.Fields(rest) {
-		if (len(w) == 2 || len(w) == 4) && strings.IndexByte("CSPLRIDUKk", w[0]) >= 0 && strings.IndexByte("RQCHDLT-", w[1]) >= 0 &&
-			(len(w) == 2 || strings.IndexByte("NIDEVOPRU-", w[2]) >= 0 && strings.IndexByte("NIPRDU-", w[3]) >= 0 && !isDigit(w[3])) {
-			return string(w[:2])
-		}
-	}
-	return ""
-}
-
-// ended puts a termination state into words.
-func ended(state string) string {
-	who := map[byte]string{'C': "the client aborted", 'S': "the server aborted or refused", 'c': "the client-side timeout expired",
-		's': "the server-side timeout expired", 'P': "the proxy aborted", 'R': "a resource was exhausted", 'L': "handled locally",
-		'I': "an internal error", 'D': "killed because the server went down", 'K': "killed by the operator", 'U': "killed because the server came back"}[state[0]]
-	if who == "" {
-		who = "aborted"
-	}
-	when := map[byte]string{'R': "waiting for the request", 'Q': "in the queue", 'C': "connecting to the server", 'H': "waiting for the server's headers",
-		'D': "in the data", 'L': "sending the last data", 'T': "in the tarpit"}[state[1]]
-	if when == "" {
-		return who
-	}
-	return who + ", " + when
-}
 
 func kernelLine(line []byte, f forms, e *event) bool {
 	if f&formKernel == 0 {
@@ -298,66 +237,6 @@ func kernelLine(line []byte, f forms, e *event) bool {
 	}
 	e.Software, e.Reason = "kernel", logReason(string(line))
 	return true
-}
-
-// accessLine reads the status of a request that went wrong for the connection's sake, in the combined format
-// and in JSON.
-func accessLine(line []byte, e *event) bool {
-	request, status, rest := accessStatus(line)
-	if status == "" || len(rest) == 0 && status == "" {
-		return false
-	}
-	e.Software, e.Level = "access log", ""
-	switch {
-	case status == "400" && (len(request) == 0 || string(request) == "-"):
-		e.Reason = "400 without a request"
-	case status == "400" && (bytes.HasPrefix(request, []byte(`\x16\x03`)) || bytes.HasPrefix(request, []byte(`\x16`))):
-		e.Reason = "400: TLS spoken to a plain port"
-	case strings.Contains("400 408 421 425 494 495 496 497 499 500 502 503 504", status):
-		e.Reason = "status " + status
-	default:
-		return false
-	}
-	if i := bytes.Index(rest, []byte("TLSv1")); i >= 0 {
-		e.Reason += ", " + string(word(rest[i:]))
-	} else if i := bytes.Index(rest, []byte("SSLv3")); i >= 0 {
-		e.Reason += ", SSLv3"
-	}
-	if i := bytes.IndexByte(line, ' '); i > 0 && line[0] != '{' {
-		e.client = line[:i]
-	}
-	return true
-}
-
-// accessStatus splits an access line at its request.
-func accessStatus(line []byte) (request []byte, status string, rest []byte) {
-	if i := bytes.Index(line, []byte(`"status":`)); i >= 0 {
-		rest = bytes.TrimLeft(line[i+len(`"status":`):], `" `)
-		if n := digits(rest); n == 3 {
-			return []byte("?"), string(rest[:3]), line
-		}
-		return nil, "", nil
-	}
-	for from := 0; ; {
-		i := bytes.Index(line[from:], []byte(`" `))
-		if i < 0 {
-			return nil, "", nil
-		}
-		i += from
-		rest = line[i+2:]
-		if digits(rest) == 3 && len(rest) > 3 && rest[3] == ' ' {
-			open := bytes.LastIndexByte(line[:i], '"')
-			return bytes.TrimSuffix(line[open+1:i], []byte(`\`)), string(rest[:3]), rest[4:]
-		}
-		from = i + 2
-	}
-}
-
-func word(b []byte) []byte {
-	if i := bytes.IndexFunc(b, func(r rune) bool { return r != '.' && r != 'v' && !(r >= '0' && r <= '9') && !(r >= 'A' && r <= 'Z') }); i >= 0 {
-		return b[:i]
-	}
-	return b
 }
 
 func digits(b []byte) int {
@@ -381,17 +260,37 @@ func field(text []byte, key string) []byte {
 	return bytes.TrimRight(v, " .\r")
 }
 
-// addressBehind is the address that follows a word, its port left out.
+// addressBehind is the address that follows a word, its port left out; nothing where no address does.
 func addressBehind(line []byte, key string) []byte {
 	i := bytes.Index(line, []byte(key))
 	if i < 0 {
 		return nil
 	}
 	v := bytes.TrimLeft(line[i+len(key):], ": ")
-	if j := bytes.IndexAny(v, " ,]\"\\"); j >= 0 {
+	if j := bytes.IndexAny(v, " ,\"\\)"); j >= 0 {
 		v = v[:j]
 	}
-	return host(v)
+	if j := bytes.IndexByte(v, ']'); j >= 0 && (v[0] != '[' || j < len(v)-1 && v[j+1] != ':') {
+		v = v[:j]
+	}
+	v = host(v)
+	if _, err := netip.ParseAddr(string(v)); err != nil {
+		return nil
+	}
+	return v
+}
+
+// clientKeys are what stands before a client's address in the logs of servers of any kind.
+var clientKeys = []string{"client: ", "client ", "remote address:", "rip=", "src=", "remote_addr=", "unknown[", "(", "from "}
+
+// clientOf is the client's address in a line of a server that is not known more closely.
+func clientOf(line []byte) []byte {
+	for _, k := range clientKeys {
+		if a := addressBehind(line, k); a != nil {
+			return a
+		}
+	}
+	return nil
 }
 
 // host is an address without its port and brackets.

@@ -2,9 +2,10 @@ package symptom
 
 import (
 	"bytes"
+	"cmp"
 	"context"
-	"encoding/json"
 	"io"
+	"slices"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -16,6 +17,8 @@ const (
 	longest    = 64 << 10 // a longer line is unreadable
 	mostProse  = 1 << 20  // kept of lines that no log wrote
 	mostPieces = 8        // lines that mail makes of one
+	hole       = 64       // zeros or more at the beginning of a line are what a log has that was cut under its writer
+	mostSaid   = 2000     // different lines of client programs that are remembered
 	mailFrom   = 30       // a line of this length or more, up to mailTo, may go on in the next one
 	mailTo     = 100
 )
@@ -33,13 +36,17 @@ type logReader struct {
 	pieces int
 	last   int // length of its last piece
 	found  forms
-	piece  []byte // a record without the container's envelope
+	piece  []byte                // a record without the container's envelope
+	plain  []byte                // a line without a terminal's colours
+	said   map[string]*Signature // what a client program's line tells, by the line without its numbers
+
+	words bool // the text is somebody's report and no file: a record that tells nothing is words
 }
 
 var needleSearch = sync.OnceValue(newSearcher)
 
 func newLogReader() *logReader {
-	return &logReader{table: newTable(), search: needleSearch()}
+	return &logReader{table: newTable(), search: needleSearch(), said: map[string]*Signature{}}
 }
 
 // read reads r to its end. It stops early, with its error, only when ctx ends or r fails.
@@ -63,6 +70,9 @@ func (l *logReader) read(ctx context.Context, r io.Reader) error {
 			}
 			skip = false
 			rest = rest[i+1:]
+		}
+		if len(rest) > longest && !skip {
+			rest = bytes.TrimLeft(rest, "\x00")
 		}
 		if len(rest) > longest {
 			if !skip {
@@ -90,6 +100,14 @@ func (l *logReader) read(ctx context.Context, r io.Reader) error {
 func (l *logReader) line(line []byte) {
 	l.lines++
 	line = bytes.TrimRight(line, "\r ")
+	if n := len(line) - len(bytes.TrimLeft(line, "\x00")); n >= hole {
+		line = line[n:]
+	}
+	line = bytes.TrimPrefix(line, []byte("\ufeff"))
+	if bytes.IndexByte(line, 27) >= 0 {
+		l.plain = colourless(line, l.plain[:0])
+		line = l.plain
+	}
 	if len(line) > longest || !readable(line) {
 		l.unreadable++
 		l.flush()
@@ -126,8 +144,9 @@ func (l *logReader) flush() {
 		return
 	}
 	l.pieces = 0
-	if f := l.search.find(l.record); f != 0 {
-		l.count(l.record, f)
+	f := l.search.find(l.record)
+	if (f == 0 || !l.count(l.record, f)) && l.words {
+		l.keep(l.record)
 	}
 }
 
@@ -141,11 +160,77 @@ func (l *logReader) count(record []byte, f forms) bool {
 		}
 	}
 	e, ok := parseLine(record, f)
+	if !ok && f&formClient != 0 && !l.words {
+		e, ok = l.clientLine(record)
+	}
 	if ok {
 		e.at = l.dated(e.at)
 		l.table.add(&e, record)
 	}
 	return ok
+}
+
+// clientLine reads a line of a client program's log, which says what a user of it would: the most telling wording counts.
+// Lines that differ in their numbers alone are read once.
+func (l *logReader) clientLine(record []byte) (e event, ok bool) {
+	at := stamp(record)
+	if at.IsZero() && !starts(record) {
+		return e, false // no log's line: prose
+	}
+	key := numberless(record)
+	s, known := l.said[key]
+	if !known {
+		if found, _, _ := Words(string(record)); len(found) > 0 {
+			most := slices.MinFunc(found, func(a, b Signature) int { return cmp.Compare(a.tells(), b.tells()) })
+			s = &most
+		}
+		if len(l.said) < mostSaid {
+			l.said[key] = s
+		}
+	}
+	if s == nil {
+		return e, false
+	}
+	e.Signature, e.at = *s, at
+	if s.Origin == ServerLog || s.Software == "java" {
+		e.client = clientOf(record)
+	}
+	return e, true
+}
+
+// numberless is a line without what changes from one to the next: numbers of four digits and more, and what a clock
+// and an address are made of, except those behind a minus sign, which are errors.
+func numberless(line []byte) string {
+	out := make([]byte, 0, min(len(line), 500))
+	for i := 0; i < len(line) && len(out) < 500; {
+		n := digits(line[i:])
+		switch {
+		case n == 0:
+			out = append(out, line[i])
+			n = 1
+		case n < 4 && (i == 0 || !bytes.ContainsRune([]byte(".:/-[]"), rune(line[i-1]))) || i > 0 && line[i-1] == '-':
+			out = append(out, line[i:i+n]...)
+		default:
+			out = append(out, '#')
+		}
+		i += n
+	}
+	return string(out)
+}
+
+// colourless takes a terminal's escape sequences out of a line: ESC [ … letter.
+func colourless(line, out []byte) []byte {
+	for i := 0; i < len(line); i++ {
+		if line[i] != 27 {
+			out = append(out, line[i])
+			continue
+		}
+		if i+1 < len(line) && line[i+1] == '[' {
+			for i += 2; i < len(line) && (line[i] < '@' || line[i] > '~'); i++ {
+			}
+		}
+	}
+	return out
 }
 
 // dated gives a time without a year the latest that is not after the file's last change.
@@ -205,12 +290,18 @@ func starts(line []byte) bool {
 	case c == '<':
 		return len(line) > 1 && isDigit(line[1])
 	case isDigit(c):
-		if len(line) > 8 && (line[4] == '/' || line[4] == '-') && line[7] == line[4] {
+		if len(line) > 8 && (line[4] == '/' || line[4] == '-' || line[4] == '.') && line[7] == line[4] {
+			return true
+		}
+		if len(line) > 20 && (line[2] == '-' && line[6] == '-' || line[1] == '/' || line[2] == '/') && !stamp(line).IsZero() {
 			return true
 		}
 		n := digits(line)
 		return n == 10 && len(line) > n && line[n] == '.' || n <= 3 && len(line) > n+1 && line[n] == '.' && isDigit(line[n+1]) && address(line)
 	case c >= 'A' && c <= 'Z':
+		if len(line) > 14 && isDigit(line[1]) && !klogStamp(line).IsZero() {
+			return true
+		}
 		return len(line) > 12 && month(line[:3]) > 0 && line[3] == ' ' && (isDigit(line[5]) || isDigit(line[4]))
 	case c == '*':
 		return bytes.HasPrefix(line, []byte("*.*.*.* ")) // an access log whose clients were masked
@@ -240,30 +331,4 @@ func address(line []byte) bool {
 		w = w[:i]
 	}
 	return bytes.Count(w, []byte(".")) == 3 && len(bytes.Trim(w, "0123456789.:")) == 0
-}
-
-// inner takes the line out of a container's or the journal's JSON, whatever stands in front of it.
-func inner(record, out []byte) []byte {
-	i := bytes.IndexByte(record, '{')
-	var fields map[string]json.RawMessage
-	if i < 0 || json.Unmarshal(record[i:], &fields) != nil {
-		return out
-	}
-	for _, key := range []string{"log", "MESSAGE", "message", "msg", "textPayload", "line"} {
-		var text string
-		if raw, ok := fields[key]; ok && json.Unmarshal(raw, &text) == nil && len(text) > 0 {
-			var at string
-			for _, k := range []string{"time", "timestamp", "@timestamp", "ts"} {
-				if json.Unmarshal(fields[k], &at) == nil && at != "" {
-					break
-				}
-			}
-			out = append(out, bytes.TrimRight([]byte(text), "\r\n ")...)
-			if stamp(out).IsZero() && at != "" {
-				out = append(append([]byte(at), ' '), out...)
-			}
-			return out
-		}
-	}
-	return out
 }

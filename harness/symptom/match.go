@@ -87,7 +87,7 @@ func (s Signature) sameLine(o Observed) bool {
 		return false
 	}
 	mine, seen := sameEvent(lineReason(s.Code, s.Reason)), sameEvent(lineReason(o.Code, o.Reason))
-	if s.Code == "" && s.Alert >= 0 {
+	if s.Code == "" && s.Alert >= 0 && s.Sender != "server" {
 		mine = receivedAlert(s.Alert)
 	}
 	return mine == seen || mine == "any code" && o.Code != ""

@@ -11,6 +11,8 @@ const (
 	formGo
 	formKernel
 	formAccess // an access log
+	formOther  // stunnel, mail servers, Envoy, Windows
+	formClient // what a client program logs: words
 )
 
 // needles are the parts of lines that are worth a closer look, in lower case. A line without any of them
@@ -21,6 +23,7 @@ var needles = []struct {
 }{
 	{":ssl routines:", formCode}, {"ssl library error", formCode | formApache}, {"provider routines", formCode},
 	{"error:14", formCode}, {"error:0a0", formCode},
+	{":ssl_routines:", formCode}, {"openssl_internal", formCode | formOther},
 	{"ssl_do_handshake", formNginx}, {"ssl_read()", formNginx}, {"ssl_write()", formNginx}, {"ssl_shutdown()", formNginx},
 	{"ssl handshak", formNginx | formHAProxy | formApache}, {"worker_connections", formNginx}, {"accept4() failed", formNginx},
 	{"accept() failed", formNginx}, {"too many open files", formNginx | formHAProxy | formApache | formGo}, {"upstream timed out", formNginx},
@@ -34,7 +37,15 @@ var needles = []struct {
 	{" cq-- ", formHAProxy}, {" pr-- ", formHAProxy}, {" rc-- ", formHAProxy}, {" sd ", formHAProxy}, {" cd ", formHAProxy},
 	{"ah01", formApache}, {"ah02", formApache}, {"ah00", formApache}, {"maxrequestworkers", formApache}, {"maxclients", formApache},
 	{"http spoken on https", formApache}, {"ssl input filter", formApache},
-	{"tls handshake error", formGo}, {"remote error: tls", formGo},
+	{"tls handshake error", formGo}, {"remote error: tls", formGo | formClient},
+	{"is down, reason:", formHAProxy}, {"has no server available", formHAProxy}, {" ph-- ", formHAProxy}, {" pc-- ", formHAProxy},
+	{"ssl_accept", formOther}, {"schannel", formOther},
+	{"net_error", formClient}, {"net::err_", formClient}, {"err_ssl_", formClient}, {"err_cert_", formClient}, {"err_connection_", formClient},
+	{"sslhandshakeexception", formClient}, {"sslexception", formClient}, {"sslprotocolexception", formClient}, {"fatal alert", formClient | formOther},
+	{"pkix path", formClient}, {"[ssl: ", formClient}, {"curl: (", formClient}, {"x509: ", formClient}, {"certificate verify failed", formClient},
+	{"ssl_error_", formClient}, {"sec_error_", formClient}, {"mozilla_pkix_", formClient}, {"errordomainssl", formClient}, {"nsurlerrordomain", formClient},
+	{"sec_e_", formClient}, {"0x8009", formClient}, {"eproto", formClient}, {"gnutls_", formClient}, {"secure channel", formClient},
+	{"no cipher suites in common", formClient}, {"client requested protocol", formClient}, {"none of the cipher suites", formOther | formClient},
 	{"syn flooding", formKernel}, {"conntrack: table full", formKernel}, {"conntrack table full", formKernel},
 	{"bucket table overflow", formKernel}, {"orphaned sockets", formKernel}, {"tcp: out of memory", formKernel},
 	{"\" 400 ", formAccess}, {"\" 408 ", formAccess}, {"\" 421 ", formAccess}, {"\" 425 ", formAccess}, {"\" 494 ", formAccess}, {"\" 495 ", formAccess},

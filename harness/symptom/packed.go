@@ -168,7 +168,7 @@ func takeReason(e libraryError, text []byte, at int, rest []byte) libraryError {
 	if stop < 0 {
 		stop = len(rest)
 	}
-	if next := indexFold(rest[:min(stop+1, len(rest))], " error:"); next >= 0 {
+	if next := indexFold(rest[:min(stop+1, len(rest))], " error:"); next >= 0 && isHex6(rest[next+len(" error:"):]) { // not "internal error:"
 		stop = next
 	}
 	if e.packed.alert() >= 0 && e.layout != LayoutBoring { // the words of alerts are in lower case: what follows is somebody else's
@@ -188,6 +188,17 @@ func takeReason(e libraryError, text []byte, at int, rest []byte) libraryError {
 	}
 	e.end = cap(text) - cap(rest) + stop
 	return e
+}
+
+// isHex6 says whether the beginning of a code follows.
+func isHex6(b []byte) bool {
+	b = bytes.TrimLeft(b[:min(len(b), 7)], " ")
+	for _, c := range b[:min(len(b), 6)] {
+		if !isHex(c) {
+			return false
+		}
+	}
+	return len(b) >= 6
 }
 
 func isHex(c byte) bool {

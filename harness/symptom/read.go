@@ -9,11 +9,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
 
 	"tlsurge/harness/proxy/nginxconf"
 	"tlsurge/profiles/hello"
@@ -22,17 +25,29 @@ import (
 // Progress is told how many bytes of how many have been read.
 type Progress func(read, total int64)
 
+// Source is where reports come from beside files.
+type Source struct {
+	Progress Progress      // may be nil
+	Stdin    io.Reader     // what "-" stands for; nil: nothing
+	Patience time.Duration // how long a pipe is read that does not end; 0: for ever
+}
+
+// Read reads a report from files and text: see [Source.Read].
+func Read(ctx context.Context, args []string, progress Progress) (*Report, error) {
+	return Source{Progress: progress}.Read(ctx, args)
+}
+
 // Read reads a report: an existing path is a file, told apart by its content - a capture, an nginx
-// configuration, else a log or any other text -, and anything else is text itself. Compressed files are
-// unpacked. progress may be nil.
+// configuration, else a log or any other text -, "-" is the standard input, and anything else is text itself.
+// Compressed files are unpacked. A pipe is read until it ends or patience does, which a note says.
 //
 // It fails where a file cannot be read, or an argument has the form of a path and is none. A report without
 // anything to find in it is no error: its Signatures are empty.
-func Read(ctx context.Context, args []string, progress Progress) (*Report, error) {
+func (s Source) Read(ctx context.Context, args []string) (*Report, error) {
 	if len(args) == 0 {
 		return nil, errors.New("no report: give an error's name, words in quotes, a log, a capture or a configuration")
 	}
-	r := &reader{report: &Report{}, progress: progress, log: newLogReader()}
+	r := &reader{Source: s, report: &Report{}, log: newLogReader()}
 	for _, a := range args {
 		if info, err := os.Stat(a); err == nil {
 			if info.IsDir() {
@@ -42,22 +57,40 @@ func Read(ctx context.Context, args []string, progress Progress) (*Report, error
 		}
 	}
 	for _, a := range args {
-		info, err := os.Stat(a)
-		if err == nil {
-			err = r.file(ctx, a, info.ModTime())
-		} else {
-			err = r.text(ctx, a)
-		}
-		if err != nil {
+		if err := r.argument(ctx, a); err != nil {
 			return nil, err
 		}
 	}
 	return r.finish(), nil
 }
 
+func (r *reader) argument(ctx context.Context, a string) error {
+	if a == "-" {
+		if r.Stdin == nil {
+			return errors.New("-: there is no standard input")
+		}
+		return r.pipe(ctx, "standard input", func() (io.ReadCloser, error) { return io.NopCloser(r.Stdin), nil })
+	}
+	info, err := os.Stat(a)
+	switch {
+	case err != nil && errors.Is(err, fs.ErrNotExist), err != nil && !looksLikePath(a): // a sentence may be too long for a name
+		return r.text(ctx, a)
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return r.pipe(ctx, a, func() (io.ReadCloser, error) { return os.Open(a) })
+	}
+	f, err := os.Open(a)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return r.file(ctx, a, f, info.ModTime())
+}
+
 type reader struct {
+	Source
 	report      *Report
-	progress    Progress
 	read, total int64
 	log         *logReader
 	captures    []Signature
@@ -72,8 +105,8 @@ type counted struct {
 func (c counted) Read(p []byte) (int, error) {
 	n, err := c.Reader.Read(p)
 	c.r.read += int64(n)
-	if c.r.progress != nil {
-		c.r.progress(c.r.read, c.r.total)
+	if c.r.Progress != nil {
+		c.r.Progress(c.r.read, c.r.total)
 	}
 	return n, err
 }
@@ -81,12 +114,8 @@ func (c counted) Read(p []byte) (int, error) {
 // sniffed is how much of a file tells what it is; a configuration is not longer.
 const sniffed = 1 << 20
 
-func (r *reader) file(ctx context.Context, path string, modified time.Time) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
+// file reads what is behind a path, whatever it is.
+func (r *reader) file(ctx context.Context, path string, f io.Reader, modified time.Time) error {
 	in, err := unpacked(bufio.NewReaderSize(counted{f, r}, 64<<10))
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
@@ -110,7 +139,11 @@ func (r *reader) file(ctx context.Context, path string, modified time.Time) erro
 		return nil
 	}
 	r.log.modified = modified
-	if err := r.log.read(ctx, peek); err != nil {
+	in = peek
+	if order := utf16Of(head); order != nil {
+		in = &utf16Reader{in: peek, order: order}
+	}
+	if err := r.log.read(ctx, in); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
@@ -121,11 +154,19 @@ func unpacked(in *bufio.Reader) (io.Reader, error) {
 	head, _ := in.Peek(3) // a shorter file is neither
 	switch {
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
-		return gzip.NewReader(in)
+		return gzip.NewReader(in) // several members, as log rotation makes them, are read as one
 	case bytes.HasPrefix(head, []byte("BZh")):
 		return bzip2.NewReader(in), nil
-	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f}), bytes.HasPrefix(head, []byte{0xfd, '7', 'z'}):
-		return nil, errors.New("compressed with zstd or xz: unpack it first")
+	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f}):
+		z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(32<<20))
+		if err != nil {
+			return nil, err
+		}
+		return z.IOReadCloser(), nil
+	case bytes.HasPrefix(head, []byte{0xfd, '7', 'z'}):
+		return nil, errors.New("compressed with xz: unpack it first (xzcat FILE | tlsurge repro -)")
+	case bytes.HasPrefix(head, []byte("PK\x03")):
+		return nil, errors.New("a zip archive: unpack it first")
 	}
 	return in, nil
 }
@@ -149,6 +190,8 @@ func isConfiguration(path string, text []byte) bool {
 // text reads an argument that is no file.
 func (r *reader) text(ctx context.Context, text string) error {
 	before := len(r.log.table.rows)
+	r.log.words = true
+	defer func() { r.log.words = false }()
 	if err := r.log.read(ctx, strings.NewReader(text)); err != nil {
 		return err
 	}

@@ -23,7 +23,8 @@ var canonical = []struct {
 	{"from upstream", "reading from the upstream failed", "", false},
 	{"client sent plain http request to https port", "client sent plain HTTP request to HTTPS port", "plain", true},
 	{"client sent no required ssl certificate", "client sent no required SSL certificate", "", true},
-	{"client ssl certificate verify error", "client SSL certificate verify error", "", false},
+	{"upstream ssl certificate verify error", "upstream SSL certificate verify error", "", false},
+	{"client ssl certificate verify error", "client SSL certificate verify error", "client certificate", false},
 	{"client timed out", "client timed out", "timeout", false},
 	{"client prematurely closed connection", "client prematurely closed connection", "", false},
 	{"open socket", "open socket left in connection", "", false},
@@ -41,8 +42,8 @@ var canonical = []struct {
 	{"connection error during ssl handshake", "Connection error during SSL handshake", "closed", true},
 	{"failed during ssl handshake", "Connection error during SSL handshake", "closed", false},
 	{"ssl handshake failure (heartbeat)", "SSL handshake failure (heartbeat)", "", false},
-	{"ssl client ca chain cannot be verified", "SSL client CA chain cannot be verified", "", false},
-	{"ssl client certificate not trusted", "SSL client certificate not trusted", "", false},
+	{"ssl client ca chain cannot be verified", "SSL client CA chain cannot be verified", "client certificate", false},
+	{"ssl client certificate not trusted", "SSL client certificate not trusted", "client certificate", false},
 	{"proxy protocol header", "PROXY protocol header missing or wrong", "", false},
 	{"ssl handshake failure", "SSL handshake failure", "any code", true},
 	{"badreq", "<BADREQ>", "", false},
@@ -51,6 +52,7 @@ var canonical = []struct {
 	{"http spoken on https port", "HTTP spoken on HTTPS port", "plain", true},
 	{"interrupted by system", "SSL handshake interrupted by system", "closed", false},
 	{"ssl handshake was not completed", "SSL handshake was not completed", "closed", false},
+	{"certificate verification: error", "Certificate Verification: Error", "client certificate", false},
 	{"maxrequestworkers", "MaxRequestWorkers reached", "", false},
 	{"maxclients", "MaxRequestWorkers reached", "", false},
 	{"no hostname was provided via sni", "No hostname was provided via SNI", "no name", false},
@@ -70,6 +72,16 @@ var canonical = []struct {
 	{"tls: bad record mac", "local error: tls: bad record MAC", "decryption failed or bad record mac", false},
 	{"client requested unsupported application protocols", "tls: client requested unsupported application protocols", "no application protocol", false},
 	{"tls: client didn't provide a certificate", "tls: client didn't provide a certificate", "peer did not return a certificate", false},
+	{"no certificate found for domain", "no certificate for the name that was asked for", "no name", false},
+	{"missing server name", "no server name in the ClientHello", "no name", false},
+	// Java, Schannel, stunnel, mail servers
+	{"no cipher suites in common", "no cipher suites in common", "no shared cipher", true},
+	{"none of the cipher suites supported by the client application", "none of the client's cipher suites are supported", "no shared cipher", true},
+	{"client requested protocol", "Client requested a protocol that is not enabled", "versions", true},
+	{"null cert chain", "null cert chain", "peer did not return a certificate", true},
+	{"empty client certificate chain", "empty client certificate chain", "peer did not return a certificate", true},
+	{"peer suddenly disconnected", "Peer suddenly disconnected", "closed", true},
+	{"ssl_accept error from", "SSL_accept error", "any code", true},
 	// the kernel
 	{"syn flooding", "possible SYN flooding: the listen queue is full", "", true},
 	{"table full", "conntrack: table full, dropping packets", "", false},
@@ -93,6 +105,9 @@ var ordinary = map[string]bool{"client closed connection": true, "client prematu
 // client that goes away between two requests: nothing to look for.
 func (s Signature) Ordinary() bool {
 	reason, _, _ := strings.Cut(s.Reason, ", ")
+	if s.Origin == ServerLog && s.Stage == "idle" && strings.HasPrefix(s.Reason, "unexpected eof") {
+		return true
+	}
 	return s.Origin == ServerLog && s.Code == "" && (ordinary[reason] || s.Stage == "idle" || strings.HasPrefix(s.Reason, "<BADREQ> C") ||
 		strings.HasPrefix(s.Reason, "<BADREQ> c") || strings.HasPrefix(s.Reason, "termination state C") || strings.HasPrefix(s.Reason, "termination state c"))
 }

@@ -2,6 +2,7 @@ package symptom
 
 import (
 	"bytes"
+	"fmt"
 	"strconv"
 	"time"
 )
@@ -34,14 +35,15 @@ func stamp(line []byte) time.Time {
 			}
 		}
 	}
-	return time.Time{}
+	return klogStamp(head)
 }
 
-// digitStamp reads 2015/01/13 12:22:59, 2015-01-13T12:22:59.123+01:00, 13/Jan/2015:12:22:59 +0000 and seconds
-// since 1970 with a fraction (journalctl -o short-unix).
+// digitStamp reads 2015/01/13 12:22:59, 2015-01-13T12:22:59.123+01:00, 2015.01.13 12:22:59 (stunnel),
+// 13/Jan/2015:12:22:59 +0000, 13-Jan-2015 12:22:59 (Tomcat), 1/13/2015 12:22:59 PM (Windows) and seconds since 1970
+// with a fraction (journalctl -o short-unix).
 func digitStamp(b []byte) time.Time {
 	switch {
-	case len(b) >= 19 && (b[4] == '/' || b[4] == '-') && b[7] == b[4]:
+	case len(b) >= 19 && (b[4] == '/' || b[4] == '-' || b[4] == '.') && b[7] == b[4]:
 		m, err := strconv.Atoi(string(b[5:7]))
 		year, err2 := strconv.Atoi(string(b[:4]))
 		if err != nil || err2 != nil || m < 1 || m > 12 {
@@ -49,7 +51,7 @@ func digitStamp(b []byte) time.Time {
 		}
 		t := clock(year, time.Month(m), b[8:10], b[11:])
 		return t.Add(-zone(b[19:]))
-	case len(b) >= 20 && b[2] == '/' && b[6] == '/' && b[11] == ':':
+	case len(b) >= 20 && (b[2] == '/' && b[6] == '/' && b[11] == ':' || b[2] == '-' && b[6] == '-' && b[11] == ' '):
 		m := month(b[3:6])
 		year, err := strconv.Atoi(string(b[7:11]))
 		if m == 0 || err != nil {
@@ -62,7 +64,45 @@ func digitStamp(b []byte) time.Time {
 			return time.Unix(s, 0).UTC()
 		}
 	}
-	return time.Time{}
+	return americanStamp(b)
+}
+
+// americanStamp reads "1/13/2015 1:22:59 PM".
+func americanStamp(b []byte) time.Time {
+	m := digits(b)
+	if m == 0 || m > 2 || len(b) < m+14 || b[m] != '/' {
+		return time.Time{}
+	}
+	d := digits(b[m+1:])
+	rest := b[m+1+d:]
+	if d == 0 || d > 2 || len(rest) < 12 || rest[0] != '/' || digits(rest[1:]) != 4 || rest[5] != ' ' {
+		return time.Time{}
+	}
+	monthOf, _ := strconv.Atoi(string(b[:m]))
+	year, _ := strconv.Atoi(string(rest[1:5]))
+	h := digits(rest[6:])
+	hour, err := strconv.Atoi(string(rest[6 : 6+h]))
+	if err != nil || h > 2 || monthOf < 1 || monthOf > 12 || len(rest) < 12+h {
+		return time.Time{}
+	}
+	if half := bytes.TrimLeft(rest[12+h:], " "); bytes.HasPrefix(half, []byte("PM")) && hour < 12 {
+		hour += 12
+	} else if bytes.HasPrefix(half, []byte("AM")) && hour == 12 {
+		hour = 0
+	}
+	return clock(year, time.Month(monthOf), b[m+1:m+1+d], append([]byte(fmt.Sprintf("%02d", hour)), rest[6+h:12+h]...))
+}
+
+// klogStamp reads "E0113 12:22:59.123456", which Go's services of Kubernetes begin their lines with.
+func klogStamp(b []byte) time.Time {
+	if len(b) < 14 || !bytes.ContainsRune([]byte("IWEF"), rune(b[0])) || digits(b[1:]) != 4 || b[5] != ' ' {
+		return time.Time{}
+	}
+	m, _ := strconv.Atoi(string(b[1:3]))
+	if m < 1 || m > 12 {
+		return time.Time{}
+	}
+	return clock(0, time.Month(m), b[3:5], b[6:])
 }
 
 func apacheStamp(b []byte) time.Time {

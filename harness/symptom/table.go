@@ -48,12 +48,15 @@ func newTable() *table { return &table{rows: map[string]*row{}, seed: maphash.Ma
 
 // add counts a line. It allocates only when it sees a kind of line, a client or a second for the first time.
 func (t *table) add(e *event, text []byte) {
-	k := append(t.key[:0], e.Software...)
+	k := append(t.key[:0], e.Origin...)
+	k = append(append(k, 0), e.Software...)
 	k = append(append(k, 0), e.Level...)
 	k = append(append(k, 0), e.Code...)
 	k = append(append(k, 0), e.Reason...)
 	k = append(append(k, 0), e.reason...)
 	k = append(append(k, 0), e.Stage...)
+	k = append(append(k, 0), e.UserSees...)
+	k = append(append(k, 0), e.Class...)
 	k = append(k, byte(e.Alert+1), byte((e.Alert+1)>>8))
 	t.key = append(k, e.Sender...)
 	r := t.rows[string(t.key)]
@@ -92,7 +95,10 @@ func (t *table) newRow(e *event, text []byte) *row {
 	if len(e.reason) > 0 {
 		s.Reason = string(e.reason)
 	}
-	s.Origin, s.Count, s.Text = ServerLog, 0, around(string(text), 0, 0)
+	s.Count, s.Text = 0, around(string(text), 0, 0)
+	if s.Origin == "" {
+		s.Origin = ServerLog
+	}
 	if len(t.rows) >= mostSignatures {
 		k = "\x00more"
 		if r := t.rows[k]; r != nil {
