@@ -151,7 +151,7 @@ func (v *vocabulary) learnAlerts() {
 		if strings.HasPrefix(name, "alert(") {
 			continue
 		}
-		e := &entry{concept: true, context: everyday[strings.ReplaceAll(name, "_", " ")], stands: map[string]bool{}}
+		e := &entry{concept: true, registered: true, context: everyday[strings.ReplaceAll(name, "_", " ")], stands: map[string]bool{}}
 		e.means = []Meaning{{results.ClassPeerAlert, a, "server", ""}, {results.ClassLocalAlert, a, "client", ""}}
 		n := a
 		v.standFor(e, []results.Class{results.ClassPeerAlert, results.ClassLocalAlert}, &n)

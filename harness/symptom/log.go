@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/binary"
 	"io"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -120,6 +122,9 @@ func (l *logReader) line(line []byte) {
 		l.keep(line)
 	case starts(line):
 		l.flush()
+		l.begin(line)
+	case l.pieces > 0 && l.search.find(line) != 0 && !stamp(line).IsZero():
+		l.flush() // a record in a form that starts does not know
 		l.begin(line)
 	case l.pieces > 0 && l.pieces < mostPieces && l.last >= mailFrom && l.last <= mailTo && !bytes.Equal(line, []byte("...")):
 		l.record = append(append(l.record, ' '), line...)
@@ -264,7 +269,7 @@ func unquoted(line []byte) []byte {
 
 // readable says whether a line is text: a few odd bytes are let through, since logs quote what clients send.
 func readable(line []byte) bool {
-	if utf8.Valid(line) && bytes.IndexByte(line, 0) < 0 {
+	if printable(line) {
 		return true
 	}
 	odd := 0
@@ -278,6 +283,23 @@ func readable(line []byte) bool {
 	return odd*10 <= len(line)
 }
 
+// printable says whether a line is ASCII without control characters, eight bytes at a time.
+func printable(line []byte) bool {
+	const high, space = 0x8080808080808080, 0x2020202020202020
+	for len(line) >= 8 {
+		if v := binary.LittleEndian.Uint64(line); v&high != 0 || (v-space)&^v&high != 0 { // above 127, or below a blank
+			return false
+		}
+		line = line[8:]
+	}
+	for _, c := range line {
+		if c < ' ' || c > '~' {
+			return false
+		}
+	}
+	return true
+}
+
 // starts says whether a line begins with what logs begin their records with: a time in any form, an
 // address, a bracket, syslog's priority, JSON.
 func starts(line []byte) bool {
@@ -285,11 +307,13 @@ func starts(line []byte) bool {
 	switch {
 	case c == '{':
 		return len(line) > 1 && line[1] == '"'
+	case c == '[' && address6(line):
+		return true
 	case c == '[':
 		return len(line) > 4 && (isDigit(line[1]) || line[1] == ' ' || month(line[1:4]) > 0 || weekday(line[1:4]))
 	case c == '<':
 		return len(line) > 1 && isDigit(line[1])
-	case isDigit(c):
+	case isDigit(c) && !address6(line):
 		if len(line) > 8 && (line[4] == '/' || line[4] == '-' || line[4] == '.') && line[7] == line[4] {
 			return true
 		}
@@ -307,6 +331,9 @@ func starts(line []byte) bool {
 		return bytes.HasPrefix(line, []byte("*.*.*.* ")) // an access log whose clients were masked
 	}
 	// Behind the name of a container or host: "web-1 | 2015/01/13 12:22:59 [crit]".
+	if isHex(c) && address6(line) {
+		return true
+	}
 	head := line[:min(len(line), 60)]
 	for i := 1; i+19 <= len(head); i++ {
 		if isDigit(head[i]) && head[i-1] == ' ' && head[i+4] == head[i+7] && (head[i+4] == '/' || head[i+4] == '-') && head[i+13] == ':' && head[i+16] == ':' {
@@ -322,6 +349,19 @@ func weekday(b []byte) bool {
 		return true
 	}
 	return false
+}
+
+// address6 says whether the first word is an IPv6 address, with or without a port.
+func address6(line []byte) bool {
+	w := line[:min(len(line), 60)]
+	if i := bytes.IndexByte(w, ' '); i >= 0 {
+		w = w[:i]
+	}
+	if bytes.Count(w, []byte(":")) < 2 || len(bytes.Trim(w, "0123456789abcdefABCDEF:.[]%")) > 0 {
+		return false
+	}
+	_, err := netip.ParseAddr(string(host(w)))
+	return err == nil
 }
 
 // address says whether the first word is an IPv4 address, with or without a port.

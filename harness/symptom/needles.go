@@ -1,5 +1,7 @@
 package symptom
 
+import "strings"
+
 // forms are the kinds of lines that a needle hints at.
 type forms uint16
 
@@ -53,89 +55,118 @@ var needles = []struct {
 	{"\" 504 ", formAccess}, {"\"status\":", formAccess}, {"status=", formAccess},
 }
 
-// searcher finds all needles of a set in one pass over a text: an Aho-Corasick automaton with its failure
-// links resolved. Bytes that no needle has share a column, so that the table stays in the processor's cache.
+// searcher finds all needles of a set in a text, skipping most of its bytes (Wu and Manber, "A fast algorithm for
+// multi-pattern searching", 1994): each needle is known by four of its bytes, the rarest it has; the last two of four
+// bytes of the text tell how far the next place is where such a four may end.
 type searcher struct {
-	column [256]uint8 // of a byte; upper and lower case share one
-	next   []uint32   // row of a state and column of a byte -> row of the next state, with found set where a needle ends
-	hits   []forms    // by row / columns
+	shift [1 << 16]uint8  // by two bytes, as they stand in the text
+	first [1 << 16]uint16 // where shift is 0: the first needle to compare, counted from 1
+	kept  []keptNeedle
 }
 
-const (
-	columns = 64
-	found   = 1 << 31
-)
+type keptNeedle struct {
+	text string
+	form forms
+	off  int    // of the four bytes
+	next uint16 // another needle with the same last two of its four, counted from 1
+}
+
+const window = 4
+
+// common are the bytes that logs are full of.
+const common = " etaonisrhldcmuf.0123456789-:/[]\"gpbw,"
 
 func newSearcher() *searcher {
-	s := &searcher{next: make([]uint32, columns), hits: make([]forms, 1)}
-	used := 0
+	s := &searcher{}
+	for i := range s.shift {
+		s.shift[i] = window - 1
+	}
 	for _, n := range needles {
-		at := uint32(0)
-		for _, c := range []byte(n.text) {
-			if s.column[c] == 0 {
-				used++
-				s.column[c] = uint8(used)
-				if c >= 'a' && c <= 'z' {
-					s.column[c-'a'+'A'] = uint8(used)
-				}
+		k := keptNeedle{text: n.text, form: n.form, off: rarest(n.text)}
+		four := n.text[k.off : k.off+window]
+		for j := 1; j < window; j++ {
+			for _, b := range inBothCases(four[j-1], four[j]) {
+				s.shift[b] = min(s.shift[b], uint8(window-1-j))
 			}
-			edge := at + uint32(s.column[c])
-			if s.next[edge] == 0 {
-				s.next[edge] = uint32(len(s.next))
-				s.next = append(s.next, make([]uint32, columns)...)
-				s.hits = append(s.hits, 0)
-			}
-			at = s.next[edge]
 		}
-		s.hits[at/columns] |= n.form
+		s.kept = append(s.kept, k)
+		last := &s.kept[len(s.kept)-1]
+		for _, b := range inBothCases(four[window-2], four[window-1]) {
+			last.next = s.first[b] // the same for all four: they are only set together
+			s.first[b] = uint16(len(s.kept))
+		}
 	}
-	if used >= columns {
-		panic("needles: more different bytes than columns")
-	}
-	s.resolve()
 	return s
 }
 
-// resolve fills in, breadth first, where a state goes on a byte that continues no needle: where its longest
-// proper suffix goes.
-func (s *searcher) resolve() {
-	fail := make([]uint32, len(s.hits))
-	var queue []uint32
-	for c := range uint32(columns) {
-		if n := s.next[c]; n != 0 {
-			queue = append(queue, n)
-		}
+// rarest is where the four bytes begin whose last two are the least common.
+func rarest(needle string) (off int) {
+	if len(needle) < window {
+		panic("needle too short: " + needle)
 	}
-	for ; len(queue) > 0; queue = queue[1:] {
-		at := queue[0]
-		back := fail[at/columns]
-		s.hits[at/columns] |= s.hits[back/columns]
-		for c := range uint32(columns) {
-			n := s.next[at+c]
-			if n == 0 {
-				s.next[at+c] = s.next[back+c]
-				continue
+	best := -1
+	for i := 0; i+window <= len(needle); i++ {
+		rare := 0
+		for j, weight := range [window]int{1, 1, 40, 40} {
+			at := strings.IndexByte(common, needle[i+j])
+			if at < 0 {
+				at = len(common)
 			}
-			fail[n/columns] = s.next[back+c]
-			queue = append(queue, n)
+			rare += weight * at
+		}
+		if rare > best {
+			best, off = rare, i
 		}
 	}
-	for i, n := range s.next {
-		if s.hits[n/columns] != 0 {
-			s.next[i] |= found
+	return off
+}
+
+// inBothCases are the pairs of bytes that are a and b in any case.
+func inBothCases(a, b byte) (list []int) {
+	for _, x := range cases(a) {
+		for _, y := range cases(b) {
+			list = append(list, int(x)<<8|int(y))
 		}
 	}
+	return list
+}
+
+func cases(c byte) []byte {
+	if c >= 'a' && c <= 'z' {
+		return []byte{c, c - 'a' + 'A'}
+	}
+	return []byte{c}
 }
 
 // find gives the forms that the needles in a line hint at.
 func (s *searcher) find(line []byte) (f forms) {
-	at := uint32(0)
-	for _, c := range line {
-		e := s.next[at+uint32(s.column[c])]
-		at = e &^ found
-		if e != at {
-			f |= s.hits[at/columns]
+	for i := window - 1; i < len(line); {
+		pair := int(line[i-1])<<8 | int(line[i])
+		if n := s.shift[pair]; n > 0 {
+			i += int(n)
+			continue
 		}
+		for k := s.first[pair]; k > 0; k = s.kept[k-1].next {
+			n := &s.kept[k-1]
+			from := i - (window - 1) - n.off
+			if f&n.form != n.form && from >= 0 && from+len(n.text) <= len(line) && foldedEqual(line[from:from+len(n.text)], n.text) {
+				f |= n.form
+			}
+		}
+		i++
 	}
 	return f
+}
+
+// foldedEqual compares with a text in lower case.
+func foldedEqual(b []byte, lower string) bool {
+	for i, c := range b {
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
 }

@@ -134,7 +134,8 @@ func (t *table) signatures() []Signature {
 func sortTelling(all []Signature) {
 	slices.SortStableFunc(all, func(a, b Signature) int {
 		return cmp.Or(cmp.Compare(a.tells(), b.tells()), cmp.Compare(b.Count, a.Count), a.First.Compare(b.First),
-			cmp.Compare(a.UserSees+a.Code+a.Reason, b.UserSees+b.Code+b.Reason), cmp.Compare(a.Level, b.Level))
+			cmp.Compare(a.UserSees+a.Code+a.Reason, b.UserSees+b.Code+b.Reason), cmp.Compare(a.Level, b.Level),
+			cmp.Compare(a.Software+string(a.Origin)+a.Stage, b.Software+string(b.Origin)+b.Stage), cmp.Compare(a.String(), b.String()))
 	})
 }
 

@@ -27,13 +27,14 @@ type entry struct {
 	means    []Meaning
 	// stands are the texts, folded, that a profile of this program may show where somebody reports this
 	// wording; empty where no profile can show it.
-	stands  map[string]bool
-	concept bool   // plain English for a kind of failure, rather than the words of one program
-	context bool   // counts only close to "alert", "fatal" or "tls": else it is everyday language
-	plain   *entry // what the words mean elsewhere, if anything
-	wraps   bool   // an exception's or a program's name around the error that counts, if one is there
-	beyond  string // why nothing here can show it: it is told, and not looked for
-	line    string // what a server's log says, quoted without the line around it: its canonical words
+	stands     map[string]bool
+	concept    bool   // plain English for a kind of failure, rather than the words of one program
+	context    bool   // counts only close to "alert", "fatal" or "tls": else it is everyday language
+	plain      *entry // what the words mean elsewhere, if anything
+	registered bool   // the registry's name of an alert, which says nothing of who sent it
+	wraps      bool   // an exception's or a program's name around the error that counts, if one is there
+	beyond     string // why nothing here can show it: it is told, and not looked for
+	line       string // what a server's log says, quoted without the line around it: its canonical words
 }
 
 // vocabulary is every wording that is understood: what the profiles can show, and the folder words.

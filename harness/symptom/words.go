@@ -101,7 +101,7 @@ func phrases(text string, ts []token, taken []hit) []hit {
 			continue
 		}
 		h := hit{entry: best, means: best.means, start: ts[i].start, end: ts[end-1].end}
-		if best.alertName() && receivedBefore(ts, i) {
+		if best.registered && receivedBefore(ts, i) {
 			h.means = best.means[:1]
 		}
 		i = end
@@ -116,11 +116,6 @@ func phrases(text string, ts []token, taken []hit) []hit {
 		out = append(out, h)
 	}
 	return out
-}
-
-// alertName says whether the wording is the registry's name of an alert, which says nothing of who sent it.
-func (e *entry) alertName() bool {
-	return e.concept && len(e.means) == 2 && e.means[0].Class == results.ClassPeerAlert && e.means[0].Alert >= 0 && e.means[0].Alert == e.means[1].Alert
 }
 
 // aloneNumber is for a report that is a number and no more: "-1200", "12157".
@@ -361,7 +356,7 @@ func dropImplied(hits []hit) []hit {
 			if i == j || implied || gone[j] {
 				continue
 			}
-			if implied = a.implies(b, max(a.start-b.end, b.start-a.end), j < i); implied && a.sig.Software == "openssl" && b.sig.Software != "" {
+			if implied = a.implies(b, max(a.start-b.end, b.start-a.end), j < i); implied && (a.sig.Software == "openssl" && b.sig.Software != "" || a.sig.Software == "" && a.certificate()) {
 				a.sig.Software = b.sig.Software // "curl: (35)" in front of the library's error
 			}
 		}
@@ -383,6 +378,11 @@ func (a *hit) plain() bool {
 	return a.entry == nil && a.sig.Code == "" || a.entry != nil && a.entry.concept
 }
 
+// certificate says whether the wording is about nothing but a certificate.
+func (a *hit) certificate() bool {
+	return len(a.means) > 0 && !slices.ContainsFunc(a.means, func(m Meaning) bool { return m.Class != results.ClassCertificate })
+}
+
 // implies says whether b adds nothing to a.
 func (a *hit) implies(b hit, apart int, first bool) bool {
 	if a.entry == nil && a.sig.Code != "" && len(b.means) == 0 && b.sig.Origin == User && apart <= near {
@@ -393,10 +393,12 @@ func (a *hit) implies(b hit, apart int, first bool) bool {
 	}
 	curl := b.entry != nil && strings.HasPrefix(b.entry.says[0], "CURLE_")
 	switch {
+	case curl && apart <= near && !strings.HasPrefix(a.sig.UserSees, "CURLE_") && len(a.means) <= 3:
+		return true // curl's number, in front of what its library says
+	case b.entry != nil && apart <= near && b.certificate() && a.certificate() && covers(b.means, a.means) && !covers(a.means, b.means):
+		return true // "certificate verify failed: certificate has expired"
 	case a.plain() && !b.plain():
 		return false
-	case curl && apart <= near && !strings.HasPrefix(a.sig.UserSees, "CURLE_"):
-		return true // curl's number, in front of what its library says
 	case a.entry == nil && a.sig.Code != "" && b.entry != nil && apart <= near && len(b.means) > 3:
 		return true // an exception's name around the library's error
 	case b.plain() && apart > 4*near, !b.plain() && (apart > near || !sameFamily(a.sig.Software, b.sig.Software)):
