@@ -25,6 +25,7 @@ func (t *task) confirm(ctx context.Context, c tried, number int) (done bool, err
 	var shows mask
 	var took time.Duration
 	recipe.Visitors, shows, took = choose(c.hits, c.shows)
+	visitors := recipe.Visitors
 	recipe, steps := t.search.shrink(recipe, shows)
 	file := t.path(fmt.Sprintf("candidate-%d.toml", number))
 	text := recipe.Scenario(t.slug(), c.Why, t.about(), t.Seed, took)
@@ -55,11 +56,12 @@ func (t *task) confirm(ctx context.Context, c tried, number int) (done bool, err
 	}
 	var population []Visitor
 	for _, h := range c.hits {
-		if h.shows&confirmed != 0 {
+		if h.shows&confirmed != 0 && (t.unlikely(c) || !t.bygone(h.visitor)) {
 			population = append(population, h.visitor)
 		}
 	}
-	return true, t.accept(accepted{cause: c.Cause, why: c.Why, recipe: &recipe, steps: steps, number: number, run: run, dir: dir, file: file,
+	cause, why := c.Candidate.of(c.hits[slices.IndexFunc(c.hits, func(h hit) bool { return h.visitor == visitors[0] })])
+	return true, t.accept(accepted{cause: cause, why: why, recipe: &recipe, steps: steps, number: number, run: run, dir: dir, file: file,
 		seen: seen, confirmed: confirmed, took: took, population: population})
 }
 
@@ -197,6 +199,9 @@ func (t *task) accept(a accepted) error {
 		}
 	}
 	o.Chains = t.chains(a.run)
+	if len(o.Chains) == 0 && a.recipe != nil {
+		o.Chains = t.undisturbed(*a.recipe)
+	}
 	o.Scenario = t.path("scenario.toml")
 	if err := os.Rename(a.file, o.Scenario); err != nil {
 		return err
@@ -304,6 +309,25 @@ func (t *task) chains(run *results.Run) (list []results.Chain) {
 		}
 	}
 	slices.SortStableFunc(list, func(a, b results.Chain) int { return phaseOf(run, a.Phase) - phaseOf(run, b.Phase) })
+	return list
+}
+
+// undisturbed are the walks of a recipe without a fault, as memory plays them: a run keeps those of firings.
+func (t *task) undisturbed(r Recipe) (list []results.Chain) {
+	for _, v := range r.Visitors {
+		visits, err := t.lab.show(r, v)
+		if err != nil {
+			continue // it was played before, and confirmed
+		}
+		for i, visit := range visits {
+			c := results.Chain{Phase: actName(r.Acts, i), Profile: v.Profile, Verdict: visit.Verdict, UserSees: visit.UserSees}
+			for _, a := range visit.Attempts {
+				c.Steps = append(c.Steps, results.ChainStep{Kind: a.Kind, Offered: a.Offered, SCSV: a.SCSV, Class: a.Class, Alert: a.Alert, Sender: a.Sender,
+					Stage: a.Stage, Version: a.Version, ServerLogs: a.LogCode, LogLevel: a.LogLevel, LogReason: a.LogReason})
+			}
+			list = append(list, c)
+		}
+	}
 	return list
 }
 

@@ -16,6 +16,7 @@ import (
 // nothing.
 type era struct {
 	stacks []string // likeliest first
+	own    int      // how many of them are of the era itself
 	when   time.Time
 }
 
@@ -44,9 +45,13 @@ func eraOf(list []target) era {
 	case slices.ContainsFunc(list, old):
 		first, when = stacksOf2015, time.Date(2015, 1, 31, 0, 0, 0, 0, time.UTC)
 	}
-	e := era{when: when}
+	e := era{when: when, own: len(first)}
 	if e.when.IsZero() {
-		e.when = time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC) // the newest
+		for _, n := range profiles.Names() { // the newest
+			if at := released(n); at.After(e.when) {
+				e.when = at
+			}
+		}
 	}
 	for _, s := range slices.Concat(first, stacksOfToday, stacksOf2018, stacksOf2015) {
 		if !slices.Contains(e.stacks, s) {
@@ -106,13 +111,17 @@ func (e era) people(list []target, captured []symptom.Hello) (out []Visitor) {
 			names = append(names, n)
 		}
 	}
-	distance := func(name string) time.Duration {
-		d := e.when.Sub(released(name))
-		if d < 0 {
-			d = -d + 10*365*24*time.Hour
+	distance := func(name string) int { // in months
+		at := released(name)
+		d := 12*(e.when.Year()-at.Year()) + int(e.when.Month()) - int(at.Month())
+		switch {
+		case at.IsZero(): // behind those that are known to be of the time
+			d = 12 * 50
+		case d < 0:
+			d = -d + 12*10
 		}
 		if program(name) {
-			d += 100 * 365 * 24 * time.Hour
+			d += 12 * 1000
 		}
 		return d
 	}

@@ -183,12 +183,19 @@ func dropFault(s *scenario.Scenario, i int) {
 
 // reserve is the time that what is asked besides a recipe needs.
 func (t *task) reserve() time.Duration {
+	duration := t.caseTime
+	if t.recipe != nil {
+		duration = t.lasts()
+	}
 	var d time.Duration
 	if len(t.Fix) > 0 {
-		d += 2 * t.costs(t.caseTime)
+		d += 2 * t.costs(duration)
 	}
 	if t.WhatIf {
-		d += time.Duration(len(kernelKnobs)) * t.costs(t.caseTime)
+		d += time.Duration(len(kernelKnobs)) * t.costs(duration)
 	}
-	return d + t.costs(t.caseTime) // the library's own fix
+	if t.recipe == nil {
+		d += t.costs(duration) // the library's own fix
+	}
+	return d
 }

@@ -173,6 +173,7 @@ func (k *ranking) candidates() (list []Candidate) {
 	if chain, ok := k.chain(); ok {
 		list = append(list, chain...)
 	}
+	chained := len(list)
 	for _, s := range found {
 		for _, t := range s.for_ {
 			for _, setting := range k.settings(s.c, t) {
@@ -188,7 +189,16 @@ func (k *ranking) candidates() (list []Candidate) {
 			}
 		}
 	}
+	slices.SortStableFunc(list[chained:], func(a, b Candidate) int { return cmp.Compare(k.foreign(a), k.foreign(b)) })
 	return list
+}
+
+// foreign is 1 for a server that is not of the report's era: all causes are looked for among its own first.
+func (k *ranking) foreign(c Candidate) int {
+	if slices.Contains(k.era.stacks[:k.era.own], c.Recipe.Acts[0].Stack) {
+		return 0
+	}
+	return 1
 }
 
 func same(a, b Recipe) bool {

@@ -74,6 +74,9 @@ type Result struct {
 	// Unconfirmed is what was found and not shown on the fleet, where nothing was reproduced.
 	Unconfirmed *Unconfirmed `json:"unconfirmed,omitempty"`
 
+	// Alternatives are the causes that show the whole report, the likeliest first; the confirmed one is among them.
+	Alternatives []Alternative `json:"alternatives,omitempty"`
+
 	Cause   string          `json:"cause,omitempty"`
 	Why     string          `json:"why,omitempty"`
 	Recipe  *Recipe         `json:"recipe,omitempty"`
@@ -107,6 +110,7 @@ type task struct {
 	search    *search
 	runs      int
 	result    *Result
+	complete  []tried        // what showed all that was wanted, in the order of trying
 	wrong     int            // recipes that the fleet did not bear out
 	refuted   map[string]int // by Candidate.kind
 	noCapture bool           // this machine records no packets
@@ -210,6 +214,7 @@ func (t *task) find(ctx context.Context) error {
 	var stop func()
 	t.search, stop = newSearch(t.lab, t.targets, k.era.people(t.targets, t.Report.Hellos), chained(slices.Values(ranked), systematic(t.Nginx, k.era.stacks)))
 	defer stop()
+	t.search.when = k.era.when
 	t.Progress.Step(fmt.Sprintf("searching in memory: %d ranked causes, then all others in order", len(ranked)))
 
 	var promising []tried
@@ -239,6 +244,7 @@ func (t *task) find(ctx context.Context) error {
 			continue
 		}
 		if c.shows&t.search.want() == t.search.want() {
+			t.complete = append(t.complete, c)
 			if c.Cause != enumerated && t.unlikely(c) {
 				later = append(later, c)
 				continue
@@ -255,13 +261,19 @@ func (t *task) find(ctx context.Context) error {
 	return t.confirmBest(ctx, promising)
 }
 
-// unlikely says whether all who show it were old news: years older than the newest of the report's browsers at
-// its time.
+// unlikely says whether a user's report would have come from old news: from browsers that are all years older than
+// the newest of the report's at its time.
 func (t *task) unlikely(c tried) bool {
-	newest := released(t.search.people[0].Profile)
-	return !slices.ContainsFunc(c.hits, func(h hit) bool {
-		return h.shows&t.required != 0 && newest.Sub(released(h.visitor.Profile)) < 4*365*24*time.Hour
-	})
+	return !slices.ContainsFunc(c.hits, func(h hit) bool { return h.shows&t.required != 0 && !t.bygone(h.visitor) })
+}
+
+// bygone says whether hardly any user had the browser any more. A server's log is another matter: old clients and
+// scanners fill it.
+func (t *task) bygone(v Visitor) bool {
+	if !slices.ContainsFunc(t.targets, func(g target) bool { return g.Origin == symptom.User }) {
+		return false
+	}
+	return t.search.newest().Sub(released(v.Profile)) >= 4*365*24*time.Hour
 }
 
 // plain is how long the scenario of a recipe lasts in which nobody waits: a search that has found something leaves
@@ -310,6 +322,7 @@ func (t *task) confirmBest(ctx context.Context, list []tried) error {
 
 // after is what a confirmed recipe is asked besides.
 func (t *task) after(ctx context.Context) error {
+	t.survey(ctx)
 	t.knobs(ctx)
 	if err := t.ownFix(ctx); err != nil {
 		return err

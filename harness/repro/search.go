@@ -22,7 +22,9 @@ func (m mask) has(i int) bool { return m&(1<<i) != 0 }
 type hit struct {
 	visitor  Visitor
 	shows    mask
-	telltale bool // its user reads what the server logs, so that one browser tells the whole story
+	end      trial.Attempt // that decided it, in the first act that shows something
+	ahead    bool          // the browser's first hello offers more than that act's server speaks
+	telltale bool          // its user reads what the server logs, so that one browser tells the whole story
 	took     time.Duration
 }
 
@@ -41,6 +43,7 @@ type search struct {
 	lab     *lab
 	targets []target
 	people  []Visitor
+	when    time.Time // of the report
 	workers int
 	count   int // candidates given out
 	pull    func() (Candidate, bool)
@@ -52,6 +55,16 @@ func newSearch(l *lab, list []target, people []Visitor, candidates iter.Seq[Cand
 	s = &search{lab: l, targets: list, people: people, workers: runtime.GOMAXPROCS(0)}
 	s.pull, stop = iter.Pull(candidates)
 	return s, stop
+}
+
+// newest is when the newest of the report's browsers came out, at its time.
+func (s *search) newest() (newest time.Time) {
+	for _, v := range s.people {
+		if at := released(v.Profile); at.After(newest) && !at.After(s.when) {
+			newest = at
+		}
+	}
+	return newest
 }
 
 // want is what a candidate has to show to end the search.
@@ -138,10 +151,15 @@ func (s *search) visit(acts []*trial.Server, v Visitor, list []trial.Fault) hit 
 		if err != nil || len(r.Attempts) == 0 {
 			continue // a page load without end: nobody reports what never comes
 		}
+		before := h.shows
 		for i, t := range s.targets {
 			if t.shows(v.Profile, r) {
 				h.shows |= 1 << i
 			}
+		}
+		if before == 0 && h.shows != 0 {
+			newest := server.Newest()
+			h.end, h.ahead = deciding(r.Attempts), newest == 0 || r.Attempts[0].Offered > newest.String()
 		}
 		h.telltale = h.telltale || telltale(r)
 		h.took = max(h.took, r.Took)

@@ -102,6 +102,7 @@ func (r *Result) heading() string {
 const (
 	titleReport = "What was reported"
 	titleCause  = "What it is"
+	titleOther  = "What else it may be"
 	titleChain  = "How it comes about"
 	titleRecipe = "The recipe"
 	titleRate   = "How often"
@@ -123,15 +124,25 @@ func (r *Result) story() (list []section) {
 		add(titleNotes, r.Notes)
 		return list
 	}
-	add(titleCause, []string{r.Cause + ": " + r.Why + "."})
+	add(titleCause, r.causeLines())
 	add(titleChain, r.chainLines())
 	add(titleRecipe, r.recipeLines())
 	add(titleRate, r.rateLines())
 	add(titleFix, r.fixLines())
 	add(titleWhatIf, r.effectLines())
+	add(titleOther, r.otherLines())
 	add(titleNotes, r.Notes)
 	add(titleAgain, r.againLines())
 	return list
+}
+
+// causeLines says what it is, and how sure that is.
+func (r *Result) causeLines() []string {
+	words := r.Cause + ": " + r.Why + "."
+	if n := len(r.Alternatives); n > 1 {
+		return []string{fmt.Sprintf("%d causes fit what was reported. The likeliest, which the fleet has shown:", n), words}
+	}
+	return []string{words}
 }
 
 // failure says what was done in vain.
@@ -206,8 +217,8 @@ func signatureWords(s symptom.Signature) string {
 
 // chainLines walks each chain link by link.
 func (r *Result) chainLines() (lines []string) {
-	if len(r.Chains) == 0 && r.Recipe != nil && len(r.Recipe.Faults) == 0 {
-		return []string{"No fault is needed: browser and server, as they are set up, cannot agree on a handshake."}
+	if r.Recipe != nil && len(r.Recipe.Faults) == 0 {
+		lines = append(lines, "No fault is needed: browser and server, as they are set up, cannot agree on a handshake.")
 	}
 	for _, c := range r.Chains {
 		title := c.Profile
@@ -217,15 +228,29 @@ func (r *Result) chainLines() (lines []string) {
 		if r.Recipe != nil && len(r.Recipe.Acts) > 1 {
 			title += " at " + c.Phase
 		}
-		lines = append(lines, fmt.Sprintf("%s, %d times:", title, c.Count))
-		for i, s := range c.Steps {
-			lines = append(lines, fmt.Sprintf("%d. %s", i+1, link(s, i == 0, c)))
+		if c.Count > 0 {
+			title += fmt.Sprintf(", %d times", c.Count)
+		}
+		lines = append(lines, title+":")
+		n := 0
+		for i := 0; i < len(c.Steps); {
+			same := 1
+			for i > 0 && i+same < len(c.Steps) && c.Steps[i+same] == c.Steps[i] {
+				same++
+			}
+			times := ""
+			if same > 1 {
+				times = fmt.Sprintf(" So %d times.", same)
+			}
+			n++
+			lines = append(lines, fmt.Sprintf("%d. %s%s", n, link(c.Steps[i], i == 0, c), times))
+			i += same
 		}
 		switch {
 		case c.UserSees != "":
-			lines = append(lines, fmt.Sprintf("%d. The user sees %s.", len(c.Steps)+1, c.UserSees))
+			lines = append(lines, fmt.Sprintf("%d. The user sees %s.", n+1, c.UserSees))
 		default:
-			lines = append(lines, fmt.Sprintf("%d. The user is served: %s.", len(c.Steps)+1, strings.ReplaceAll(string(c.Verdict), "_", " ")))
+			lines = append(lines, fmt.Sprintf("%d. The user is served: %s.", n+1, strings.ReplaceAll(string(c.Verdict), "_", " ")))
 		}
 	}
 	return lines

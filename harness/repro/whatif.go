@@ -68,6 +68,10 @@ func (t *task) knobsInMemory() (list [][]Change) {
 			list = append(list, []Change{{"stack", n}, {"ssl_protocols", strings.Join(words, " ")}})
 		}
 	}
+	if now.SecurityLevel > 0 {
+		level := Change{"ssl_ciphers", "DEFAULT:@SECLEVEL=0"}
+		list = append(list, []Change{level}, []Change{level, {"ssl_protocols", "TLSv1 TLSv1.1 TLSv1.2 TLSv1.3"}})
+	}
 	for _, k := range []struct {
 		name   string
 		values []string

@@ -51,6 +51,9 @@ func (s *Server) share(g wire.Group, seed uint64) (*keys.Share, error) {
 	return share, err
 }
 
+// Newest is the highest version that the server speaks; 0 where its settings leave it none.
+func (s *Server) Newest() wire.Version { return s.cfg.Versions.Max() }
+
 // stores says what a server remembers of sessions.
 type stores struct{ ids, tickets bool }
 
