@@ -116,7 +116,7 @@ func (d *drive) overrides(p *scenario.Phase) map[string]string {
 
 // pkiConfig is the certificates that the fleet needs.
 func pkiConfig(f *scenario.Fleet, o Options) fleet.PKIConfig {
-	cfg := fleet.PKIConfig{Dir: filepath.Join(o.Dir, "pki"), Names: []string{f.ServerName}, Key: fleet.KeyType(f.Key), Now: o.Started,
+	cfg := fleet.PKIConfig{Dir: filepath.Join(o.Dir, "pki"), Names: certified(f), Key: fleet.KeyType(f.Key), Now: o.Started,
 		Intermediate: f.Certificate.Intermediate}
 	for _, name := range f.Sites {
 		if name != f.ServerName {
@@ -124,6 +124,14 @@ func pkiConfig(f *scenario.Fleet, o Options) fleet.PKIConfig {
 		}
 	}
 	return cfg
+}
+
+// certified are the names that the fleet's certificate is good for.
+func certified(f *scenario.Fleet) []string {
+	if len(f.Certificate.Names) > 0 {
+		return f.Certificate.Names
+	}
+	return []string{f.ServerName}
 }
 
 // certificateNotes are what the scenario has wrong or out of the ordinary about certificates: a reader of the report
@@ -134,6 +142,9 @@ func certificateNotes(f *scenario.Fleet) (notes []string) {
 	}
 	if c := &f.Certificate; len(c.Incomplete) > 0 {
 		notes = append(notes, fmt.Sprintf("the scenario has %s forget the intermediate certificate", edgesNamed(c.Incomplete)))
+	}
+	if c := &f.Certificate; len(c.Names) > 0 {
+		notes = append(notes, fmt.Sprintf("the scenario's certificate is for %s; browsers visit %s", strings.Join(c.Names, ", "), f.ServerName))
 	}
 	if len(f.Sites) > 1 {
 		notes = append(notes, fmt.Sprintf("the scenario has %d sites on the edges; a client without SNI gets the certificate of %s", len(f.Sites), f.Sites[0]))

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"tlsurge/harness/cases"
 	"tlsurge/harness/symptom"
 	"tlsurge/harness/trial"
 	"tlsurge/results"
@@ -16,7 +17,8 @@ import (
 type Alternative struct {
 	Cause  string `json:"cause"`
 	Why    string `json:"why"`
-	Recipe string `json:"recipe"` // in words
+	Recipe string `json:"recipe,omitempty"` // in words
+	Case   string `json:"case,omitempty"`   // of the library, instead
 	// What tells it from the others.
 	Alert     int    `json:"alert"` // of the attempt that decided; -1: none
 	Sender    string `json:"alert_sender,omitempty"`
@@ -68,14 +70,18 @@ func (c Candidate) of(h hit) (name, why string) {
 }
 
 // mostSurveyed bounds how many candidates are played for what else a report may be, and mostAlternatives how many
-// of them are told.
+// of them are told, of one cause the first.
 const (
-	mostSurveyed     = 120
+	mostSurveyed     = 80
 	mostAlternatives = 6
+	mostOfACause     = 2
 )
 
 // survey plays the ranked causes behind the one that was confirmed: an error's name alone often has several.
+//
+// First visits are enough for that.
 func (t *task) survey(ctx context.Context) {
+	t.search.people = slices.DeleteFunc(slices.Clone(t.search.people), func(v Visitor) bool { return v.Returning })
 	for t.search.count < mostSurveyed && t.left() > t.reserve() {
 		c, ok := t.search.next(ctx)
 		if !ok || c.Cause == enumerated {
@@ -86,29 +92,67 @@ func (t *task) survey(ctx context.Context) {
 			t.complete = append(t.complete, c)
 		}
 	}
-	var rest, old []Alternative
+	var first, rest, old []Alternative
 	for _, c := range t.complete {
 		a := t.alternative(c)
 		switch {
 		case c.number == t.number && t.recipe != nil:
-			a.Confirmed = true
-			t.result.Alternatives = append(t.result.Alternatives, a)
+			a.Confirmed, a.Recipe, a.Old = true, t.recipe.words(), false
+			first = append(first, a)
 		case a.Old:
 			old = append(old, a)
 		default:
 			rest = append(rest, a)
 		}
 	}
-	for _, a := range append(rest, old...) {
-		if !slices.ContainsFunc(t.result.Alternatives, a.like) {
+	for _, c := range t.library() {
+		a := t.ofLibrary(c)
+		if t.kase != nil && t.kase.Name == c.Name {
+			a.Confirmed = true
+			first = append(first, a)
+		} else if len(rest) == 0 || t.literal(c) {
+			rest = append([]Alternative{a}, rest...)
+		} else {
+			rest = append(rest, a)
+		}
+	}
+	for _, a := range slices.Concat(first, rest, old) {
+		of := 0
+		for _, b := range t.result.Alternatives {
+			if a.Cause == b.Cause {
+				of++
+			}
+		}
+		if of < mostOfACause && len(t.result.Alternatives) < mostAlternatives && !slices.ContainsFunc(t.result.Alternatives, a.like) {
 			t.result.Alternatives = append(t.result.Alternatives, a)
 		}
 	}
-	t.result.Alternatives = t.result.Alternatives[:min(len(t.result.Alternatives), mostAlternatives)]
 }
 
-// like says whether two alternatives are one as far as anybody could tell.
+// ofLibrary is a case as one of several causes.
+func (t *task) ofLibrary(c *cases.Case) Alternative {
+	a := Alternative{Cause: c.Title, Why: strings.Join(strings.Fields(c.Mechanism), " "), Case: c.Name, Alert: -1}
+	for _, e := range c.Expect {
+		if e.Origin == symptom.ServerLog && a.Logs == "" {
+			a.reason = e.Reason
+			a.Logs = strings.Join(strings.Fields(e.Code+" "+e.Reason), " ")
+			if e.Level != "" {
+				a.Logs = "[" + e.Level + "] " + a.Logs
+			}
+		}
+		if slices.ContainsFunc(t.targets, func(g target) bool { return g.expected(e) }) && e.Class == results.ClassPeerAlert {
+			a.Alert = e.Alert
+		}
+	}
+	return a
+}
+
+// like says whether two alternatives are one as far as anybody could tell. A case of the library that expects the
+// line of a cause that is already told is that cause.
 func (a Alternative) like(b Alternative) bool {
+	if a.Case != "" || b.Case != "" {
+		return a.reason != "" && a.reason == b.reason
+	}
 	return a.Cause == b.Cause && a.Alert == b.Alert && a.reason == b.reason
 }
 
@@ -133,9 +177,14 @@ func (r *Result) otherLines() (lines []string) {
 	}
 	for i, a := range r.Alternatives {
 		line := fmt.Sprintf("%d. %s: %s", i+1, a.Cause, a.Recipe)
+		if a.Case != "" {
+			line = fmt.Sprintf("%d. %s", i+1, a.Cause)
+		}
 		switch {
 		case a.Confirmed:
 			line += " (the one above, shown on the fleet)"
+		case a.Case != "":
+			line += " (in the library: tlsurge repro --case " + a.Case + ")"
 		case a.Old:
 			line += " (in memory, by browsers of years before the report)"
 		default:
@@ -151,8 +200,10 @@ func (r *Result) apart() (lines []string) {
 	differ := func(of func(Alternative) string) (words []string, yes bool) {
 		seen := map[string]bool{}
 		for i, a := range r.Alternatives {
-			seen[of(a)] = true
-			words = append(words, fmt.Sprintf("%s for %d", of(a), i+1))
+			if w := of(a); w != "" {
+				seen[w] = true
+				words = append(words, fmt.Sprintf("%s for %d", w, i+1))
+			}
 		}
 		return words, len(seen) > 1
 	}
@@ -167,21 +218,24 @@ func (r *Result) apart() (lines []string) {
 	})
 	switch {
 	case other && !has(symptom.ServerLog):
-		lines = append(lines, "- The server's error.log of that minute, at level info, would tell: "+strings.Join(logs, "; ")+".")
+		lines = append(lines, "- the server's error.log of that minute, at level info: "+strings.Join(logs, "; ")+".")
 	case other && slices.ContainsFunc(r.Signatures, func(s symptom.Signature) bool { return s.Software == "haproxy" && s.Code == "" }):
-		lines = append(lines, "- HAProxy's line does not say why. An error-log-format with %[ssl_fc_err_str] does (HAProxy 2.5 and later): "+strings.Join(logs, "; ")+".")
+		lines = append(lines, "- HAProxy's line with the reason, which an error-log-format with %[ssl_fc_err_str] gives (2.5 and later): "+strings.Join(logs, "; ")+".")
 	}
 	alerts, other := differ(func(a Alternative) string {
-		if a.Alert < 0 {
+		switch {
+		case a.Alert < 0 && a.Case != "":
+			return "" // it does not say
+		case a.Alert < 0:
 			return "no alert"
 		}
 		return fmt.Sprintf("alert %d", a.Alert)
 	})
 	if other && !has(symptom.Capture) {
-		lines = append(lines, "- A capture of one failing connection would: "+strings.Join(alerts, "; ")+".")
+		lines = append(lines, "- a capture of one failing connection: "+strings.Join(alerts, "; ")+".")
 	}
 	if _, other := differ(func(a Alternative) string { return fmt.Sprint(a.Old) }); other {
-		lines = append(lines, "- So would the version of the browser that fails.")
+		lines = append(lines, "- the version of the browser that fails.")
 	}
 	if len(lines) > 0 {
 		return append([]string{"What would tell them apart:"}, lines...)

@@ -25,12 +25,11 @@ func (t *task) library() []*cases.Case {
 	var list []scored
 	for _, c := range cases.All() {
 		var m mask
-		literal := false // not by what words mean: by the words
+		literal := t.literal(c)
 		for i, g := range t.targets {
 			if slices.ContainsFunc(c.Expect, g.expected) {
 				m |= 1 << i
 			}
-			literal = literal || g.UserSees != "" && slices.ContainsFunc(c.Expect, func(e cases.Expect) bool { return strings.EqualFold(e.UserSees, g.UserSees) })
 		}
 		switch {
 		case m&t.required == t.required && literal:
@@ -49,6 +48,13 @@ func (t *task) library() []*cases.Case {
 		}
 	}
 	return out
+}
+
+// literal says whether a case has a user's very words, and not only what they mean.
+func (t *task) literal(c *cases.Case) bool {
+	return slices.ContainsFunc(t.targets, func(g target) bool {
+		return g.UserSees != "" && slices.ContainsFunc(c.Expect, func(e cases.Expect) bool { return strings.EqualFold(e.UserSees, g.UserSees) })
+	})
 }
 
 // expected says whether a case expects the signature.
@@ -79,6 +85,9 @@ func (t *task) confirmLibrary(ctx context.Context) error {
 		if i >= mostCases {
 			break
 		}
+		if t.played[c.Name] {
+			continue
+		}
 		done, err := t.confirmCase(ctx, c)
 		if done || err != nil {
 			return err
@@ -87,13 +96,23 @@ func (t *task) confirmLibrary(ctx context.Context) error {
 	return nil
 }
 
+// confirmNamed plays the case that a cause of the ranking names, if it expects what is reported.
+func (t *task) confirmNamed(ctx context.Context, name string) error {
+	i := slices.IndexFunc(t.library(), func(c *cases.Case) bool { return c.Name == name })
+	if i < 0 {
+		return nil
+	}
+	_, err := t.confirmCase(ctx, t.library()[i])
+	return err
+}
+
 // confirmCase plays a case as it is, then with less and less as long as it still shows the report.
 func (t *task) confirmCase(ctx context.Context, c *cases.Case) (done bool, err error) {
 	sc, err := c.Scenario(scenario.Overrides{Seed: &t.Seed})
 	if err != nil {
 		return false, err
 	}
-	t.caseTime = sc.Total()
+	t.caseTime, t.played[c.Name] = sc.Total(), true
 	if t.left() < t.costs(t.caseTime) {
 		t.tooLate("the case "+c.Name+" of the library", c.Title, cases.Prefix+c.Name, t.caseTime)
 		return false, nil
@@ -127,7 +146,9 @@ func (t *task) playScenario(ctx context.Context, name string, sc *scenario.Scena
 	}
 	seen, confirmed := t.judge(run)
 	if confirmed&t.required != t.required {
-		t.note("%s does not show what is reported", name)
+		if strings.HasPrefix(name, "case-") {
+			t.note("the %s of the library was played and does not show what is reported", strings.Replace(name, "-", " ", 1))
+		}
 		return nil, nil
 	}
 	return &accepted{run: run, dir: dir, file: file, seen: seen, confirmed: confirmed}, nil
@@ -161,6 +182,11 @@ func (t *task) shrinkScenario(ctx context.Context, sc *scenario.Scenario, best a
 			i++
 		}
 	}
+	if others := bystanders(sc, best); len(others) > 0 {
+		try("the "+others.String(), func(s *scenario.Scenario) {
+			s.Browsers = slices.DeleteFunc(s.Browsers, func(b scenario.Browser) bool { return slices.Contains(others, b.Profile) })
+		})
+	}
 	for i := 0; i < len(sc.Browsers) && len(sc.Browsers) > 1 && err == nil; {
 		if !try("the browser "+sc.Browsers[i].Profile, func(s *scenario.Scenario) { s.Browsers = slices.Delete(s.Browsers, i, i+1) }) {
 			i++
@@ -170,6 +196,42 @@ func (t *task) shrinkScenario(ctx context.Context, sc *scenario.Scenario, best a
 		try("all edges but one", func(s *scenario.Scenario) { s.Fleet.Edges = 1 })
 	}
 	return steps, &best, err
+}
+
+// names are profiles, in a sentence.
+type names []string
+
+func (n names) String() string {
+	if len(n) == 1 {
+		return "browser " + n[0]
+	}
+	return "browsers " + strings.Join(n, ", ")
+}
+
+// bystanders are browsers that the run would do without, by what each showed: leaving them out at once saves a run
+// for each.
+func bystanders(sc *scenario.Scenario, best accepted) (others names) {
+	kept := map[string]bool{}
+	for _, s := range best.seen {
+		if s.Signature.Origin == symptom.ServerLog {
+			continue // of whoever: the next run shows whether it is still there
+		}
+		shows := func(profile string) bool {
+			return slices.ContainsFunc(s.Where, func(w string) bool { return strings.HasSuffix(w, ": "+profile) })
+		}
+		if slices.ContainsFunc(sc.Browsers, func(b scenario.Browser) bool { return kept[b.Profile] && shows(b.Profile) }) {
+			continue
+		}
+		if i := slices.IndexFunc(sc.Browsers, func(b scenario.Browser) bool { return shows(b.Profile) }); i >= 0 {
+			kept[sc.Browsers[i].Profile] = true
+		}
+	}
+	for _, b := range sc.Browsers {
+		if len(kept) > 0 && !kept[b.Profile] {
+			others = append(others, b.Profile)
+		}
+	}
+	return others
 }
 
 // dropFault takes a rule out of the scenario and its acts.

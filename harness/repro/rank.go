@@ -53,8 +53,10 @@ type cause struct {
 	faults []trial.Fault // each is a candidate
 	// settings gives the servers for a signature, likeliest first; nil: the stacks of the era, as they are.
 	settings func(k *ranking, t target) []Setting
-	plain    bool // it explains what every site's log has now and then
-	of2015   bool // a matter of that time: it stands back where the report is from another
+	kase     string         // of the library, where no trial in memory can play it
+	only     symptom.Origin // whose words; empty: anybody's
+	plain    bool           // it explains what every site's log has now and then
+	of2015   bool           // a matter of that time: it stands back where the report is from another
 }
 
 // bag is all the words of a signature.
@@ -63,6 +65,9 @@ func bag(s symptom.Signature) string {
 }
 
 func (c *cause) explains(s symptom.Signature) bool {
+	if c.only != "" && c.only != s.Origin {
+		return false
+	}
 	return s.Alert >= 0 && slices.Contains(c.alerts, s.Alert) || slices.Contains(c.class, s.Class) || c.words != nil && c.words.MatchString(bag(s))
 }
 
@@ -102,6 +107,9 @@ var causes = []cause{
 		why: "the server knows none of the browser's key exchange groups", faults: none, settings: (*ranking).otherGroups},
 	{name: "weak Diffie-Hellman parameters", words: regexp.MustCompile(`ephemeral|weak.*key|dh key|too small`),
 		why: "the server's Diffie-Hellman parameters are too small for the browser", faults: none, settings: (*ranking).weakDH},
+	{name: "plain HTTP on the port of TLS", only: symptom.User, kase: "plain-http-on-tls-port",
+		words: regexp.MustCompile(`record_too_long|record too long|wrong version number|wrong_version_number|plaintext connection|does not look like a tls|ssl_protocol_error`),
+		why:   "the listen directive lacks \"ssl\", and the answer in the clear is read as a record"},
 	{name: "bytes damaged on the way", alerts: []int{10, 20, 21, 22, 50, 51},
 		words: regexp.MustCompile(`bad.?record.?mac|bad.?mac|decrypt|digest check|length mismatch|decode|unexpected.?(message|msg)|malformed|-9820|-9846|ssl_protocol_error|-9800|-9810`),
 		why:   "a box on the way changes bytes and makes TCP's checksum right again", faults: corruptions()},
@@ -175,6 +183,10 @@ func (k *ranking) candidates() (list []Candidate) {
 	}
 	chained := len(list)
 	for _, s := range found {
+		if s.c.kase != "" && k.config == "" {
+			list = append(list, Candidate{Cause: s.c.name, Why: s.c.why, Case: s.c.kase})
+			continue
+		}
 		for _, t := range s.for_ {
 			for _, setting := range k.settings(s.c, t) {
 				for _, f := range s.c.faults {
@@ -182,7 +194,7 @@ func (k *ranking) candidates() (list []Candidate) {
 					if f.Action != "" {
 						c.Recipe.Faults = []trial.Fault{f}
 					}
-					if !slices.ContainsFunc(list, func(o Candidate) bool { return same(o.Recipe, c.Recipe) }) {
+					if !slices.ContainsFunc(list, func(o Candidate) bool { return o.Case == "" && same(o.Recipe, c.Recipe) }) {
 						list = append(list, c)
 					}
 				}
@@ -195,6 +207,9 @@ func (k *ranking) candidates() (list []Candidate) {
 
 // foreign is 1 for a server that is not of the report's era: all causes are looked for among its own first.
 func (k *ranking) foreign(c Candidate) int {
+	if c.Case != "" {
+		return 0 // it names its own
+	}
 	if slices.Contains(k.era.stacks[:k.era.own], c.Recipe.Acts[0].Stack) {
 		return 0
 	}

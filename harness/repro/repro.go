@@ -108,14 +108,16 @@ type task struct {
 	targets   []target
 	required  mask
 	search    *search
+	stop      func() // ends the search; nil before it has begun
 	runs      int
 	result    *Result
-	complete  []tried        // what showed all that was wanted, in the order of trying
-	wrong     int            // recipes that the fleet did not bear out
-	refuted   map[string]int // by Candidate.kind
-	noCapture bool           // this machine records no packets
-	caseTime  time.Duration  // that the scenario of the case in hand lasts
-	accepted                 // what is confirmed; run is nil before
+	complete  []tried         // what showed all that was wanted, in the order of trying
+	wrong     int             // recipes that the fleet did not bear out
+	refuted   map[string]int  // by Candidate.kind
+	played    map[string]bool // cases of the library
+	noCapture bool            // this machine records no packets
+	caseTime  time.Duration   // that the scenario of the case in hand lasts
+	accepted                  // what is confirmed; run is nil before
 
 	mu sync.Mutex // guards runs and the result's notes: two runs may go side by side
 }
@@ -126,7 +128,7 @@ func Do(ctx context.Context, cfg Config) (*Result, error) {
 	if cfg.Began.IsZero() {
 		cfg.Began = cfg.Now()
 	}
-	t := &task{Config: cfg, budget: newBudget(cfg.Began, cfg.Budget, cfg.Now), targets: targets(cfg.Report), refuted: map[string]int{}}
+	t := &task{Config: cfg, budget: newBudget(cfg.Began, cfg.Budget, cfg.Now), targets: targets(cfg.Report), refuted: map[string]int{}, played: map[string]bool{}}
 	if len(t.targets) == 0 {
 		return nil, &NothingError{nothing(cfg.Report)}
 	}
@@ -152,6 +154,11 @@ func Do(ctx context.Context, cfg Config) (*Result, error) {
 	}
 	ctx, cancel := t.context(ctx)
 	defer cancel()
+	defer func() {
+		if t.stop != nil {
+			t.stop()
+		}
+	}()
 	if err := t.find(ctx); err != nil {
 		return nil, err
 	}
@@ -211,9 +218,7 @@ func (t *task) find(ctx context.Context) error {
 			t.result.First = append(t.result.First, fmt.Sprintf("%s (%v)", c.Cause, c))
 		}
 	}
-	var stop func()
-	t.search, stop = newSearch(t.lab, t.targets, k.era.people(t.targets, t.Report.Hellos), chained(slices.Values(ranked), systematic(t.Nginx, k.era.stacks)))
-	defer stop()
+	t.search, t.stop = newSearch(t.lab, t.targets, k.era.people(t.targets, t.Report.Hellos), chained(slices.Values(ranked), systematic(t.Nginx, k.era.stacks)))
 	t.search.when = k.era.when
 	t.Progress.Step(fmt.Sprintf("searching in memory: %d ranked causes, then all others in order", len(ranked)))
 
@@ -239,6 +244,12 @@ func (t *task) find(ctx context.Context) error {
 			if err := t.confirmLibrary(ctx); err != nil || t.result.Reproduced {
 				return err
 			}
+		}
+		if c.Case != "" {
+			if err := t.confirmNamed(ctx, c.Case); err != nil || t.result.Reproduced {
+				return err
+			}
+			continue
 		}
 		if c.shows == 0 {
 			continue

@@ -1,6 +1,7 @@
 package repro
 
 import (
+	stdcmp "cmp"
 	"context"
 	"encoding/json"
 	"math"
@@ -130,6 +131,50 @@ func TestOtherReports(t *testing.T) {
 	c, r, _ := firstComplete(t, "builtin:fl-ssl.conf", user("firefox", "ssl_error_no_cypher_overlap"))
 	if r.Acts[0].Config != "builtin:fl-ssl.conf" || len(r.Acts[0].Set) != 0 {
 		t.Errorf("%v: the configuration was changed: %v", c, r.Acts[0])
+	}
+}
+
+// TestWhatElseItMayBe: a name with several causes gets them all, of one cause not more than two. Without a fault the cause is what the server did.
+func TestWhatElseItMayBe(t *testing.T) {
+	for _, tt := range []struct {
+		s      symptom.Signature
+		first  string
+		others []string
+	}{
+		{user("chrome", "ERR_SSL_VERSION_OR_CIPHER_MISMATCH"), "no version in common, the server is too old",
+			[]string{"no suite in common", "no version in common, the browser is too old"}},
+		{logged("", "SSL handshake failure", time.Time{}), "no version in common, the browser is too old",
+			[]string{"no suite in common", "no version in common, the server is too old"}},
+	} {
+		cfg := config(t, counting(new(int)), time.Minute, tt.s)
+		cfg.Run = func(_ context.Context, _, out string, _ uint64, _ []string) (*results.Run, error) {
+			// A fleet that shows whatever is asked of it: this is about what is said then.
+			run := &results.Run{Verdict: results.Verdict{State: results.Valid}, Users: []results.UserRow{{Phase: "run", Profile: "chromium-156-linux", PageLoads: 30}}}
+			run.Outcomes = []results.OutcomeRow{{Phase: "run", Profile: "chromium-156-linux", UserSees: tt.s.UserSees, Class: results.ClassPeerAlert, Alert: 70, Sender: "server", Count: 30}}
+			run.Edges = []results.EdgeRow{{Name: "edge-1", Phase: "run", LogLines: []results.LogLine{{Code: stdcmp.Or(tt.s.Code, "0A0000C1"), Reason: tt.s.Reason, Count: 30}}}}
+			return run, os.MkdirAll(out, 0o700)
+		}
+		r, err := Do(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !r.Reproduced || r.Cause != tt.first || r.Alternatives[0].Cause != tt.first || !r.Alternatives[0].Confirmed {
+			t.Errorf("%s: %s; %+v", tt.s.Text, r.Cause, r.Alternatives)
+			continue
+		}
+		seen := map[string]int{}
+		for _, a := range r.Alternatives {
+			seen[a.Cause]++
+		}
+		for _, other := range tt.others {
+			if seen[other] == 0 || seen[other] > 2 {
+				t.Errorf("%s: %s is among the causes %d times: %v", tt.s.Text, other, seen[other], seen)
+			}
+		}
+		var page strings.Builder
+		if err := r.WriteText(&page); err != nil || !strings.Contains(page.String(), "causes fit") || !strings.Contains(page.String(), "What would tell them apart") {
+			t.Errorf("%v\n%s", err, &page)
+		}
 	}
 }
 

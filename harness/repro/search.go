@@ -114,7 +114,7 @@ func (s *search) batch(ctx context.Context) {
 
 // play plays the candidate with everybody.
 func (s *search) play(ctx context.Context, t *tried) {
-	if !playable(t.Recipe.Faults) {
+	if t.Case != "" || !playable(t.Recipe.Faults) {
 		return
 	}
 	var acts []*trial.Server

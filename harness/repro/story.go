@@ -138,11 +138,14 @@ func (r *Result) story() (list []section) {
 
 // causeLines says what it is, and how sure that is.
 func (r *Result) causeLines() []string {
-	words := r.Cause + ": " + r.Why + "."
-	if n := len(r.Alternatives); n > 1 {
-		return []string{fmt.Sprintf("%d causes fit what was reported. The likeliest, which the fleet has shown:", n), words}
+	words := []string{r.Cause + ": " + r.Why + "."}
+	if r.Case != "" {
+		words = []string{r.Cause + ".", r.Why + "."}
 	}
-	return []string{words}
+	if n := len(r.Alternatives); n > 1 {
+		return append([]string{fmt.Sprintf("%d causes fit what was reported. The likeliest, which the fleet has shown:", n)}, words...)
+	}
+	return words
 }
 
 // failure says what was done in vain.
@@ -321,7 +324,7 @@ func (r *Result) recipeLines() (lines []string) {
 func (r *Result) rateLines() (lines []string) {
 	if r.Rate != nil {
 		lines = append(lines, "In the confirming run "+r.Rate.String()+" of the browsers concerned, each hit by the fault, showed it.")
-		if r.Recipe != nil && len(r.Recipe.Faults) == 0 {
+		if r.Recipe != nil && len(r.Recipe.Faults) == 0 || r.Recipe == nil {
 			lines[0] = "In the confirming run " + r.Rate.String() + " showed it."
 		}
 	}

@@ -32,6 +32,11 @@ func (s *Scenario) checkCertificates(d *decoder) error {
 		edges = append(edges, fmt.Sprintf("edge-%d", i+1))
 	}
 	c := &f.Certificate
+	for i, name := range c.Names {
+		if !hostName(strings.TrimPrefix(name, "*.")) || slices.Contains(c.Names[:i], name) {
+			return d.fail([]string{"fleet", "certificate", "names"}, "%q: want host names, each once", name)
+		}
+	}
 	for key, patterns := range map[string][]string{"incomplete": c.Incomplete, "expired": c.Expired} {
 		for _, p := range patterns {
 			at := []string{"fleet", "certificate", key}

@@ -94,6 +94,8 @@ type Fleet struct {
 
 // Certificate is what the edges present.
 type Certificate struct {
+	// Names are the host names that it is good for, which may begin with "*."; absent: server_name.
+	Names []string `toml:"names,omitempty"`
 	// Intermediate: an intermediate authority signs, as with every public one; edges send its certificate too.
 	Intermediate bool `toml:"intermediate,omitempty"`
 	// Incomplete and Expired are patterns of edges ("edge-2", "*") that forget the intermediate certificate,
