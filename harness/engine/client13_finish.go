@@ -26,7 +26,7 @@ func (c *Conn) onServerFinished13(m *wire.Finished13) (state, error) {
 	}
 	c.sendFinished13(&h.clientHS)
 	if len(c.hs.hello.PSKModes()) > 0 {
-		c.k13.resumption = h.schedule.Derive(keys.LabelResumption, c.hs.transcript.sum(nil))
+		c.k13.resumption = h.schedule.Derive(keys.LabelResumption, c.hs.transcript.sum(c.hs.digest[:0]))
 	}
 	c.setWrite(h.half(h.clientApp))
 	return c.finishHandshake(), nil

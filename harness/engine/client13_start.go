@@ -45,7 +45,7 @@ func (c *Conn) bindPSK(ch *hello.ClientHello) error {
 	d.Write(msg[:len(msg)-psk.BindersLen])
 	c.hs.h13.schedule = keys.StartSchedule13(suite.Hash, c.hs.h13.psk.Secret)
 	key := c.hs.h13.schedule.Derive(keys.LabelResumptionBinder, nil)
-	return ch.SetBinder(0, key.VerifyData(d.Sum(nil)))
+	return ch.SetBinder(0, key.AppendVerifyData(nil, d.Sum(nil)))
 }
 
 // sendEarlyData13 follows a ClientHello that offers early_data: ClientConfig.EarlyData goes out at once

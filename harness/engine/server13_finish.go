@@ -63,7 +63,7 @@ func (c *Conn) onClientFinished13(m *wire.Finished13) (state, error) {
 	if err := c.setRead(h.half(h.clientApp)); err != nil {
 		return 0, err
 	}
-	resumption := h.schedule.Derive(keys.LabelResumption, c.hs.transcript.sum(nil))
+	resumption := h.schedule.Derive(keys.LabelResumption, c.hs.transcript.sum(c.hs.digest[:0]))
 	if err := c.sendTickets13(&resumption); err != nil {
 		return 0, err
 	}

@@ -115,7 +115,7 @@ func (c *Conn) settleEarlyData13(ch *hello.ClientHello) (keys.Secret, error) {
 	h.early = earlyAccepted
 	h.skip = int(h.psk.MaxEarly)
 	c.facts.EarlyOK = true
-	secret := h.schedule.Derive(keys.LabelClientEarly, c.hs.transcript.sum(nil))
+	secret := h.schedule.Derive(keys.LabelClientEarly, c.hs.transcript.sum(c.hs.digest[:0]))
 	c.logKey("CLIENT_EARLY_TRAFFIC_SECRET", secret.Bytes())
 	return secret, nil
 }

@@ -75,7 +75,7 @@ func (c *Conn) deriveHandshake(shared []byte) {
 		shared = make([]byte, h.suite.Hash.Size())
 	}
 	h.schedule.Handshake(shared)
-	th := c.hs.transcript.sum(nil)
+	th := c.hs.transcript.sum(c.hs.digest[:0])
 	h.clientHS = h.schedule.Derive(keys.LabelClientHandshake, th)
 	h.serverHS = h.schedule.Derive(keys.LabelServerHandshake, th)
 	c.logKey("CLIENT_HANDSHAKE_TRAFFIC_SECRET", h.clientHS.Bytes())
@@ -86,7 +86,7 @@ func (c *Conn) deriveHandshake(shared []byte) {
 func (c *Conn) deriveTraffic() {
 	h := c.hs.h13
 	h.schedule.Master()
-	th := c.hs.transcript.sum(nil)
+	th := c.hs.transcript.sum(c.hs.digest[:0])
 	h.clientApp = h.schedule.Derive(keys.LabelClientTraffic, th)
 	h.serverApp = h.schedule.Derive(keys.LabelServerTraffic, th)
 	c.k13 = &post13{suite: h.suite, exporter: h.schedule.Derive(keys.LabelExporter, th)}
@@ -115,7 +115,7 @@ func (c *Conn) checkFinished13(base *keys.Secret, m *wire.Finished13) error {
 	if want := c.hs.h13.suite.Hash.Size(); len(m.VerifyData) != want {
 		return fmt.Errorf("%w: %d bytes, expected %d", ErrFinishedLength, len(m.VerifyData), want)
 	}
-	if !base.Verify(c.hs.transcript.sum(nil), m.VerifyData) {
+	if !base.Verify(c.hs.transcript.sum(c.hs.digest[:0]), m.VerifyData) {
 		return ErrBadFinished
 	}
 	c.hs.transcript.add(c.msg)
@@ -123,8 +123,10 @@ func (c *Conn) checkFinished13(base *keys.Secret, m *wire.Finished13) error {
 }
 
 func (c *Conn) sendFinished13(base *keys.Secret) {
-	m := wire.Finished13{VerifyData: base.VerifyData(c.hs.transcript.sum(nil))}
-	c.sendMessage(m.AppendMessage(nil))
+	var room [64]byte
+	vd := base.AppendVerifyData(room[:0], c.hs.transcript.sum(c.hs.digest[:0]))
+	c.hs.scratch = wire.AppendOpaqueMessage(c.hs.scratch[:0], wire.TypeFinished, vd)
+	c.sendMessage(c.hs.scratch)
 }
 
 // ignoresCCS13: "An implementation may receive an unencrypted record of type change_cipher_spec

@@ -2,11 +2,8 @@ package keys
 
 import (
 	"crypto"
-	"crypto/hmac"
 	"crypto/md5"
 	"crypto/sha1"
-	"crypto/sha256"
-	"crypto/sha512"
 	"crypto/subtle"
 	"hash"
 
@@ -26,68 +23,45 @@ var (
 const MasterLen = 48
 
 // PRF is TLS's pseudorandom function under one secret: of TLS 1.2 with one hash (RFC 5246 §5), or that of
-// TLS 1.0 and 1.1, which mixes MD5 and SHA-1 (RFC 2246 §5). The keyed hash states are made once and used
-// for every derivation from that secret: a handshake derives three times from its master secret.
+// TLS 1.0 and 1.1, which mixes MD5 and SHA-1 (RFC 2246 §5).
 type PRF struct {
-	mac, mac2 hash.Hash // mac2: SHA-1, where mac is MD5
-	a, block  [64]byte
+	first, second mac // second: SHA-1, where first is MD5
+	mixed         bool
 }
 
 // NewPRF keys the function; h is crypto.MD5SHA1 for TLS 1.1 and below.
-func NewPRF(h crypto.Hash, secret []byte) *PRF {
+func NewPRF(h crypto.Hash, secret []byte) PRF {
 	if h != crypto.MD5SHA1 {
-		return &PRF{mac: hmac.New(newHash(h), secret)}
+		return PRF{first: newMAC(h, secret)}
 	}
 	// "S1 and S2 are the two halves of the secret ... S1 is taken from the first half ... with a possibly
 	// shared byte if the length is odd" (RFC 2246 §5, HMAC and the pseudorandom function)
 	half := (len(secret) + 1) / 2
-	return &PRF{mac: hmac.New(md5.New, secret[:half]), mac2: hmac.New(sha1.New, secret[len(secret)-half:])}
-}
-
-// newHash avoids crypto.Hash.New's indirection, which costs an allocation each.
-func newHash(h crypto.Hash) func() hash.Hash {
-	if h == crypto.SHA384 {
-		return sha512.New384
-	}
-	return sha256.New
+	return PRF{first: newMAC(crypto.MD5, secret[:half]), second: newMAC(crypto.SHA1, secret[len(secret)-half:]), mixed: true}
 }
 
 // Expand fills out. The seed comes in two parts to save a copy.
 func (p *PRF) Expand(out, label, seed1, seed2 []byte) {
-	p.pHash(p.mac, out, label, seed1, seed2, false)
-	if p.mac2 != nil {
-		p.pHash(p.mac2, out, label, seed1, seed2, true)
+	clear(out)
+	pHash(&p.first, out, label, seed1, seed2)
+	if p.mixed {
+		pHash(&p.second, out, label, seed1, seed2)
 	}
 }
 
-// pHash is P_hash (RFC 5246 §5):
+// pHash is P_hash (RFC 5246 §5), XORed into out:
 //
 //	P_hash(secret, seed) = HMAC_hash(secret, A(1) + seed) + HMAC_hash(secret, A(2) + seed) + ...
-func (p *PRF) pHash(mac hash.Hash, out, label, seed1, seed2 []byte, xor bool) {
-	mac.Reset()
-	mac.Write(label)
-	mac.Write(seed1)
-	mac.Write(seed2)
-	a := mac.Sum(p.a[:0])
+func pHash(m *mac, out, label, seed1, seed2 []byte) {
+	var roomA, room [maxSize]byte
+	a := m.sum(roomA[:0], label, seed1, seed2)
 	for {
-		mac.Reset()
-		mac.Write(a)
-		mac.Write(label)
-		mac.Write(seed1)
-		mac.Write(seed2)
-		block := mac.Sum(p.block[:0])
-		n := min(len(block), len(out))
-		if xor {
-			subtle.XORBytes(out[:n], out[:n], block[:n])
-		} else {
-			copy(out, block)
-		}
-		if out = out[n:]; len(out) == 0 {
+		block := m.sum(room[:0], a, label, seed1, seed2)
+		out = out[subtle.XORBytes(out, out, block):]
+		if len(out) == 0 {
 			return
 		}
-		mac.Reset()
-		mac.Write(a)
-		a = mac.Sum(p.a[:0])
+		a = m.sum(roomA[:0], a)
 	}
 }
 
@@ -120,7 +94,8 @@ func Master(v wire.Version, h crypto.Hash, premaster, clientRandom, serverRandom
 	if v == wire.SSL30 {
 		prf30(m[:], premaster, clientRandom, serverRandom)
 	} else {
-		NewPRF(h, premaster).Expand(m[:], labelMasterSecret, clientRandom, serverRandom)
+		p := NewPRF(h, premaster)
+		p.Expand(m[:], labelMasterSecret, clientRandom, serverRandom)
 	}
 	return m
 }
@@ -128,7 +103,8 @@ func Master(v wire.Version, h crypto.Hash, premaster, clientRandom, serverRandom
 // ExtendedMaster derives it from the session hash instead of the randoms (RFC 7627 §4, The Extended
 // Master Secret).
 func ExtendedMaster(h crypto.Hash, premaster, sessionHash []byte) (m [MasterLen]byte) {
-	NewPRF(h, premaster).Expand(m[:], labelExtendedMasterSecret, sessionHash, nil)
+	p := NewPRF(h, premaster)
+	p.Expand(m[:], labelExtendedMasterSecret, sessionHash, nil)
 	return m
 }
 
@@ -138,18 +114,14 @@ type DirectionKeys struct{ MAC, Key, IV []byte }
 // Keyed is a master secret ready to derive from.
 type Keyed struct {
 	version wire.Version
+	hash    crypto.Hash
 	master  [MasterLen]byte
-	prf     *PRF // nil in SSL 3.0
 	block   [2 * (48 + 32 + 16)]byte
 }
 
 // Key prepares a master secret; h is the suite's hash at version v (Suite12.Hash).
 func Key(v wire.Version, h crypto.Hash, master *[MasterLen]byte) *Keyed {
-	k := &Keyed{version: v, master: *master}
-	if v != wire.SSL30 {
-		k.prf = NewPRF(h, master[:])
-	}
-	return k
+	return &Keyed{version: v, hash: h, master: *master}
 }
 
 // KeyBlock derives the key block and cuts it (RFC 5246 §6.3, Key Calculation):
@@ -161,10 +133,11 @@ func Key(v wire.Version, h crypto.Hash, master *[MasterLen]byte) *Keyed {
 func (k *Keyed) KeyBlock(s *Suite12, clientRandom, serverRandom []byte) (client, server DirectionKeys) {
 	mac, key, iv := s.MACLen(), s.KeyLen, s.IVLen
 	block := k.block[:2*(mac+key+iv)]
-	if k.prf == nil {
+	if k.version == wire.SSL30 {
 		prf30(block, k.master[:], serverRandom, clientRandom)
 	} else {
-		k.prf.Expand(block, labelKeyExpansion, serverRandom, clientRandom)
+		p := NewPRF(k.hash, k.master[:])
+		p.Expand(block, labelKeyExpansion, serverRandom, clientRandom)
 	}
 	client.MAC, server.MAC, block = block[:mac], block[mac:2*mac], block[2*mac:]
 	client.Key, server.Key, block = block[:key], block[key:2*key], block[2*key:]
@@ -181,7 +154,8 @@ func (k *Keyed) Finished(dst, transcript []byte, fromClient bool) []byte {
 	}
 	n := len(dst)
 	dst = append(dst, make([]byte, 12)...)
-	k.prf.Expand(dst[n:], label, transcript, nil)
+	p := NewPRF(k.hash, k.master[:])
+	p.Expand(dst[n:], label, transcript, nil)
 	return dst
 }
 
@@ -189,7 +163,8 @@ func (k *Keyed) Finished(dst, transcript []byte, fromClient bool) []byte {
 func (k *Keyed) Export(label string, seed []byte, length int) []byte {
 	out := make([]byte, length)
 	if length > 0 {
-		k.prf.Expand(out, []byte(label), seed, nil)
+		p := NewPRF(k.hash, k.master[:])
+		p.Expand(out, []byte(label), seed, nil)
 	}
 	return out
 }

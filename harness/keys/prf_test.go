@@ -41,7 +41,8 @@ func TestPRF(t *testing.T) {
 			"b2318ddf6d7672a132c0bcad231569dc85fbe89ae6f8648331e0b0ded34cd90d10aafba6142d37159c8355776e4130a25ea41f8e942df53093bea61f6cd624c891fcbbea4aa6e2bb91e217299fac33645166c014e503dfd2616de70f234925a0b69f86d2730aa764"},
 	} {
 		got := make([]byte, len(v.want)/2)
-		NewPRF(v.hash, v.secret).Expand(got, []byte(v.label), v.seed[:5], v.seed[5:])
+		p := NewPRF(v.hash, v.secret)
+		p.Expand(got, []byte(v.label), v.seed[:5], v.seed[5:])
 		if hex.EncodeToString(got) != v.want {
 			t.Errorf("%s:\n got %x\nwant %s", v.why, got, v.want)
 		}
@@ -78,7 +79,8 @@ func TestExtendedMaster(t *testing.T) {
 	h := bytes.Repeat([]byte{3}, 32)
 	got := ExtendedMaster(crypto.SHA256, []byte("premaster"), h)
 	want := make([]byte, 48)
-	NewPRF(crypto.SHA256, []byte("premaster")).Expand(want, []byte("extended master secret"), h, nil)
+	p := NewPRF(crypto.SHA256, []byte("premaster"))
+	p.Expand(want, []byte("extended master secret"), h, nil)
 	if !bytes.Equal(got[:], want) {
 		t.Fatalf("%x, want %x", got, want)
 	}

@@ -2,11 +2,9 @@ package keys
 
 import (
 	"crypto"
-	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/subtle"
-	"hash"
 
 	"tlsurge/profiles/wire"
 )
@@ -59,11 +57,10 @@ const (
 )
 
 // Schedule13 walks down the key schedule of RFC 8446 §7.1: early, handshake, master secret. Derive
-// gives the secrets of the level where it stands; the keyed hash state is made once per level.
+// gives the secrets of the level where it stands.
 type Schedule13 struct {
 	current Secret
-	exp     *expander // nil until something is derived at this level
-	bare    bool      // the early secret without a PSK: a constant
+	bare    bool // the early secret without a PSK: a constant
 }
 
 // StartSchedule13 gives the schedule at the early secret; psk is nil without one.
@@ -90,7 +87,7 @@ func (s *Schedule13) step(input []byte) {
 	} else {
 		derived = s.Derive(labelDerived, nil)
 	}
-	s.current, s.exp, s.bare = extract(s.current.hash, derived.Bytes(), input), nil, false
+	s.current, s.bare = extract(s.current.hash, derived.Bytes(), input), false
 }
 
 // bare is what the schedule begins with where there is no PSK.
@@ -117,11 +114,8 @@ func (s *Schedule13) Derive(label string, transcript []byte) Secret {
 	if transcript == nil {
 		transcript = emptyHash(h)
 	}
-	if s.exp == nil {
-		s.exp = s.current.expander()
-	}
-	out := Secret{hash: h}
-	s.exp.label(out.b[:h.Size()], label, transcript)
+	e, out := s.current.expander(), Secret{hash: h}
+	e.label(out.b[:h.Size()], label, transcript)
 	return out
 }
 
@@ -135,40 +129,40 @@ func (s *Secret) Key(keyLen int) (key [32]byte, iv [12]byte) {
 
 // Next is the traffic secret after a KeyUpdate (RFC 8446 §7.2, Updating Traffic Secrets).
 func (s *Secret) Next() Secret {
-	out := Secret{hash: s.hash}
-	s.expander().label(out.b[:s.hash.Size()], labelUpdate, nil)
+	e, out := s.expander(), Secret{hash: s.hash}
+	e.label(out.b[:s.hash.Size()], labelUpdate, nil)
 	return out
 }
 
-// VerifyData is the MAC of a Finished message, and of a PSK binder, whose base key is s
+// AppendVerifyData appends the MAC of a Finished message, and of a PSK binder, whose base key is s
 // (RFC 8446 §4.4.4, Finished; §4.2.11.2, PSK Binder).
-func (s *Secret) VerifyData(transcript []byte) []byte {
-	key := Secret{hash: s.hash}
-	s.expander().label(key.b[:s.hash.Size()], labelFinished, nil)
-	mac := hmac.New(newHash(s.hash), key.Bytes())
-	mac.Write(transcript)
-	return mac.Sum(nil)
+func (s *Secret) AppendVerifyData(dst, transcript []byte) []byte {
+	e, key := s.expander(), Secret{hash: s.hash}
+	e.label(key.b[:s.hash.Size()], labelFinished, nil)
+	m := newMAC(s.hash, key.Bytes())
+	return m.sum(dst, transcript)
 }
 
 // Verify compares verify_data of the peer with what s asks for.
 func (s *Secret) Verify(transcript, verifyData []byte) bool {
-	return subtle.ConstantTimeCompare(s.VerifyData(transcript), verifyData) == 1
+	var room [48]byte
+	return subtle.ConstantTimeCompare(s.AppendVerifyData(room[:0], transcript), verifyData) == 1
 }
 
 // PSK is the pre-shared key that a ticket with this nonce stands for, when s is the resumption master
 // secret (RFC 8446 §4.6.1, New Session Ticket Message).
 func (s *Secret) PSK(nonce []byte) []byte {
-	out := make([]byte, s.hash.Size())
-	s.expander().label(out, labelResumption, nonce)
+	e, out := s.expander(), make([]byte, s.hash.Size())
+	e.label(out, labelResumption, nonce)
 	return out
 }
 
 // Export is the exporter of RFC 8446 §7.5, when s is the exporter master secret.
 func (s *Secret) Export(label string, context []byte, length int) []byte {
-	inner := Secret{hash: s.hash}
-	s.expander().label(inner.b[:s.hash.Size()], label, emptyHash(s.hash))
-	out := make([]byte, length)
-	inner.expander().label(out, labelExporter, sum(s.hash, context))
+	e, inner := s.expander(), Secret{hash: s.hash}
+	e.label(inner.b[:s.hash.Size()], label, emptyHash(s.hash))
+	e, out := inner.expander(), make([]byte, length)
+	e.label(out, labelExporter, sum(s.hash, context))
 	return out
 }
 
@@ -182,10 +176,9 @@ func MessageHash(h crypto.Hash, firstHello []byte) []byte {
 
 // extract is HKDF-Extract (RFC 5869 §2.2): HMAC under the salt.
 func extract(h crypto.Hash, salt, input []byte) Secret {
-	mac := hmac.New(newHash(h), salt)
-	mac.Write(input)
+	m := newMAC(h, salt)
 	out := Secret{hash: h}
-	mac.Sum(out.b[:0])
+	m.sum(out.b[:0], input)
 	return out
 }
 
@@ -193,48 +186,30 @@ func extract(h crypto.Hash, salt, input []byte) Secret {
 //
 //	T(n) = HMAC(secret, T(n-1) | HkdfLabel | n)
 //	HkdfLabel = uint16 length; opaque label<7..255> = "tls13 " + Label; opaque context<0..255>
-//
-// Nearly every output of the schedule is one block, so it is written out here: crypto/hkdf keys its HMAC
-// anew and allocates for each.
-type expander struct {
-	mac   hash.Hash
-	used  bool
-	info  [96]byte // room for every label of the schedule; an exporter's may be longer
-	block [64]byte
-}
+type expander struct{ mac mac }
 
-func (s *Secret) expander() *expander {
-	return &expander{mac: hmac.New(newHash(s.hash), s.Bytes())}
-}
+func (s *Secret) expander() expander { return expander{newMAC(s.hash, s.Bytes())} }
 
 // label fills out.
 func (e *expander) label(out []byte, label string, context []byte) {
 	const prefix = "tls13 "
-	info := append(e.info[:0], byte(len(out)>>8), byte(len(out)), byte(len(prefix)+len(label)))
+	var room [96]byte // for every label of the schedule; an exporter's may be longer
+	info := append(room[:0], byte(len(out)>>8), byte(len(out)), byte(len(prefix)+len(label)))
 	info = append(info, prefix...)
 	info = append(info, label...)
 	info = append(info, byte(len(context)))
 	info = append(info, context...)
 	info = append(info, 0)
-	prev := e.block[:0]
+	var block [64]byte
+	prev := block[:0]
 	for n := byte(1); len(out) > 0; n++ {
-		if e.used { // the first Reset of an HMAC saves its keyed state, which costs an allocation or two
-			e.mac.Reset()
-		}
-		e.used = true
 		info[len(info)-1] = n
-		e.mac.Write(prev)
-		e.mac.Write(info)
-		prev = e.mac.Sum(e.block[:0])
+		prev = e.mac.sum(block[:0], prev, info)
 		out = out[copy(out, prev):]
 	}
 }
 
-func sum(h crypto.Hash, b []byte) []byte {
-	d := h.New()
-	d.Write(b)
-	return d.Sum(nil)
-}
+func sum(h crypto.Hash, b []byte) []byte { return appendHash(nil, h, b) }
 
 // zeros stands for absent inputs; emptyHash256 and emptyHash384 are the transcript of nothing.
 var (
