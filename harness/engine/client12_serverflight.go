@@ -9,6 +9,7 @@ import (
 	"math/big"
 
 	"tlsurge/harness/keys"
+	"tlsurge/profiles/hello"
 	"tlsurge/profiles/wire"
 )
 
@@ -50,11 +51,7 @@ func (c *Conn) onCertificate12(m *wire.Certificate12) (state, error) {
 
 // checkCurve: the curve of an ECDSA certificate must be one that the hello lists (RFC 8422 §5.1).
 func (c *Conn) checkCurve(k *ecdsa.PublicKey) error {
-	groups := c.hs.hello.Groups()
-	if groups == nil {
-		return nil
-	}
-	if contains(groups, curveGroup(k)) {
+	if ch := c.hs.hello; !ch.Has(wire.ExtSupportedGroups) || ch.OffersGroup(curveGroup(k)) {
 		return nil
 	}
 	return fmt.Errorf("%w: curve %s was not offered", ErrWrongCertificate, k.Curve.Params().Name)
@@ -104,16 +101,16 @@ func (c *Conn) onServerKeyExchange(body wire.Opaque) (state, error) {
 }
 
 func (c *Conn) offersGroup(g wire.Group) bool {
-	groups := c.hs.hello.Groups()
+	ch := c.hs.hello
 	// A hello without supported_groups offers all of them (RFC 8422 §4).
-	return (groups == nil || contains(groups, g)) && keys.Supported(g) && g != wire.X25519MLKEM768
+	return (!ch.Has(wire.ExtSupportedGroups) || ch.OffersGroup(g)) && keys.Supported(g) && g != wire.X25519MLKEM768
 }
 
 // checkServerSignature: the signature covers both randoms and the parameters (RFC 5246 §7.4.3).
 func (c *Conn) checkServerSignature(m *wire.Signed) error {
 	hs := c.hs
 	if c.facts.Version >= wire.TLS12 {
-		if !offersScheme(hs.hello.SignatureAlgorithms(), m.Scheme) || !fits(m.Scheme, hs.peerKey) {
+		if !offersScheme(hs.hello, m.Scheme) || !fits(m.Scheme, hs.peerKey) {
 			return fmt.Errorf("%w: %v", ErrWrongScheme, m.Scheme)
 		}
 		c.facts.Scheme = m.Scheme
@@ -125,11 +122,11 @@ func (c *Conn) checkServerSignature(m *wire.Signed) error {
 	return checkSignature(hs.peerKey, h, digest, m.Signature, pss)
 }
 
-func offersScheme(offered []wire.SignatureScheme, s wire.SignatureScheme) bool {
-	if offered == nil {
-		offered = schemesBefore
+func offersScheme(ch *hello.ClientHello, s wire.SignatureScheme) bool {
+	if !ch.Has(wire.ExtSignatureAlgorithms) {
+		return contains(schemesBefore, s)
 	}
-	return contains(offered, s)
+	return ch.OffersScheme(s)
 }
 
 func (c *Conn) onCertificateRequest12(body wire.Opaque) (state, error) {

@@ -94,7 +94,7 @@ func (c *Conn) takesVersion(v wire.Version) bool {
 	if c.client.Versions != 0 {
 		return c.client.Versions.Has(v)
 	}
-	if list := ch.SupportedVersions(); list != nil {
+	if ch.Has(wire.ExtSupportedVersions) {
 		return ch.Offers(v)
 	}
 	return v >= wire.TLS10 || ch.Version == wire.SSL30
@@ -103,7 +103,7 @@ func (c *Conn) takesVersion(v wire.Version) bool {
 // downgraded looks for the sentinels of RFC 8446 §4.1.3, Server Hello, which a client that offers TLS
 // 1.3 must check for.
 func downgraded(ch *hello.ClientHello, sh *wire.ServerHello) error {
-	if !ch.Offers(wire.TLS13) || ch.SupportedVersions() == nil {
+	if !ch.Offers(wire.TLS13) {
 		return nil
 	}
 	if tail := sh.Random[24:]; string(tail[:7]) == sentinel && tail[7] <= 1 {

@@ -12,7 +12,7 @@ func (c *Conn) onServerFinished13(m *wire.Finished13) (state, error) {
 		return 0, err
 	}
 	c.deriveTraffic()
-	if err := c.setRead(h.half(h.serverApp)); err != nil {
+	if err := c.setRead(h.lasting(h.serverApp)); err != nil {
 		return 0, err
 	}
 	if h.early == earlyAccepted {
@@ -25,10 +25,10 @@ func (c *Conn) onServerFinished13(m *wire.Finished13) (state, error) {
 		}
 	}
 	c.sendFinished13(&h.clientHS)
-	if len(c.hs.hello.PSKModes()) > 0 {
+	if c.hs.hello.Has(wire.ExtPSKKeyExchangeModes) {
 		c.k13.resumption = h.schedule.Derive(keys.LabelResumption, c.hs.transcript.sum(c.hs.digest[:0]))
 	}
-	c.setWrite(h.half(h.clientApp))
+	c.setWrite(h.lasting(h.clientApp))
 	return c.finishHandshake(), nil
 }
 

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"fmt"
-	"slices"
 
 	"tlsurge/harness/keys"
 	"tlsurge/profiles/hello"
@@ -75,7 +74,7 @@ func (c *Conn) readRetry(m *wire.ServerHello) (*HelloRetry, error) {
 		if !ok {
 			return nil, &wire.DecodeError{What: "HelloRetryRequest", Reason: fmt.Sprintf("key_share of %d bytes, not 2", len(data))}
 		}
-		if !slices.Contains(ch.Groups(), g) || slices.Contains(sharedGroups(ch), g) || !keys.Supported(g) {
+		if !ch.OffersGroup(g) || ch.Shares(g) || !keys.Supported(g) {
 			return nil, fmt.Errorf("%w: %v, listed %v, shares sent for %v", ErrRetryGroup, g, ch.Groups(), sharedGroups(ch))
 		}
 		r.Group, h.retryGroup = g, g

@@ -223,7 +223,7 @@ func (c *Conn) checkEntryExtension(x wire.Extension) error {
 
 // onServerCertificateVerify13 verifies the signature over the transcript so far (RFC 8446 §4.4.3).
 func (c *Conn) onServerCertificateVerify13(m *wire.CertificateVerify13) (state, error) {
-	if !slices.Contains(c.hs.hello.SignatureAlgorithms(), m.Scheme) {
+	if !c.hs.hello.OffersScheme(m.Scheme) {
 		return 0, fmt.Errorf("%w: %v, offered %v", ErrWrongScheme, m.Scheme, c.hs.hello.SignatureAlgorithms())
 	}
 	if err := c.verifyPeer13(m, serverContext); err != nil {

@@ -3,7 +3,6 @@ package engine
 import (
 	"bytes"
 	"fmt"
-	"slices"
 
 	"tlsurge/harness/keys"
 	"tlsurge/profiles/hello"
@@ -111,7 +110,7 @@ func (c *Conn) checkServerHello13(m *wire.ServerHello) error {
 	}
 	selected := wire.Version(uint16(data[0])<<8 | uint16(data[1]))
 	switch {
-	case c.hs.h13 == nil || !slices.Contains(ch.SupportedVersions(), selected) || wire.IsGREASE(uint16(selected)):
+	case c.hs.h13 == nil || !ch.ListsVersion(selected) || wire.IsGREASE(uint16(selected)):
 		return fmt.Errorf("%w: %v, offered %v", ErrSelectedVersion, selected, ch.SupportedVersions())
 	case selected>>8 == 0x7f:
 		return fmt.Errorf("%w: 0x%04x", ErrDraftVersion, uint16(selected))
@@ -219,12 +218,12 @@ func (c *Conn) agree13(m *wire.ServerHello) ([]byte, error) {
 	h := c.hs.h13
 	data, ok := findExt(m.Extensions, wire.ExtKeyShare)
 	if !ok {
-		if h.resuming && slices.Contains(c.hs.hello.PSKModes(), wire.PSKOnly) {
+		if h.resuming && c.hs.hello.OffersPSKMode(wire.PSKOnly) {
 			return nil, nil
 		}
 		return nil, fmt.Errorf("%w: key_share in ServerHello", ErrMissingExtension)
 	}
-	if h.resuming && !slices.Contains(c.hs.hello.PSKModes(), wire.PSKDHE) {
+	if h.resuming && !c.hs.hello.OffersPSKMode(wire.PSKDHE) {
 		return nil, fmt.Errorf("%w: key_share, though psk_dhe_ke was not offered", ErrForbiddenExtension)
 	}
 	group, public, ok := wire.ServerKeyShare(data)
@@ -248,7 +247,7 @@ func (c *Conn) shareOf(group wire.Group) *keys.Share {
 		}
 		return h.retryShare
 	}
-	if !slices.Contains(sharedGroups(c.hs.hello), group) {
+	if !c.hs.hello.Shares(group) {
 		return nil
 	}
 	for _, s := range c.client.Shares {

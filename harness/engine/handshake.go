@@ -36,8 +36,8 @@ type handshake struct {
 	sawSKE    bool
 	npn       [][]byte // client: what the server advertised
 	peerKey   crypto.PublicKey
-	peerChain [][]byte
-	skipCheck bool // the verification policy lets this handshake's signature pass unchecked
+	chain     [3][]byte // room for the certificates of a TLS 1.3 peer
+	skipCheck bool      // the verification policy lets this handshake's signature pass unchecked
 	group     wire.Group
 	peerShare []byte // client: the server's point or Ys
 	dhP, dhG  []byte // client: the server's group
@@ -50,6 +50,7 @@ type handshake struct {
 	nextWrite record.Half
 	scratch   []byte    // handshake messages are built here
 	room      [192]byte // where scratch begins: enough for all that a client sends
+	outRoom   [192]byte // where a client's second flight begins
 
 	h13 *handshake13
 }

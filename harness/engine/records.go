@@ -287,7 +287,11 @@ func (c *Conn) writeRecord(typ wire.RecordType, fragment []byte) {
 	limit := c.fragmentLimit()
 	if c.out == nil {
 		// One growth for a client's whole flight instead of one per record.
-		c.out = make([]byte, 0, max(256, min(len(fragment), limit)+128))
+		if c.hs != nil && c.isClient {
+			c.out = c.hs.outRoom[:0]
+		} else {
+			c.out = make([]byte, 0, max(256, min(len(fragment), limit)+128))
+		}
 	}
 	for {
 		n := min(len(fragment), limit)

@@ -3,7 +3,6 @@ package engine
 import (
 	"fmt"
 	"io"
-	"slices"
 	"time"
 
 	"tlsurge/harness/keys"
@@ -60,7 +59,7 @@ func (c *Conn) onClientFinished13(m *wire.Finished13) (state, error) {
 	if err := c.checkFinished13(&h.clientHS, m); err != nil {
 		return 0, err
 	}
-	if err := c.setRead(h.half(h.clientApp)); err != nil {
+	if err := c.setRead(h.lasting(h.clientApp)); err != nil {
 		return 0, err
 	}
 	resumption := h.schedule.Derive(keys.LabelResumption, c.hs.transcript.sum(c.hs.digest[:0]))
@@ -82,7 +81,7 @@ func (c *Conn) sendTickets13(resumption *keys.Secret) error {
 	if h.resuming {
 		n = min(n, 1)
 	}
-	if cfg.Tickets == nil && cfg.Sessions == nil || !slices.Contains(c.hs.hello.PSKModes(), wire.PSKDHE) {
+	if cfg.Tickets == nil && cfg.Sessions == nil || !c.hs.hello.OffersPSKMode(wire.PSKDHE) {
 		return nil
 	}
 	life := cfg.SessionLifetime

@@ -56,7 +56,7 @@ func (c *Conn) answerClientHello13(ch *hello.ClientHello, share *hello.KeyShare,
 	}
 	c.sendFinished13(&h.serverHS)
 	c.deriveTraffic()
-	c.setWrite(h.half(h.serverApp))
+	c.setWrite(h.lasting(h.serverApp))
 	switch {
 	case h.early == earlyAccepted:
 		// The client has proved that it holds the PSK: an answer to its 0-RTT data may go out before its

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"tlsurge/harness/keys"
@@ -26,7 +25,7 @@ func (c *Conn) choosePSK(ch *hello.ClientHello, prefix []byte) error {
 	h := c.hs.h13
 	h.schedule = keys.StartSchedule13(h.suite.Hash, nil)
 	psk, ok := ch.PSK()
-	if !ok || !slices.Contains(ch.PSKModes(), wire.PSKDHE) {
+	if !ok || !ch.OffersPSKMode(wire.PSKDHE) {
 		return nil
 	}
 	for i, id := range psk.Identities[:min(len(psk.Identities), maxIdentities)] {
@@ -64,7 +63,7 @@ func (c *Conn) takenPSK(identity []byte) *Session {
 // knowsPSK says whether choosePSK would find something in ch.
 func (c *Conn) knowsPSK(ch *hello.ClientHello) bool {
 	psk, ok := ch.PSK()
-	if !ok || !slices.Contains(ch.PSKModes(), wire.PSKDHE) {
+	if !ok || !ch.OffersPSKMode(wire.PSKDHE) {
 		return false
 	}
 	for _, id := range psk.Identities[:min(len(psk.Identities), maxIdentities)] {

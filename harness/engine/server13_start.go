@@ -116,7 +116,7 @@ func checkBinderCount(ch *hello.ClientHello) error {
 func checkShares(ch *hello.ClientHello) error {
 	shared := sharedGroups(ch)
 	for i, g := range shared {
-		if slices.Contains(shared[:i], g) || !slices.Contains(ch.Groups(), g) {
+		if slices.Contains(shared[:i], g) || !ch.OffersGroup(g) {
 			return fmt.Errorf("%w: share for %v twice or outside supported_groups %v", ErrWrongGroup, g, ch.Groups())
 		}
 	}

@@ -135,9 +135,9 @@ func (c *Conn) verifyPeer13(m *wire.CertificateVerify13, context string) error {
 
 // acceptChain13 judges the peer's chain and keeps its key for the signature to come.
 func (c *Conn) acceptChain13(now time.Time, v *Verifier, name string, m *wire.Certificate13) error {
-	chain := make([][]byte, len(m.Entries))
+	chain := c.hs.chain[:0]
 	for i := range m.Entries {
-		chain[i] = bytes.Clone(m.Entries[i].Data)
+		chain = append(chain, m.Entries[i].Data)
 	}
 	l, check, err := v.chain(now, name, chain)
 	if err == nil {
@@ -146,6 +146,6 @@ func (c *Conn) acceptChain13(now time.Time, v *Verifier, name string, m *wire.Ce
 	if err != nil {
 		return err
 	}
-	c.hs.peerKey, c.hs.peerChain, c.hs.skipCheck = l.key, chain, !check
+	c.hs.peerKey, c.hs.skipCheck = l.key, !check
 	return nil
 }

@@ -17,6 +17,8 @@ type handshake13 struct {
 
 	clientHS, serverHS   keys.Secret // handshake traffic secrets
 	clientApp, serverApp keys.Secret // application traffic secrets, generation 0
+	halves               [2]record.Half13
+	halvesUsed           int
 
 	retrySuite wire.CipherSuite   // the HelloRetryRequest's, 0 without one
 	retryGroup wire.Group         // what it asked for, 0 if nothing
@@ -95,8 +97,20 @@ func (c *Conn) deriveTraffic() {
 	c.logKey("EXPORTER_SECRET", c.k13.exporter.Bytes())
 }
 
-// half makes one direction's protection under a traffic secret.
-func (h *handshake13) half(s keys.Secret) *record.Half13 { return record.NewHalf13(h.suite, s) }
+// half makes one direction's protection under an early or handshake traffic secret: it lives in h, and
+// keeps h alive, until the application keys take its place.
+func (h *handshake13) half(s keys.Secret) *record.Half13 {
+	if h.halvesUsed == len(h.halves) {
+		return record.NewHalf13(h.suite, s)
+	}
+	half := &h.halves[h.halvesUsed]
+	h.halvesUsed++
+	half.Start(h.suite, s)
+	return half
+}
+
+// lasting makes one direction's protection under an application traffic secret.
+func (h *handshake13) lasting(s keys.Secret) *record.Half13 { return record.NewHalf13(h.suite, s) }
 
 // sendCCSOnce is middlebox compatibility mode (RFC 8446 §D.4): one ChangeCipherSpec where the client
 // gave a legacy_session_id, before the first protected record.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/sha256"
 	"crypto/x509"
@@ -66,13 +67,13 @@ func (l leaf) allows(u x509.KeyUsage) error {
 }
 
 // chain gives the peer's leaf, or the reason why the chain is refused. check says whether this
-// handshake's signature must be verified.
+// handshake's signature must be verified. chain is not kept.
 func (v *Verifier) chain(now time.Time, name string, chain [][]byte) (l leaf, check bool, err error) {
 	if len(chain) == 0 {
 		return leaf{}, false, fmt.Errorf("%w: %w", ErrCertificate, ErrNoCertificate)
 	}
 	if v == nil {
-		c, err := x509.ParseCertificate(chain[0])
+		c, err := x509.ParseCertificate(bytes.Clone(chain[0]))
 		if err != nil {
 			return leaf{}, false, fmt.Errorf("%w: %w: %v", ErrCertificate, ErrBadCertificate, err)
 		}
@@ -108,7 +109,7 @@ func (v *Verifier) chain(now time.Time, name string, chain [][]byte) (l leaf, ch
 func (v *Verifier) judge(now time.Time, name string, chain [][]byte) (leaf, error) {
 	certs := make([]*x509.Certificate, len(chain))
 	for i, der := range chain {
-		c, err := x509.ParseCertificate(der)
+		c, err := x509.ParseCertificate(bytes.Clone(der)) // which keeps it; chain is the record's memory
 		if err != nil {
 			return leaf{}, fmt.Errorf("%w: %w: certificate %d: %v", ErrCertificate, ErrBadCertificate, i, err)
 		}

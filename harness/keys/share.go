@@ -168,6 +168,9 @@ func agreeEC(dst []byte, own *ecdh.PrivateKey, peer []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrSharePoint, err)
 	}
+	if dst == nil {
+		return secret, nil
+	}
 	return append(dst, secret...), nil
 }
 

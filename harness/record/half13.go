@@ -36,7 +36,14 @@ type Half13 struct {
 
 // NewHalf13 starts a direction at sequence number 0 under the given traffic secret.
 func NewHalf13(suite *keys.Suite13, secret keys.Secret) *Half13 {
-	return &Half13{suite: suite, secret: secret}
+	h := new(Half13)
+	h.Start(suite, secret)
+	return h
+}
+
+// Start is NewHalf13 in memory of the caller's.
+func (h *Half13) Start(suite *keys.Suite13, secret keys.Secret) {
+	*h = Half13{suite: suite, secret: secret}
 }
 
 // Park drops what can be rebuilt from the traffic secret.

@@ -108,20 +108,6 @@ func (ch *ClientHello) MaxVersion() wire.Version {
 	return best
 }
 
-// Offers says whether a server may negotiate v with this hello (RFC 8446 §4.2.1: with
-// supported_versions, that list alone decides).
-func (ch *ClientHello) Offers(v wire.Version) bool {
-	if !ch.Has(wire.ExtSupportedVersions) {
-		return v <= ch.Version && v < wire.TLS13
-	}
-	for _, o := range ch.SupportedVersions() {
-		if o == v {
-			return true
-		}
-	}
-	return false
-}
-
 // KeyShares gives the shares of key_share (RFC 8446 §4.2.8) in order, GREASE included.
 func (ch *ClientHello) KeyShares() []KeyShare {
 	data, _ := ch.Extension(wire.ExtKeyShare)
