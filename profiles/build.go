@@ -23,8 +23,8 @@ func (pr *Profile) Hello(p *HelloParams) (*hello.ClientHello, error) {
 	return ch, nil
 }
 
-// Fill is Hello into a ClientHello that an earlier Fill filled: it reuses its slices' room, and for hellos
-// without key shares and GREASE (TLS 1.2 and below, first or resumed) it allocates nothing. p.Second is not looked at.
+// Fill is Hello into a ClientHello that an earlier Fill filled: it reuses its memory, and allocates nothing once
+// there is enough of it. p.Second is not looked at.
 //
 // The suites, compression methods and extension bodies are shared with the profile: they are read, never
 // written. The session ID and the list of extensions are ch's own.
@@ -189,7 +189,8 @@ func (sh *shape) extensions(ch *hello.ClientHello, p *HelloParams) error {
 		}
 	}
 	if sh.greaseSuite {
-		ch.Suites = append([]wire.CipherSuite(nil), sh.suites...)
+		ch.Room.Suites = append(ch.Room.Suites[:0], sh.suites...)
+		ch.Suites = ch.Room.Suites
 		for i, c := range ch.Suites {
 			if wire.IsGREASE(uint16(c)) {
 				ch.Suites[i] = wire.CipherSuite(g.suite)
@@ -205,6 +206,11 @@ func (sh *shape) extensions(ch *hello.ClientHello, p *HelloParams) error {
 	}
 	ticketed := false
 	greased := 0
+	// Where it grows, the bodies that lie in it already stay valid where they are.
+	room := ch.Room.Bodies[:0]
+	if cap(room) == 0 {
+		room = make([]byte, 0, 256)
+	}
 	for i := range sh.exts {
 		e := &sh.exts[i]
 		x := hello.Extension{Type: e.typ, Data: e.data}
@@ -219,13 +225,13 @@ func (sh *shape) extensions(ch *hello.ClientHello, p *HelloParams) error {
 			x.Type = wire.ExtensionType([]uint16{g.ext1, g.ext2}[min(greased, 1)])
 			greased++
 		case extGroups:
-			x.Data = regrease(e.data, 2, g.group)
+			room, x.Data = regrease(room, e.data, 2, g.group)
 		case extSchemes:
-			x.Data = regrease(e.data, 2, g.scheme)
+			room, x.Data = regrease(room, e.data, 2, g.scheme)
 		case extVersions:
-			x.Data = regrease(e.data, 1, g.version)
+			room, x.Data = regrease(room, e.data, 1, g.version)
 		case extKeyShare:
-			x.Data, err = sh.keyShares(p, g.group)
+			room, x.Data, err = sh.keyShares(room, p, g.group)
 		case extECH:
 			x.Data, err = sh.echGREASE(p.Random, pskLen)
 		}
@@ -234,6 +240,7 @@ func (sh *shape) extensions(ch *hello.ClientHello, p *HelloParams) error {
 		}
 		ch.Extensions = append(ch.Extensions, x)
 	}
+	defer func() { ch.Room.Bodies = room }()
 	if p.Resume != nil && len(p.Resume.Ticket) > 0 && !ticketed {
 		return errors.New("it has no session_ticket extension and cannot offer a ticket")
 	}
@@ -246,7 +253,9 @@ func (sh *shape) extensions(ch *hello.ClientHello, p *HelloParams) error {
 		ch.Extensions = append(ch.Extensions, hello.Extension{Type: sh.spec.padding.typ, Data: zeros[:n:n]})
 	}
 	if pskLen > 0 {
-		ch.Extensions = append(ch.Extensions, hello.Extension{Type: wire.ExtPreSharedKey, Data: appendPSK(make([]byte, 0, pskLen-4), p.Resume)})
+		at := len(room)
+		room = appendPSK(room, p.Resume)
+		ch.Extensions = append(ch.Extensions, hello.Extension{Type: wire.ExtPreSharedKey, Data: room[at:len(room):len(room)]})
 	}
 	return nil
 }
@@ -264,35 +273,38 @@ func appendPSK(dst []byte, r *ResumeOffer) []byte {
 	dst = wire.AppendVec16(dst, r.Identity)
 	dst = wire.AppendU32(dst, r.ObfuscatedAge)
 	dst = wire.AppendU16(dst, uint16(1+r.BinderLen))
-	return wire.AppendVec8(dst, make([]byte, r.BinderLen))
+	return wire.AppendVec8(dst, zeros[:r.BinderLen])
 }
 
-// regrease copies a list body and replaces its GREASE placeholder.
-func regrease(body []byte, skip int, v uint16) []byte {
-	out := append([]byte(nil), body...)
+// regrease appends a copy of a list body to room and replaces its GREASE placeholder.
+func regrease(room, body []byte, skip int, v uint16) (grown, out []byte) {
+	at := len(room)
+	room = append(room, body...)
+	out = room[at:len(room):len(room)]
 	for i := skip; i+1 < len(out); i += 2 {
 		if wire.IsGREASE(uint16(out[i])<<8 | uint16(out[i+1])) {
 			out[i], out[i+1] = byte(v>>8), byte(v)
 		}
 	}
-	return out
+	return room, out
 }
 
-// keyShares builds the body of key_share; a GREASE share holds one zero byte (RFC 8701 §3.1).
-func (sh *shape) keyShares(p *HelloParams, grease uint16) ([]byte, error) {
-	dst := []byte{0, 0}
+// keyShares appends the body of key_share to room; a GREASE share holds one zero byte (RFC 8701 §3.1).
+func (sh *shape) keyShares(room []byte, p *HelloParams, grease uint16) (grown, out []byte, err error) {
+	at := len(room)
+	dst := append(room, 0, 0)
 	for _, g := range sh.shares {
 		if wire.IsGREASE(uint16(g)) {
-			dst = wire.AppendVec16(wire.AppendU16(dst, grease), []byte{0})
+			dst = wire.AppendVec16(wire.AppendU16(dst, grease), zeros[:1])
 			continue
 		}
-		var err error
 		if dst, err = appendShare(dst, p, g); err != nil {
-			return nil, err
+			return room, nil, err
 		}
 	}
-	dst[0], dst[1] = byte((len(dst)-2)>>8), byte(len(dst)-2)
-	return dst, nil
+	out = dst[at:len(dst):len(dst)]
+	out[0], out[1] = byte((len(out)-2)>>8), byte(len(out)-2)
+	return dst, out, nil
 }
 
 func appendShare(dst []byte, p *HelloParams, g wire.Group) ([]byte, error) {

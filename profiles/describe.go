@@ -161,9 +161,9 @@ func (d *HelloData) gives(name string, e hello.Extension) bool {
 	case extGREASE:
 		return true
 	case extGroups, extSchemes:
-		return slices.Equal(regrease(x.data, 2, 0), regrease(e.Data, 2, 0))
+		return slices.Equal(ungreased(x.data, 2), ungreased(e.Data, 2))
 	case extVersions:
-		return slices.Equal(regrease(x.data, 1, 0), regrease(e.Data, 1, 0))
+		return slices.Equal(ungreased(x.data, 1), ungreased(e.Data, 1))
 	}
 	return slices.Equal(x.data, e.Data)
 }
@@ -194,4 +194,9 @@ func describeECH(body []byte) *ECHData {
 		return nil
 	}
 	return &ECHData{KDF: int(kdf), AEADs: []int{int(aead)}, EncLength: len(enc), Payloads: []int{len(payload)}}
+}
+
+func ungreased(body []byte, skip int) []byte {
+	_, out := regrease(nil, body, skip, 0)
+	return out
 }

@@ -127,8 +127,8 @@ func expected(rows []row) string {
 	return strings.Join(names, " or ")
 }
 
-// maxMessage bounds a handshake message: twice what OpenSSL allows a certificate chain by default.
-const maxMessage = 1 << 17
+// maxMessage bounds a handshake message: as OpenSSL bounds a ClientHello.
+const maxMessage = 131396
 
 // onHandshakeBytes cuts the handshake stream into messages: several may share a record, and one may
 // span many (RFC 5246 §6.2.1, Fragmentation).

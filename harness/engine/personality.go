@@ -18,7 +18,7 @@ var (
 // and knows neither signal among the suites.
 func RulesOpenSSL098e() Rules {
 	return Rules{
-		SCSV: SCSVIgnored, VersionRefusal: RefuseAsSSL23, SilentRecordVersion: true, Alerts: alerts10x, SessionFirst: true, AnyResumeVersion: true,
+		SCSV: SCSVIgnored, VersionRefusal: RefuseAsSSL23, SilentRecordVersion: true, TakesDuplicates: true, Alerts: alerts10x, SessionFirst: true, AnyResumeVersion: true,
 		ExtensionOrder: []wire.ExtensionType{}, NoRenegotiationInfo: true, IgnoreGroups: true,
 		IgnoreExtensions: append([]wire.ExtensionType{wire.ExtServerName, wire.ExtSessionTicket, wire.ExtRenegotiationInfo}, after098...),
 	}
@@ -43,7 +43,7 @@ var (
 // the suites behind it are overlooked.
 func RulesOpenSSL098zc() Rules {
 	return Rules{
-		SCSV: SCSVSkipsRest, VersionRefusal: RefuseAsSSL23, SilentRecordVersion: true, Alerts: alerts10x, SessionFirst: true, AnyResumeVersion: true, IgnoreGroups: true,
+		SCSV: SCSVSkipsRest, VersionRefusal: RefuseAsSSL23, SilentRecordVersion: true, TakesDuplicates: true, Alerts: alerts10x, SessionFirst: true, AnyResumeVersion: true, IgnoreGroups: true,
 		ExtensionOrder:   []wire.ExtensionType{wire.ExtServerName, wire.ExtRenegotiationInfo, wire.ExtSessionTicket, wire.ExtStatusRequest},
 		IgnoreExtensions: after098,
 	}
@@ -58,7 +58,7 @@ var order10x = []wire.ExtensionType{
 // RulesOpenSSL101j is OpenSSL 1.0.1j: the same defect, versions up to TLS 1.2.
 func RulesOpenSSL101j() Rules {
 	return Rules{
-		SCSV: SCSVSkipsRest, VersionRefusal: RefuseAsSSL23, SilentRecordVersion: true, Alerts: alerts10x, SessionFirst: true, AnyResumeVersion: true, Heartbeat: true,
+		SCSV: SCSVSkipsRest, VersionRefusal: RefuseAsSSL23, SilentRecordVersion: true, TakesDuplicates: true, Alerts: alerts10x, SessionFirst: true, AnyResumeVersion: true, Heartbeat: true,
 		ExtensionOrder: order10x, IgnoreExtensions: after101,
 	}
 }
@@ -66,15 +66,15 @@ func RulesOpenSSL101j() Rules {
 // RulesOpenSSL102 is OpenSSL 1.0.2: ALPN, the defect mended, resumption at the session's version only.
 func RulesOpenSSL102() Rules {
 	return Rules{
-		SCSV: SCSVChecked, VersionRefusal: RefuseAsSSL23, SilentRecordVersion: true, StrictSchemes: true, Alerts: alerts10x, SessionFirst: true, Heartbeat: true,
+		SCSV: SCSVChecked, VersionRefusal: RefuseAsSSL23, SilentRecordVersion: true, TakesDuplicates: true, StrictSchemes: true, Alerts: alerts10x, SessionFirst: true, Heartbeat: true,
 		ExtensionOrder: order10x, IgnoreExtensions: after102,
 	}
 }
 
 // order11x is the order of the extension table of 1.1.1 and 3.0.
 var order11x = []wire.ExtensionType{
-	wire.ExtRenegotiationInfo, wire.ExtServerName, wire.ExtECPointFormats, wire.ExtSessionTicket, wire.ExtStatusRequest,
-	wire.ExtNextProtoNegotiation, wire.ExtALPN, wire.ExtEncryptThenMAC, wire.ExtSCT, wire.ExtExtendedMasterSecret,
+	wire.ExtRenegotiationInfo, wire.ExtServerName, wire.ExtMaxFragmentLength, wire.ExtECPointFormats, wire.ExtSessionTicket,
+	wire.ExtStatusRequest, wire.ExtNextProtoNegotiation, wire.ExtALPN, wire.ExtEncryptThenMAC, wire.ExtSCT, wire.ExtExtendedMasterSecret,
 }
 
 // RulesOpenSSL111 is OpenSSL 1.1.1.

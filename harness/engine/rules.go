@@ -57,6 +57,9 @@ type Rules struct {
 	// Statem reads a hello as OpenSSL's state machine since 1.1.0 does: see statem.go.
 	Statem bool
 
+	// TakesDuplicates reads an extension that comes twice as if it came once (OpenSSL before 1.1.0).
+	TakesDuplicates bool
+
 	// SilentRecordVersion closes without an alert on a record with a wrong version (measured on 1.0.x and 3.0).
 	SilentRecordVersion bool
 }

@@ -113,6 +113,13 @@ var (
 	heartbeatAllowed   = []byte{1}          // peer_allowed_to_send
 )
 
+// acksServerName: the state machine acknowledges a name of no length too.
+func (c *Conn) acksServerName() bool {
+	_, offered := c.offered(wire.ExtServerName)
+	rules := &c.server.Rules
+	return offered && rules.AckServerName && (rules.Statem || c.facts.ServerName != "")
+}
+
 // serverExtension is the answer to one extension, if this handshake has one.
 func (c *Conn) serverExtension(t wire.ExtensionType) (body []byte, ok bool) {
 	hs := c.hs
@@ -127,7 +134,9 @@ func (c *Conn) serverExtension(t wire.ExtensionType) (body []byte, ok bool) {
 		}
 		return emptyRenegotiation, true
 	case wire.ExtServerName:
-		return nil, offered && c.server.Rules.AckServerName && !hs.resumed && c.facts.ServerName != ""
+		return nil, offered && c.acksServerName() && !hs.resumed
+	case wire.ExtMaxFragmentLength:
+		return c.limitFragments(), c.peerLimit > 0
 	case wire.ExtECPointFormats:
 		if c.server.Rules.OnlyUncompressed {
 			body = uncompressedOnly

@@ -55,11 +55,11 @@ func (c *Conn) onClientHello(ch *hello.ClientHello) (state, error) {
 		if _, err := c.parsedSuites(ch, v); err != nil { // a fallback is refused before anything is read
 			return 0, err
 		}
-		if err := checkStatem(ch); err != nil {
+		if err := checkStatem(without(ch, wire.ExtEarlyData, wire.ExtPostHandshakeAuth)); err != nil {
 			return 0, err
 		}
 	}
-	if err := check12(ch); err != nil {
+	if err := c.check12(ch); err != nil {
 		return 0, err
 	}
 	return c.answerHello12(ch, v)
@@ -67,9 +67,17 @@ func (c *Conn) onClientHello(ch *hello.ClientHello) (state, error) {
 
 // check12 judges the grammar of the extensions that matter below TLS 1.3. Those that only TLS 1.3 reads may
 // say what they like.
-func check12(ch *hello.ClientHello) error {
-	return without(ch, wire.ExtPreSharedKey, wire.ExtKeyShare, wire.ExtCookie, wire.ExtPSKKeyExchangeModes).Check()
+func (c *Conn) check12(ch *hello.ClientHello) error {
+	if c.server.Rules.Statem && c.outVersion < wire.TLS12 { // it then asks no more of them than a length that fits
+		return without(c.known(ch), slices.Concat(schemeLists, only13)...).Check()
+	}
+	return without(c.known(ch), only13...).Check()
 }
+
+var (
+	only13      = []wire.ExtensionType{wire.ExtPreSharedKey, wire.ExtKeyShare, wire.ExtCookie, wire.ExtPSKKeyExchangeModes}
+	schemeLists = []wire.ExtensionType{wire.ExtSignatureAlgorithms, wire.ExtSignatureAlgsCert}
+)
 
 // without is the hello as one reads it who passes over some extensions.
 func without(ch *hello.ClientHello, types ...wire.ExtensionType) *hello.ClientHello {
@@ -86,7 +94,7 @@ func without(ch *hello.ClientHello, types ...wire.ExtensionType) *hello.ClientHe
 // answerRenegotiation keeps the version of the connection.
 func (c *Conn) answerRenegotiation(ch *hello.ClientHello) (state, error) {
 	c.outVersion = c.facts.Version
-	if err := check12(ch); err != nil {
+	if err := c.check12(ch); err != nil {
 		return 0, err
 	}
 	if ch.Version < c.facts.Version {
@@ -174,6 +182,9 @@ func (c *Conn) refuseVersion(ch *hello.ClientHello) error {
 	c.outVersion = min(max(ch.Version, wire.SSL30), wire.TLS12)
 	if c.server.Rules.Statem && ch.Version < wire.SSL30 {
 		c.outVersion = ch.Version // it answers under whatever number it was given
+		if ch.Format == hello.FormatSSLv2 {
+			c.outVersion = wire.TLS12 // but that of SSL 2.0 itself
+		}
 	}
 	cause := ErrNoCommonVersion
 	if ch.Version <= wire.SSL30 {
@@ -273,7 +284,7 @@ func (c *Conn) answerHello12(ch *hello.ClientHello, v wire.Version) (state, erro
 // readHelloExtensions takes in what does not depend on the suite.
 func (c *Conn) readHelloExtensions(ch *hello.ClientHello) error {
 	if data, ok := c.offered(wire.ExtRenegotiationInfo); ok && !c.server.Rules.NoRenegotiationInfo {
-		if err := c.checkRenegotiationInfo(data); err != nil {
+		if err := c.checkRenegotiationInfo(c.firstField(data)); err != nil {
 			return err
 		}
 	} else if c.hs.renegotiated && c.facts.RenegotiationInfo {

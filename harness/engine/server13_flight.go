@@ -134,10 +134,13 @@ func (c *Conn) sendEncryptedExtensions(ch *hello.ClientHello) {
 	add := func(t wire.ExtensionType, data []byte) {
 		m.Extensions = append(m.Extensions, wire.Extension{Type: t, Data: data})
 	}
-	if cfg.Rules.AckServerName && ch.ServerName() != "" {
+	if c.acksServerName() {
 		add(wire.ExtServerName, nil)
 	}
-	if limit, ok := ch.RecordSizeLimit(); ok && limit >= 64 {
+	if code := c.limitFragments(); code != nil && cfg.Rules.Statem {
+		add(wire.ExtMaxFragmentLength, code)
+	}
+	if limit, ok := ch.RecordSizeLimit(); ok && limit >= 64 && !cfg.Rules.Statem {
 		c.peerLimit = limit - 1
 		add(wire.ExtRecordSizeLimit, wire.AppendU16(nil, wire.MaxPlaintext+1))
 	}

@@ -32,10 +32,10 @@ func (c *Conn) onClientHello13(ch *hello.ClientHello) (state, error) {
 			return 0, err
 		}
 	}
-	if err := checkClientHello13(read); err != nil {
+	if err := c.checkClientHello13(read); err != nil {
 		return 0, err
 	}
-	if err := checkMandatory13(ch); err != nil {
+	if err := c.checkMandatory13(ch); err != nil {
 		return 0, err
 	}
 	if ch.Has(wire.ExtEarlyData) {
@@ -56,7 +56,7 @@ func (c *Conn) onClientHello13(ch *hello.ClientHello) (state, error) {
 }
 
 // checkClientHello13 refuses what breaks the grammar of RFC 8446 §4.1.2, Client Hello, and §4.2.11.
-func checkClientHello13(ch *hello.ClientHello) error {
+func (c *Conn) checkClientHello13(ch *hello.ClientHello) error {
 	psk := ch.Has(wire.ExtPreSharedKey)
 	// "The 'pre_shared_key' extension MUST be the last extension in the ClientHello ... Servers MUST check
 	// that it is the last extension and otherwise fail the handshake with an 'illegal_parameter' alert"
@@ -66,10 +66,15 @@ func checkClientHello13(ch *hello.ClientHello) error {
 	if bytes.IndexByte(ch.Compression, 0) < 0 {
 		return fmt.Errorf("%w: legacy_compression_methods %x", ErrNoNullCompression, ch.Compression)
 	}
+	if c.server.Rules.Statem {
+		if err := c.checkBeforeShares(ch); err != nil {
+			return err
+		}
+	}
 	if err := checkBinderCount(ch); err != nil {
 		return err
 	}
-	if err := ch.Check(); err != nil {
+	if err := c.known(ch).Check(); err != nil {
 		return err
 	}
 	if data, ok := ch.Extension(extCertificateAuthorities); ok && !authorities(data) {
@@ -80,8 +85,13 @@ func checkClientHello13(ch *hello.ClientHello) error {
 
 // checkMandatory13 looks for what must stand together (RFC 8446 §9.2, Mandatory-to-Implement Extensions).
 // It comes after the choice of the suite, as in OpenSSL: a hello without a suite for us hears that first.
-func checkMandatory13(ch *hello.ClientHello) error {
+func (c *Conn) checkMandatory13(ch *hello.ClientHello) error {
 	psk := ch.Has(wire.ExtPreSharedKey)
+	if c.server.Rules.Statem && ch.Has(wire.ExtSupportedGroups) { // it has read all before it misses any
+		if err := c.checkShares(ch); err != nil {
+			return err
+		}
+	}
 	switch {
 	case psk && !ch.Has(wire.ExtPSKKeyExchangeModes):
 		return fmt.Errorf("%w: psk_key_exchange_modes beside pre_shared_key", ErrMissingExtension)
@@ -90,7 +100,7 @@ func checkMandatory13(ch *hello.ClientHello) error {
 	case !psk && (!ch.Has(wire.ExtKeyShare) || !ch.Has(wire.ExtSignatureAlgorithms)):
 		return fmt.Errorf("%w: key_share and signature_algorithms are needed without a PSK", ErrMissingExtension)
 	}
-	return checkShares(ch)
+	return c.checkShares(ch)
 }
 
 // checkBinderCount: pre_shared_key is two lists of one length. An empty list is malformed, and left to Check.
@@ -112,12 +122,18 @@ func checkBinderCount(ch *hello.ClientHello) error {
 }
 
 // checkShares: "Each KeyShareEntry value MUST correspond to a group offered in the 'supported_groups'
-// extension ... Clients MUST NOT offer multiple KeyShareEntry values for the same group" (§4.2.8).
-func checkShares(ch *hello.ClientHello) error {
-	shared := sharedGroups(ch)
-	for i, g := range shared {
-		if slices.Contains(shared[:i], g) || !ch.OffersGroup(g) {
-			return fmt.Errorf("%w: share for %v twice or outside supported_groups %v", ErrWrongGroup, g, ch.Groups())
+// extension ... Clients MUST NOT offer multiple KeyShareEntry values for the same group" (§4.2.8). OpenSSL
+// looks no further than the first share that it can use.
+func (c *Conn) checkShares(ch *hello.ClientHello) error {
+	lax := c.server.Rules.Statem
+	shares := ch.KeyShares()
+	for i, s := range shares {
+		twice := slices.ContainsFunc(shares[:i], func(o hello.KeyShare) bool { return o.Group == s.Group })
+		if !lax && twice || !ch.OffersGroup(s.Group) {
+			return fmt.Errorf("%w: share for %v twice or outside supported_groups %v", ErrWrongGroup, s.Group, ch.Groups())
+		}
+		if lax && c.enablesGroup(s.Group) {
+			return keys.CheckPublic(s.Group, s.Public)
 		}
 	}
 	return nil
@@ -150,20 +166,21 @@ func (c *Conn) chooseSuite13(ch *hello.ClientHello) *keys.Suite13 {
 // chooseShare13 takes the client's first share of an enabled group; without one it names the client's
 // first enabled group, for a HelloRetryRequest. OpenSSL chooses so.
 func (c *Conn) chooseShare13(ch *hello.ClientHello) (*hello.KeyShare, wire.Group, error) {
-	enabled := func(g wire.Group) bool {
-		return keys.Supported(g) && (len(c.hs.config.Groups) == 0 || slices.Contains(c.hs.config.Groups, g))
-	}
 	for _, s := range ch.KeyShares() {
-		if enabled(s.Group) {
+		if c.enablesGroup(s.Group) {
 			return &s, s.Group, nil
 		}
 	}
 	for _, g := range ch.Groups() {
-		if enabled(g) {
+		if c.enablesGroup(g) {
 			return nil, g, nil
 		}
 	}
 	return nil, 0, fmt.Errorf("%w: listed %v", ErrNoCommonGroup, ch.Groups())
+}
+
+func (c *Conn) enablesGroup(g wire.Group) bool {
+	return keys.Supported(g) && (len(c.hs.config.Groups) == 0 || slices.Contains(c.hs.config.Groups, g))
 }
 
 // sendHelloRetryRequest asks for a share of group (RFC 8446 §4.1.4).
@@ -207,10 +224,10 @@ func (c *Conn) onSecondClientHello(wire.Opaque) (state, error) {
 	case h.retryPSK && !ch.Has(wire.ExtPreSharedKey):
 		return 0, fmt.Errorf("%w: pre_shared_key of the first hello", ErrMissingExtension)
 	}
-	if err := checkClientHello13(ch); err != nil {
+	if err := c.checkClientHello13(ch); err != nil {
 		return 0, err
 	}
-	if err := checkMandatory13(ch); err != nil {
+	if err := c.checkMandatory13(ch); err != nil {
 		return 0, err
 	}
 	shares := ch.KeyShares()

@@ -157,12 +157,9 @@ func respondHybrid(peer []byte, rand io.Reader) (public, secret []byte, err erro
 // agreeEC refuses an uncompressed point that is not on the curve, and an X25519 point of low order: crypto/ecdh checks
 // for a result of all zeroes (RFC 8446 §7.4.2, Elliptic Curve Diffie-Hellman).
 func agreeEC(dst []byte, own *ecdh.PrivateKey, peer []byte) ([]byte, error) {
-	if want := publicSize(own.Curve()); len(peer) != want {
-		return nil, fmt.Errorf("%w: %d bytes for %v, not %d", ErrShareSize, len(peer), own.Curve(), want)
-	}
-	pub, err := own.Curve().NewPublicKey(peer)
+	pub, err := publicKey(own.Curve(), peer)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrSharePoint, err)
+		return nil, err
 	}
 	secret, err := own.ECDH(pub)
 	if err != nil {
@@ -172,6 +169,34 @@ func agreeEC(dst []byte, own *ecdh.PrivateKey, peer []byte) ([]byte, error) {
 		return secret, nil
 	}
 	return append(dst, secret...), nil
+}
+
+// CheckPublic says whether peer, a client's key_exchange field, has the form of a public key of group, and
+// for a NIST curve whether it is a point of it.
+func CheckPublic(group wire.Group, peer []byte) error {
+	curve := curveOf(group)
+	switch {
+	case curve == nil:
+		return fmt.Errorf("%w: 0x%04x", ErrGroup, uint16(group))
+	case group == wire.X25519MLKEM768:
+		if len(peer) != hybridClientSize {
+			return fmt.Errorf("%w: X25519MLKEM768 client share of %d bytes, not %d", ErrShareSize, len(peer), hybridClientSize)
+		}
+		return nil
+	}
+	_, err := publicKey(curve, peer)
+	return err
+}
+
+func publicKey(curve ecdh.Curve, peer []byte) (*ecdh.PublicKey, error) {
+	if want := publicSize(curve); len(peer) != want {
+		return nil, fmt.Errorf("%w: %d bytes for %v, not %d", ErrShareSize, len(peer), curve, want)
+	}
+	pub, err := curve.NewPublicKey(peer)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v", ErrSharePoint, err)
+	}
+	return pub, nil
 }
 
 // drawKey reads a scalar of size bytes. A random scalar is invalid with probability below 2^-32 for

@@ -201,7 +201,7 @@ func (c *Conn) release() {
 	c.state = closed
 	c.loop.conns[c.fd] = nil
 	c.loop.poll.sockets--
-	unix.Close(int(c.fd))
+	rawClose(int(c.fd))
 	c.fd, c.out, c.tls = -1, nil, nil
 }
 

@@ -9,6 +9,7 @@ package loop
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -33,6 +34,8 @@ const readSize = 64 << 10
 type Loop struct {
 	origin time.Time
 	now    time.Duration // since origin; refreshed before each callback
+
+	yielded time.Duration // when the scheduler last had its turn
 
 	poll   poller
 	wheel  wheel
@@ -122,9 +125,17 @@ func (l *Loop) Run(ctx context.Context) error {
 	}
 }
 
+// yieldAfter is how long the loop runs before it offers its processor to others of its own accord. At 10 ms the
+// runtime would make it, by a signal, and from then on take it in each system call.
+const yieldAfter = 5 * time.Millisecond
+
 // turn waits once and handles everything that came of it.
 func (l *Loop) turn() error {
 	l.refresh()
+	if l.now-l.yielded > yieldAfter {
+		l.yielded = l.now
+		runtime.Gosched()
+	}
 	next := l.next()
 	if l.gather.pays(l.now) && next-l.now > l.gather.pause {
 		l.poll.sleep(l.gather.pause)

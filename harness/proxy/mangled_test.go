@@ -2,15 +2,20 @@ package proxy
 
 import (
 	"encoding/hex"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"testing"
 	"time"
 
 	"tlsurge/profiles/hello"
 	"tlsurge/profiles/wire"
 )
+
+// mangled is how many hellos are tried in each way. A thousand take some ten minutes.
+var mangled = flag.Int("mangled", 12, "mangled hellos per way and configuration")
 
 // Hellos that are wrong on purpose, in every way that a sender can get them wrong, and a byte flipped anywhere: the edge
 // and Debian's nginx must give the same alert in the same record version, the same close, or the same ServerHello.
@@ -26,21 +31,35 @@ func TestMangledHellosAsNginx(t *testing.T) {
 			const seed = 20150114
 			r := rand.New(rand.NewPCG(seed, 2))
 			differ := map[string]int{}
-			for i := range 40 * len(mangles) {
-				m := mangles[i%len(mangles)]
+			ways := slices.Concat(mangles, oddities)
+			for i := range *mangled * len(ways) {
+				m := ways[i%len(ways)]
 				raw := m.mangle(r, drawHello(r))
 				mine, them := askAndLeave(ours, raw), askAndLeave(theirs, raw)
 				if mine != them {
 					if differ[m.name]++; differ[m.name] <= 1 {
-						t.Errorf("%s, hello %d of seed %d:\n ours   %s\n nginx  %s\n %s", m.name, i, seed, mine, them, hex.EncodeToString(raw))
+						t.Errorf("%s, hello %d of seed %d:\n ours   %s\n nginx  %s\n %s\n%s", m.name, i, seed, mine, them, hex.EncodeToString(raw), told(raw))
 					}
 				}
 			}
 			for name, n := range differ {
-				t.Errorf("%s: %d of 40 answers differ", name, n)
+				t.Errorf("%s: %d of %d answers differ", name, n, *mangled)
 			}
 		})
 	}
+}
+
+// told is what can be read of a hello.
+func told(raw []byte) string {
+	ch, rest, err := hello.Parse(raw)
+	if err != nil {
+		return err.Error()
+	}
+	s := fmt.Sprintf(" %v suites %d, %d bytes behind it\n", ch.Version, ch.Suites, len(rest))
+	for _, e := range ch.Extensions {
+		s += fmt.Sprintf("   %v %x\n", e.Type, e.Data[:min(len(e.Data), 40)])
+	}
+	return s
 }
 
 // askAndLeave is ask by a client that ends its side behind the hello, so that nobody waits for the rest of one that
@@ -60,13 +79,15 @@ func askAndLeave(addr string, raw []byte) string {
 	return fmt.Sprintf("%+v %v", a, err)
 }
 
+type mangling struct {
+	name   string
+	mangle func(*rand.Rand, *hello.ClientHello) []byte
+}
+
 // mangles are the ways, but for the first byte: what does not begin as TLS does is HTTP to nginx, and none of OpenSSL's.
 // The fields of a hello behind its record header: type 1, length 3, version 2, random 32,
 // session_id, cipher_suites, compression_methods, extensions.
-var mangles = []struct {
-	name   string
-	mangle func(*rand.Rand, *hello.ClientHello) []byte
-}{
+var mangles = []mangling{
 	{"a byte flipped anywhere", func(r *rand.Rand, ch *hello.ClientHello) []byte {
 		raw := ch.AppendRecords(nil)
 		raw[1+r.IntN(len(raw)-1)] ^= 1 << r.IntN(8)

@@ -80,6 +80,7 @@ func (ch *ClientHello) MessageLen() int {
 // Clone gives a deep copy.
 func (ch *ClientHello) Clone() *ClientHello {
 	c := *ch
+	c.Room = Room{}
 	c.Fragments = append([]int(nil), ch.Fragments...)
 	c.SessionID = append([]byte(nil), ch.SessionID...)
 	c.Suites = append([]wire.CipherSuite(nil), ch.Suites...)

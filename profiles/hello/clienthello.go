@@ -36,6 +36,15 @@ type ClientHello struct {
 	Compression   []uint8
 	HasExtensions bool // false: the extensions block itself is missing
 	Extensions    []Extension
+
+	Room Room // nothing of the hello's own
+}
+
+// Room is memory for those who build one hello after another into the same ClientHello: Suites and the
+// bodies of Extensions may lie in it.
+type Room struct {
+	Bodies []byte
+	Suites []wire.CipherSuite
 }
 
 // KeyShare is one public key share of a hello.
