@@ -39,6 +39,7 @@ type Agent struct {
 	places []*seat
 	follow *follow // nil unless each connection follows another
 	plans  map[profiles.Plan]*profiles.Plan
+	spare  []*setup // of handshakes that are over
 	free   []*exchange
 	line   results.Attempt // what is being recorded
 
@@ -111,16 +112,18 @@ func NewAgent(cfg *Config, rec *results.Recorder, ledger func(faults.Firing)) (*
 	return a, nil
 }
 
-// random is the random stream of one attempt, or of whatever else id names.
-func (a *Agent) random(id uint64) *rand.ChaCha8 {
-	var seed [32]byte
+// random is the random stream of whatever id names.
+func (a *Agent) random(id uint64) *rand.ChaCha8 { return rand.NewChaCha8(a.seed(id)) }
+
+// seed begins the random stream of one attempt, or of whatever else id names.
+func (a *Agent) seed(id uint64) (seed [32]byte) {
 	for i := range 4 {
 		v := a.draws.bits(saltRandom+salt(i)<<32, id)
 		for j := range 8 {
 			seed[8*i+j] = byte(v >> (8 * j))
 		}
 	}
-	return rand.NewChaCha8(seed)
+	return seed
 }
 
 func (a *Agent) newVisitor(v *Visitor) *visitorState {

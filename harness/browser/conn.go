@@ -68,7 +68,7 @@ func (c *conn) begin(plan profiles.Plan, intended time.Duration) {
 	b, a := c.b, c.b.agent
 	c.attempts++
 	c.answered, c.spent = 0, false
-	t := &try{conn: c, plan: &plan, setup: new(setup), edge: b.edge(c.number), attempt: c.attempts,
+	t := &try{conn: c, plan: &plan, setup: a.newSetup(), edge: b.edge(c.number), attempt: c.attempts,
 		intended: intended, start: a.loop.Now(), connected: -1, handshake: -1}
 	c.try = t
 	if h := b.sessions.get(&plan, b.host.profile, a.loop.Wall(t.start), a.cfg.Load.Model == ResumeOnly); h != nil {

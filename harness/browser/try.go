@@ -1,13 +1,11 @@
 package browser
 
 import (
-	"errors"
 	"net/netip"
 	"time"
 
 	"tlsurge/faults"
 	"tlsurge/harness/engine"
-	"tlsurge/harness/keys"
 	"tlsurge/profiles"
 	"tlsurge/profiles/hello"
 	"tlsurge/profiles/wire"
@@ -43,13 +41,6 @@ type try struct {
 	backed  bool              // a second connection was opened because this one's SYN went unanswered
 }
 
-// setup is what an attempt needs until its handshake is over.
-type setup struct {
-	client  engine.ClientConfig
-	session *engine.Session // offered
-	shares  []*keys.Share
-}
-
 // key names the attempt in outcomes, ledger and draws.
 func (t *try) key() faults.Key {
 	c := t.conn
@@ -75,58 +66,6 @@ func (t *try) kind() string {
 		return "resumed"
 	}
 	return t.plan.Kind
-}
-
-// startTLS builds the ClientHello from what the profile does now, and the engine for it.
-func (t *try) startTLS() error {
-	b := t.conn.b
-	a := b.agent
-	k, s := t.key(), t.setup
-	random := a.random(uint64(k.Browser)<<32 ^ uint64(k.Connection)<<16 ^ uint64(k.Attempt))
-	s.client = engine.ClientConfig{
-		ServerName: a.cfg.ServerName, Verifier: b.host.verifier, MinDHBits: b.host.manners.MinDHBits, Session: s.session, Rand: random,
-		KeyPool: a.keys, Split: b.host.split, FalseStart: b.host.manners.FalseStart, KeyLog: a.cfg.KeyLog,
-	}
-	if b.who.astray {
-		s.client.Clock = b.host.clock
-	}
-	p := profiles.HelloParams{ServerName: a.cfg.ServerName, Random: random, Now: a.loop.Wall(t.connected).Add(s.client.Clock)}
-	t.plan.Params(&p)
-	p.Resume = t.offer()
-	s.client.EarlyData = t.conn.zeroRTT(s.session)
-	p.EarlyData = s.client.EarlyData != nil
-	var shareErr error
-	p.Shares = func(g wire.Group) []byte {
-		share, err := a.keys.Share(g)
-		if err != nil {
-			shareErr = err
-			return nil
-		}
-		s.shares = append(s.shares, share)
-		return share.Public()
-	}
-	ch, err := b.host.profile.Hello(&p)
-	if err != nil {
-		return errors.Join(err, shareErr)
-	}
-	t.overrideALPN(ch)
-	s.client.Shares = s.shares
-	s.client.Retry = func(r *engine.HelloRetry) (*hello.ClientHello, error) { return t.second(p, ch, r) }
-	t.tls, err = engine.NewClient(&s.client, ch)
-	return err
-}
-
-// second is the ClientHello after a HelloRetryRequest, as the profile makes it.
-func (t *try) second(p profiles.HelloParams, first *hello.ClientHello, r *engine.HelloRetry) (*hello.ClientHello, error) {
-	if r.DropPSK {
-		p.Resume = nil
-	}
-	p.EarlyData = false
-	p.Second = &profiles.SecondHello{First: first, Group: r.Group, Cookie: r.Cookie}
-	if r.Public != nil {
-		p.Shares = func(wire.Group) []byte { return r.Public }
-	}
-	return t.conn.b.host.profile.Hello(&p)
 }
 
 // offer puts the stored session into the hello's terms.
@@ -173,8 +112,11 @@ func (t *try) overrideALPN(ch *hello.ClientHello) {
 // settle gives up what only the handshake needed: the connection may live long and should weigh little.
 func (t *try) settle() {
 	a := t.conn.b.agent
-	t.setup = nil
 	t.tls.Rebase(&t.conn.b.host.settled)
+	if len(a.spare) < maxSpare {
+		a.spare = append(a.spare, t.setup)
+	}
+	t.setup = nil
 	t.plan = a.shared(*t.plan)
 }
 
