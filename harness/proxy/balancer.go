@@ -63,7 +63,9 @@ func NewBalancer(cfg BalancerConfig) (*Balancer, error) {
 		servers = append(servers, s)
 	}
 	b := &Balancer{cfg: cfg, group: upstream.NewGroup("balancer", servers), dialer: upstream.Dialer{Timeout: cfg.ConnectTimeout}}
-	b.group.LeastConn, b.group.Keepalive = cfg.LeastConn, cfg.Keepalive
+	if b.group.Keepalive = cfg.Keepalive; cfg.LeastConn {
+		b.group.Method = upstream.LeastConn
+	}
 	return b, nil
 }
 

@@ -212,7 +212,11 @@ func (c *compiler) headerLimits(d *nginxconf.Directive, vs *VirtualServer) (err 
 		}
 		vs.lineLimit, vs.MaxHeaderBytes = int(size), n*int(size)
 	}
-	vs.underscores, err = c.flag(d, "underscores_in_headers", false)
+	if vs.underscores, err = c.flag(d, "underscores_in_headers", false); err != nil {
+		return err
+	}
+	ignore, err := c.flag(d, "ignore_invalid_headers", true)
+	vs.anyHeader = !ignore
 	return err
 }
 

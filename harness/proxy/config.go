@@ -77,6 +77,7 @@ type VirtualServer struct {
 	names       names
 	lineLimit   int
 	underscores bool
+	anyHeader   bool // ignore_invalid_headers off
 }
 
 // TLSSettings is what ssl_* directives say, for one virtual server.

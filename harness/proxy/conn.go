@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -53,6 +52,7 @@ type conn struct {
 	armed    *sockfilter.Armed
 	rule     *faults.Rule // engine "edge": the rule that this connection's source names
 	fired    atomic.Bool  // its firing has been reported
+	plain    bool         // HTTP in the clear on a port of TLS
 	// placeGone: its place in the table was taken from it.
 	placeGone bool
 	// idle: its goroutine waits for a request to begin (crypto/tls only; others are parked).
@@ -201,6 +201,9 @@ func (c *conn) serve() bool {
 			case stepWaiting:
 				c.phase = phaseHandshake
 				return true
+			case stepPlain:
+				c.phase, c.plain, c.info.Scheme = phaseWaiting, true, "http"
+				return c.serveRequests()
 			}
 		}
 		c.phase = phaseWaiting
@@ -251,6 +254,7 @@ const (
 	stepDone step = iota
 	stepWaiting
 	stepFailed
+	stepPlain // no TLS: HTTP in the clear, to be refused
 )
 
 // handshake goes on with TLS as far as the bytes that are here allow, or says in the log why it cannot.
@@ -277,8 +281,13 @@ func (c *conn) engineHandshake() step {
 	c.work()
 	t := c.secure
 	done, err := t.handshakeStep()
-	if errors.Is(err, errHelloHit) {
+	var clear *clearText
+	switch {
+	case errors.Is(err, errHelloHit):
 		return c.strikeHello()
+	case errors.As(err, &clear):
+		c.secure, c.stream = nil, &prefixedConn{Conn: t.Conn, ahead: clear.bytes}
+		return stepPlain
 	}
 	if err == nil && !done {
 		return stepWaiting
@@ -320,10 +329,6 @@ func (c *conn) handshakeFailed(err error) {
 		}
 	default:
 		line := c.s.stack.Queue(err)
-		if line.PlainHTTP {
-			c.refusePlainHTTP()
-			return
-		}
 		c.log(line.Level, line.Code, line.Reason, fmt.Sprintf("SSL_do_handshake() failed (SSL: %s)%s", line.Text, c.while(doing)))
 		var refused *engine.LocalAlert
 		if c.s.stack.ResetOnSSLv2 && errors.As(err, &refused) && refused.Silent && (errors.Is(err, engine.ErrNoCommonVersion) || errors.Is(err, engine.ErrVersionTooLow)) {
@@ -334,16 +339,6 @@ func (c *conn) handshakeFailed(err error) {
 
 // heard says whether a byte of a handshake has come. The stack "go" does not tell.
 func (c *conn) heard() bool { return c.secure == nil || c.secure.heard }
-
-// refusePlainHTTP answers HTTP on a TLS port as nginx does: 400 in the clear.
-func (c *conn) refusePlainHTTP() {
-	c.log("info", "", "client sent plain HTTP request to HTTPS port",
-		fmt.Sprintf("client sent plain HTTP request to HTTPS port while reading client request headers, client: %s, server: %s", c.client.Addr(), c.ln.text))
-	page := site.ErrorPage(400, "The plain HTTP request was sent to HTTPS port")
-	c.raw.SetDeadline(time.Now().Add(time.Second))
-	fmt.Fprintf(c.raw, "HTTP/1.1 400 Bad Request\r\nServer: %s\r\nDate: %s\r\nContent-Type: text/html\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s",
-		serverToken, time.Now().UTC().Format(http.TimeFormat), len(page), page)
-}
 
 func isTimeout(err error) bool {
 	var ne net.Error

@@ -122,6 +122,14 @@ func (c *conn) exchange() bool {
 	if strings.EqualFold(r.Header.Get("Expect"), "100-continue") && r.ProtoMinor == 1 {
 		r.Body = &continueBody{ReadCloser: r.Body, w: w}
 	}
+	if c.plain {
+		w.keep = false
+		vs.block.ServePlain(w, &site.Request{HTTP: r, Line: rawLine, Conn: c.info, Start: start, Context: context.Background()})
+		c.s.count.status(w.code)
+		w.finish()
+		c.linger(unread(bodyOf(r)))
+		return false
+	}
 	if !c.answer(vs, w, &site.Request{HTTP: r, Line: rawLine, Conn: c.info, Start: start, Context: context.Background()}) {
 		w.finish()
 		return false
@@ -265,5 +273,5 @@ func emptyRequest(line string) *http.Request {
 }
 
 func (vs *VirtualServer) limits() requestLimits {
-	return requestLimits{line: vs.lineLimit, header: vs.MaxHeaderBytes, underscores: vs.underscores}
+	return requestLimits{line: vs.lineLimit, header: vs.MaxHeaderBytes, underscores: vs.underscores, lax: vs.anyHeader}
 }

@@ -24,8 +24,18 @@ func (c *conn) goHandshake() step {
 		c.vs = vs
 		return set.std[vs], nil
 	}
+	first := make([]byte, 1)
+	_, err := io.ReadFull(c.stream, first)
+	if err == nil {
+		c.stream = &prefixedConn{Conn: c.stream, ahead: first}
+		if !beginsTLS(first[0]) {
+			return stepPlain
+		}
+	}
 	t := tls.Server(c.stream, cfg)
-	err := t.Handshake()
+	if err == nil {
+		err = t.Handshake()
+	}
 	if err == nil {
 		c.goTLS, c.stream = t, t
 		st := t.ConnectionState()
@@ -38,26 +48,14 @@ func (c *conn) goHandshake() step {
 		c.info.Resumed, c.info.ALPN = st.DidResume, st.NegotiatedProtocol
 		return stepDone
 	}
-	var header tls.RecordHeaderError
 	const doing = "SSL handshaking"
 	switch {
 	case errors.Is(err, io.EOF):
 		c.handshakeFailed(&handshakeIO{err: io.EOF, eof: true})
 	case isTimeout(err) || isReset(err):
 		c.handshakeFailed(&handshakeIO{err: err})
-	case errors.As(err, &header) && header.Conn != nil && looksLikeHTTP(header.RecordHeader[:]):
-		c.refusePlainHTTP()
 	default:
 		c.log("info", "", err.Error(), fmt.Sprintf("TLS handshake failed (%v)%s", err, c.while(doing)))
 	}
 	return stepFailed
-}
-
-func looksLikeHTTP(p []byte) bool {
-	for _, b := range p {
-		if (b < 'A' || b > 'Z') && b != ' ' && b != '/' {
-			return false
-		}
-	}
-	return true
 }

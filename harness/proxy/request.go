@@ -27,6 +27,7 @@ func (e *badRequest) Error() string { return e.reason }
 type requestLimits struct {
 	line, header int
 	underscores  bool
+	lax          bool // headers of any name
 }
 
 // readRequest reads one HTTP/1 request as strictly as nginx does, where package net/http is milder (a second
@@ -160,7 +161,7 @@ func readHeader(br *bufio.Reader, r *http.Request, lim requestLimits, rawLine st
 		line, err := readLine(br, lim.line)
 		total += len(line)
 		if errors.Is(err, errLineTooLong) || err == nil && total > lim.header {
-			return nil, &badRequest{400, "client sent too large request", rawLine}
+			return nil, &badRequest{494, "client sent too long header line", rawLine}
 		}
 		if err != nil {
 			if err == io.EOF {
@@ -175,7 +176,7 @@ func readHeader(br *bufio.Reader, r *http.Request, lim requestLimits, rawLine st
 		if len(name) == 0 || name[0] <= ' ' || ok && bytes.ContainsAny(name, " \t") || bytes.IndexByte(line, 0) >= 0 || bytes.IndexByte(line, '\r') >= 0 {
 			return nil, &badRequest{400, fmt.Sprintf("client sent invalid header line: %q", clip(line)), rawLine}
 		}
-		if !ok || !validName(name, lim.underscores) {
+		if !ok || !lim.lax && !validName(name, lim.underscores) {
 			continue
 		}
 		key := http.CanonicalHeaderKey(string(name))

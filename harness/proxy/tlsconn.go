@@ -56,6 +56,9 @@ func (t *tlsConn) handshakeStep() (done bool, err error) {
 	n, err := t.Conn.Read(p)
 	var fatal error
 	if n > 0 {
+		if !t.heard && !beginsTLS(p[0]) {
+			return false, &clearText{append([]byte(nil), p[:n]...)}
+		}
 		t.heard = true
 		var mute bool
 		if p, mute, fatal = t.judge(p[:n]); mute {
@@ -79,6 +82,15 @@ func (t *tlsConn) handshakeStep() (done bool, err error) {
 	}
 	return false, nil
 }
+
+// beginsTLS judges a connection by its first byte, as nginx does before its library sees it: a record of TLS's
+// handshake, or SSLv2's length with its high bit. All else is HTTP.
+func beginsTLS(first byte) bool { return first == 0x16 || first&0x80 != 0 }
+
+// clearText is what came in the place of a handshake.
+type clearText struct{ bytes []byte }
+
+func (*clearText) Error() string { return "no TLS" }
 
 // errHelloHit: the ClientHello is one that the connection's rule strikes at.
 var errHelloHit = errors.New("proxy: the ClientHello is hit by a rule")

@@ -107,7 +107,7 @@ func (l *loader) include(d *Directive) ([]*Directive, error) {
 	path := d.Args[0]
 	if path == "mime.types" || strings.HasSuffix(path, "/mime.types") {
 		if _, err := l.src.Read(l.resolve(path)); err != nil {
-			return nil, nil // the built-in table of types stands in for a missing one
+			return standIn(d)
 		}
 	}
 	path = l.resolve(path)

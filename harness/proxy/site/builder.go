@@ -4,6 +4,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"math"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,16 +17,19 @@ import (
 
 // Build compiles the http block of a checked tree. servers are its server blocks in order.
 func Build(http *nginxconf.Directive) (*Site, []*Server, error) {
-	b := &builder{site: &Site{groups: map[string]*upstream.Group{}}, set: map[string]bool{}, capture: map[string]bool{},
-		formats: map[string]*template{}}
+	b := &builder{site: &Site{groups: map[string]*upstream.Group{}, hashes: map[*upstream.Group]*template{}, derived: map[string]derived{}}, set: map[string]bool{},
+		capture: map[string]bool{}, formats: map[string]*logFormat{}}
 	b.collectVariables(http.Block)
+	if err := b.derive(http.Block); err != nil {
+		return nil, nil, err
+	}
 	if err := b.upstreams(http.Block); err != nil {
 		return nil, nil, err
 	}
 	if err := b.logFormats(http.Block); err != nil {
 		return nil, nil, err
 	}
-	base, err := b.inherit(b.defaults(), http.Block, false)
+	base, err := b.inherit(b.defaults(), http.Block)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -42,8 +48,10 @@ type builder struct {
 	site    *Site
 	set     map[string]bool // variables of set
 	capture map[string]bool // named groups
-	formats map[string]*template
+	formats map[string]*logFormat
 	named   map[string]*location
+	// serverNames are those of the server that is being read.
+	serverNames []string
 }
 
 // at puts file and line before an error.
@@ -55,14 +63,35 @@ func (b *builder) at(d *nginxconf.Directive, err error) error {
 	return &nginxconf.SyntaxError{File: d.File, Line: d.Line, Text: err.Error()}
 }
 
+// collectVariables finds what set makes and the named groups of expressions: they may be named before they are made.
 func (b *builder) collectVariables(block []*nginxconf.Directive) {
 	for _, d := range block {
-		if d.Name == "set" && len(d.Args) > 0 {
+		switch {
+		case d.Name == "set" && len(d.Args) > 0:
 			b.set[strings.TrimPrefix(d.Args[0], "$")] = true
+		case d.Name == "map":
+			for _, e := range d.Block {
+				b.collectGroups(e.Name)
+			}
+			continue
+		default:
+			for _, a := range d.Args {
+				b.collectGroups(a)
+			}
 		}
 		b.collectVariables(d.Block)
 	}
 }
+
+func (b *builder) collectGroups(text string) {
+	if strings.Contains(text, "(?") {
+		for _, m := range namedGroup.FindAllStringSubmatch(text, -1) {
+			b.capture[m[1]] = true
+		}
+	}
+}
+
+var namedGroup = regexp.MustCompile(`\(\?P?[<'](\w+)[>']`)
 
 func (b *builder) upstreams(block []*nginxconf.Directive) error {
 	for _, d := range nginxconf.Find(block, "upstream") {
@@ -82,7 +111,23 @@ func (b *builder) upstreams(block []*nginxconf.Directive) error {
 			return b.at(d, fmt.Errorf("upstream %q has no server", d.Args[0]))
 		}
 		g := upstream.NewGroup(d.Args[0], servers)
-		g.LeastConn = len(nginxconf.Find(d.Block, "least_conn")) > 0
+		for _, m := range d.Block {
+			switch m.Name {
+			case "least_conn":
+				g.Method = upstream.LeastConn
+			case "ip_hash":
+				g.Method = upstream.IPHash
+			case "random":
+				g.Method = upstream.Random
+			case "hash":
+				g.Method = upstream.Hash
+				key, err := b.parseTemplate(m.Args[0])
+				if err != nil {
+					return b.at(m, err)
+				}
+				b.site.hashes[g] = key
+			}
+		}
 		for _, k := range nginxconf.Find(d.Block, "keepalive") {
 			n, err := strconv.Atoi(k.Args[0])
 			if err != nil || n < 1 {
@@ -101,27 +146,45 @@ func (b *builder) upstreams(block []*nginxconf.Directive) error {
 const combined = `$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent"`
 
 func (b *builder) logFormats(block []*nginxconf.Directive) error {
-	b.formats["combined"], _ = b.parseTemplate(combined)
+	t, _ := b.parseTemplate(combined)
+	b.formats["combined"] = &logFormat{template: t, escape: appendEscaped}
 	for _, d := range nginxconf.Find(block, "log_format") {
-		parts := d.Args[1:]
-		if strings.HasPrefix(parts[0], "escape=") && len(parts) > 1 {
+		parts, escape, plain := d.Args[1:], appendEscaped, false
+		if kind, ok := strings.CutPrefix(parts[0], "escape="); ok && len(parts) > 1 {
 			parts = parts[1:]
+			switch kind {
+			case "default":
+			case "json":
+				escape, plain = appendJSON, true
+			case "none":
+				escape, plain = func(dst []byte, s string) []byte { return append(dst, s...) }, true
+			default:
+				return b.at(d, fmt.Errorf("unknown log format escaping %q: allowed are default, json, none", kind))
+			}
+		}
+		if b.formats[d.Args[0]] != nil {
+			return b.at(d, fmt.Errorf("duplicate \"log_format\" name %q", d.Args[0]))
 		}
 		t, err := b.parseTemplate(strings.Join(parts, ""))
 		if err != nil {
 			return b.at(d, err)
 		}
-		b.formats[d.Args[0]] = t
+		b.formats[d.Args[0]] = &logFormat{t, escape, plain}
 	}
 	return nil
 }
 
+// nginx's own defaults: what nothing in the file says.
 func (b *builder) defaults() *conf {
 	root, _ := b.parseTemplate("html")
-	return &conf{root: root, index: []string{"index.html"}, types: builtinTypes, defType: "text/plain", etag: true, msiePad: true,
+	index, _ := b.parseTemplate("index.html")
+	return &conf{root: root, index: []*template{index}, types: defaultTypes, defType: "text/plain", etag: true, msiePad: true,
 		maxBody: 1 << 20, errorPages: map[int]errorPage{}, hide: map[string]bool{}, passed: map[string]bool{},
-		gzip:      gzipConf{level: 1, minLength: 20, types: map[string]bool{"text/html": true}, proxied: map[string]bool{"off": true}, httpVersion: 1},
-		proxy:     proxyConf{connect: 60 * time.Second, send: 60 * time.Second, read: 60 * time.Second, next: map[string]bool{"error": true, "timeout": true}, tls: &tls.Config{InsecureSkipVerify: true}},
+		absolute: true, portInRedirect: true, logNotFound: true, chunked: true, maxRanges: math.MaxInt, ifModified: "exact",
+		charsetTypes: []string{"text/html", "text/xml", "text/plain", "text/vnd.wap.wml", "application/javascript", "application/rss+xml"},
+		gzip:         gzipConf{level: 1, minLength: 20, types: map[string]bool{"text/html": true}, proxied: map[string]bool{"off": true}, httpVersion: 1},
+		proxy: proxyConf{connect: 60 * time.Second, send: 60 * time.Second, read: 60 * time.Second, next: map[string]bool{"error": true, "timeout": true},
+			tls: &tls.Config{InsecureSkipVerify: true}, passHeaders: true, passBody: true},
 		redirects: []redirect{{implied: true}},
 		realIP:    realIP{header: "X-Real-IP"},
 	}
@@ -132,12 +195,16 @@ func (b *builder) server(d *nginxconf.Directive, base *conf) (*Server, error) {
 	if n := nginxconf.Find(d.Block, "server_name"); len(n) > 0 {
 		s.Name = n[0].Args[0]
 	}
+	b.serverNames = nil
+	for _, n := range nginxconf.Find(d.Block, "server_name") {
+		b.serverNames = append(b.serverNames, n.Args...)
+	}
 	for _, m := range nginxconf.Find(d.Block, "merge_slashes") {
 		s.mergeSlashes = m.Args[0] != "off"
 	}
 	b.named = s.named
 	var err error
-	if s.conf, err = b.inherit(base, d.Block, false); err != nil {
+	if s.conf, err = b.inherit(base, d.Block); err != nil {
 		return nil, err
 	}
 	if s.script, err = b.script(d.Block, s.conf, false); err != nil {
@@ -192,10 +259,20 @@ func (b *builder) location(d *nginxconf.Directive, parent *conf) (*location, err
 		l.kind = '@'
 	}
 	start := *parent
-	start.pass, start.tryFiles, start.internal, start.status, start.alias = nil, nil, false, false, nil
+	start.pass, start.tryFiles, start.internal, start.status, start.alias, start.emptyGIF = nil, nil, false, false, nil, false
+	start.except = nil
 	start.location = l.pattern
-	if l.conf, err = b.inherit(&start, d.Block, false); err != nil {
+	if l.conf, err = b.inherit(&start, d.Block); err != nil {
 		return nil, err
+	}
+	for _, e := range nginxconf.Find(d.Block, "limit_except") {
+		l.conf.except = &except{methods: e.Args}
+		if slices.Contains(e.Args, "GET") {
+			l.conf.except.methods = append(slices.Clip(e.Args), "HEAD")
+		}
+		if l.conf.except.conf, err = b.inherit(l.conf, e.Block); err != nil {
+			return nil, err
+		}
 	}
 	if l.script, err = b.script(d.Block, l.conf, true); err != nil {
 		return nil, err
@@ -206,7 +283,7 @@ func (b *builder) location(d *nginxconf.Directive, parent *conf) (*location, err
 
 // inherit copies a block's outer settings and lays its own directives over them. Directives that make lists
 // (add_header, proxy_set_header, error_page, access_log, index, …) replace the outer list as a whole.
-func (b *builder) inherit(outer *conf, block []*nginxconf.Directive, _ bool) (*conf, error) {
+func (b *builder) inherit(outer *conf, block []*nginxconf.Directive) (*conf, error) {
 	c := *outer
 	fresh := map[string]bool{} // lists begun at this level
 	for _, d := range block {
@@ -214,10 +291,14 @@ func (b *builder) inherit(outer *conf, block []*nginxconf.Directive, _ bool) (*c
 		if !ok {
 			continue
 		}
-		if err := set(b, &c, d, !fresh[d.Name]); err != nil {
+		list := d.Name
+		if list == "deny" { // one list with allow
+			list = "allow"
+		}
+		if err := set(b, &c, d, !fresh[list]); err != nil {
 			return nil, b.at(d, fmt.Errorf("%s: %w", d.Name, err))
 		}
-		fresh[d.Name] = true
+		fresh[list] = true
 	}
 	return &c, nil
 }

@@ -26,7 +26,9 @@ type exchange struct {
 	errored    bool // an error page is being made: another error gets the plain page
 	method     string
 	up         upstreamFacts
-	fileErr    bool
+	quoted     bool // the URI came with something escaped in it
+	changed    bool // a rewrite has changed the URI: its location is searched anew
+	turns      int  // how often it was sent round
 }
 
 // upstreamFacts are the $upstream_ variables.
@@ -63,7 +65,7 @@ func (x *exchange) logUp(level, upstream, format string, a ...any) {
 // logAccess writes the access log lines of the location that answered.
 func (x *exchange) logAccess() {
 	x.w.finish()
-	for _, l := range x.conf.access {
+	for _, l := range x.conf.accessLogs {
 		if l.path == "" {
 			continue
 		}
@@ -79,10 +81,10 @@ func (x *exchange) logAccess() {
 				continue
 			}
 			v := x.value(p.name)
-			if v == "" {
+			if v == "" && !l.format.json {
 				line = append(line, '-')
 			}
-			line = appendEscaped(line, v)
+			line = l.format.escape(line, v)
 		}
 		x.s.site.env.Access(l.path, append(line, '\n'))
 	}
@@ -96,6 +98,40 @@ func appendEscaped(dst []byte, s string) []byte {
 			dst = fmt.Appendf(dst, `\x%02X`, c)
 		} else {
 			dst = append(dst, c)
+		}
+	}
+	return dst
+}
+
+// logFormat is one log_format.
+type logFormat struct {
+	*template
+	escape func(dst []byte, s string) []byte
+	json   bool // an empty variable stays empty
+}
+
+// appendJSON writes a variable for a JSON string.
+func appendJSON(dst []byte, s string) []byte {
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, `\n`...)
+		case '\r':
+			dst = append(dst, `\r`...)
+		case '\t':
+			dst = append(dst, `\t`...)
+		case '\b':
+			dst = append(dst, `\b`...)
+		case '\f':
+			dst = append(dst, `\f`...)
+		default:
+			if c < 0x20 {
+				dst = fmt.Appendf(dst, `\u%04X`, c)
+			} else {
+				dst = append(dst, c)
+			}
 		}
 	}
 	return dst
@@ -144,54 +180,82 @@ func (ri *realIP) trusts(a netip.Addr) bool {
 
 // redirect sends the request to another URI of the same server.
 func (x *exchange) redirect(target string) {
+	if !x.turned("rewrite or internal redirection cycle while internally redirecting to %q", target) {
+		return
+	}
 	x.uri, x.args, _ = strings.Cut(target, "?")
 	x.redirected = true
 	x.conf = x.s.conf
 	x.route()
 }
 
+// named sends the request to a named location, its URI unchanged.
+func (x *exchange) named(name string) {
+	loc := x.s.named[name]
+	if loc == nil {
+		x.log("error", "could not find named location %q", name)
+		x.errored = true
+		x.fail(http.StatusInternalServerError)
+		return
+	}
+	if !x.turned("rewrite or internal redirection cycle while redirect to named location %q", name) {
+		return
+	}
+	x.redirected, x.changed = true, false
+	x.enter(loc)
+	switch x.runLocation(loc) {
+	case answered:
+	case again:
+		x.search()
+	default:
+		x.admitted()
+	}
+}
+
 // fail answers with a status of 300 or more: by the location's error_page, or with the built-in page.
 func (x *exchange) fail(status int) { x.failWith(status, "") }
 
 func (x *exchange) failWith(status int, location string) {
-	if !x.errored {
-		if p, ok := x.conf.errorPages[status]; ok {
-			x.errored = true
-			x.w.override = p.status
-			if p.status == 0 {
-				x.w.override = status
-			}
-			target := p.target.eval(x)
-			switch {
-			case strings.HasPrefix(target, "@"):
-				if loc := x.s.named[target]; loc != nil {
-					x.redirected = true
-					x.enter(loc)
-					if x.runLocation(loc) != answered {
-						x.content()
-					}
-					return
-				}
-			case strings.HasPrefix(target, "/"):
-				if x.r.HTTP.Method != http.MethodHead {
-					x.method = http.MethodGet
-				}
-				x.redirect(target)
-				return
-			default:
-				code := status
-				if p.status > 0 {
-					code = p.status
-				} else {
-					code = http.StatusFound
-				}
-				x.w.override = 0
-				x.plainPage(code, target)
-				return
-			}
-		}
+	p, has := x.conf.errorPages[status]
+	if !has || x.errored && !x.conf.recursivePages {
+		x.w.override = 0
+		x.plainPage(status, location)
+		return
 	}
-	x.plainPage(status, location)
+	x.errored = true
+	if x.w.override = p.status; p.status == 0 {
+		x.w.override = shown(status)
+	}
+	if location != "" {
+		x.w.Header().Set("Location", location)
+	}
+	switch target := p.target.eval(x); {
+	case strings.HasPrefix(target, "@"):
+		x.named(target)
+	case strings.HasPrefix(target, "/"):
+		if x.method != http.MethodHead {
+			x.method = http.MethodGet
+		}
+		x.redirect(target)
+	default:
+		code := x.w.override
+		switch code {
+		case 301, 302, 303, 307, 308:
+		default:
+			code = http.StatusFound
+		}
+		x.w.override = 0
+		x.plainPage(code, target)
+	}
+}
+
+// shown is the status that a client sees: nginx has some of its own between 494 and 499.
+func shown(status int) int {
+	switch status {
+	case 494, 495, 496, 497:
+		return http.StatusBadRequest
+	}
+	return status
 }
 
 // plainPage is the built-in page of a status.
@@ -208,12 +272,12 @@ func (x *exchange) plainPage(status int, location string) {
 	if location != "" {
 		h.Set("Location", location)
 	}
-	page := ErrorPage(status, "")
+	page := ErrorPage(status)
 	if status >= 400 && x.conf.msiePad && pads(x.header().Get("User-Agent")) {
 		page += strings.Repeat("<!-- a padding to disable MSIE and Chrome friendly error page -->\r\n", 6)
 	}
 	switch status {
-	case 400, 408, 413, 414, 497, 500, 501:
+	case 400, 408, 413, 414, 494, 495, 496, 497, 500, 501:
 		x.w.close = true
 	}
 	h.Del("Content-Encoding")
@@ -222,7 +286,7 @@ func (x *exchange) plainPage(status int, location string) {
 	h.Del("Etag")
 	h.Set("Content-Type", "text/html")
 	h.Set("Content-Length", strconv.Itoa(len(page)))
-	x.w.WriteHeader(status)
+	x.w.WriteHeader(shown(status))
 	x.w.Write([]byte(page))
 }
 
@@ -233,14 +297,21 @@ func pads(agent string) bool {
 // token is what stands at the foot of built-in pages.
 const token = "tlsurge"
 
-// ErrorPage is the built-in page for a status; text replaces its second line.
-func ErrorPage(status int, text string) string {
-	title := fmt.Sprintf("%d %s", status, Reason(status))
-	if text != "" {
-		return fmt.Sprintf("<html>\r\n<head><title>%s</title></head>\r\n<body>\r\n<center><h1>%d %s</h1></center>\r\n<center>%s</center>\r\n<hr><center>%s</center>\r\n</body>\r\n</html>\r\n",
-			"400 "+text, status, Reason(status), text, token)
+// ErrorPage is the built-in page for a status.
+func ErrorPage(status int) string {
+	title := fmt.Sprintf("%d %s", shown(status), Reason(shown(status)))
+	head, more := title, ""
+	switch status {
+	case 494:
+		head, more = "400 Request Header Or Cookie Too Large", "Request Header Or Cookie Too Large"
+	case 497:
+		head, more = "400 The plain HTTP request was sent to HTTPS port", "The plain HTTP request was sent to HTTPS port"
 	}
-	return fmt.Sprintf("<html>\r\n<head><title>%s</title></head>\r\n<body>\r\n<center><h1>%s</h1></center>\r\n<hr><center>%s</center>\r\n</body>\r\n</html>\r\n", title, title, token)
+	if more != "" {
+		more = "<center>" + more + "</center>\r\n"
+	}
+	return fmt.Sprintf("<html>\r\n<head><title>%s</title></head>\r\n<body>\r\n<center><h1>%s</h1></center>\r\n%s<hr><center>%s</center>\r\n</body>\r\n</html>\r\n",
+		head, title, more, token)
 }
 
 // Reason is nginx's phrase for a status where it is not net/http's.

@@ -34,6 +34,11 @@ type proxyConf struct {
 	next                map[string]bool
 	tls                 *tls.Config
 	sendProxy           int // version of the PROXY header that goes first; 0: none
+	tries               int // proxy_next_upstream_tries; 0: as many as there are servers
+	method, body        *template
+	cookies             []cookieRule
+
+	passHeaders, passBody bool
 }
 
 // redirect is one proxy_redirect.
@@ -83,7 +88,7 @@ func (x *exchange) forward(p *pass) {
 	}
 	tried := map[*upstream.Server]bool{}
 	for {
-		server, err := group.Next(tried)
+		server, err := group.NextFor(tried, x.groupKey(group))
 		if err != nil {
 			x.logUp("error", x.upURL(p, group.Name), "no live upstreams while connecting to upstream")
 			x.tried(group.Name, http.StatusBadGateway, 0)
@@ -95,6 +100,23 @@ func (x *exchange) forward(p *pass) {
 		}
 		tried[server] = true
 	}
+}
+
+// groupKey is what a group that chooses by hash chooses by.
+func (x *exchange) groupKey(g *upstream.Group) string {
+	if t := x.s.site.hashes[g]; t != nil {
+		return t.eval(x)
+	}
+	if g.Method == upstream.IPHash {
+		return x.remote.String()
+	}
+	return ""
+}
+
+// mayTryNext says whether after so many tries another server may be asked.
+func (x *exchange) mayTryNext(g *upstream.Group, tries int, kind string) bool {
+	conf := &x.conf.proxy
+	return tries < len(g.Servers()) && (conf.tries == 0 || tries < conf.tries) && conf.next[kind] && !conf.next["off"]
 }
 
 func (x *exchange) tried(addr string, status int, took time.Duration) {
@@ -148,7 +170,7 @@ func (x *exchange) attempt(p *pass, g *upstream.Group, s *upstream.Server, tried
 		g.Done(s, true)
 		x.tried(s.Address, status, time.Since(start))
 		x.logUp("error", url, "%s", upstreamTrouble(err, doing))
-		if len(triedSet)+1 < len(g.Servers()) && conf.next[kind] && body.rewind() && x.retryable(doing) {
+		if x.mayTryNext(g, len(triedSet)+1, kind) && body.rewind() && x.retryable(doing) {
 			return false
 		}
 		x.fail(status)
@@ -171,6 +193,13 @@ func (x *exchange) attempt(p *pass, g *upstream.Group, s *upstream.Server, tried
 	if err = c.Send(req); err == nil {
 		var resp *http.Response
 		if resp, err = c.Receive(req.Method); err == nil {
+			kind := "http_" + strconv.Itoa(resp.StatusCode)
+			if conf.next[kind] && x.mayTryNext(g, len(triedSet)+1, kind) && body.rewind() && x.retryable("reading") {
+				g.Done(s, resp.StatusCode >= 500)
+				x.tried(s.Address, resp.StatusCode, time.Since(start))
+				c.End()
+				return false
+			}
 			x.respond(p, g, s, c, resp, start)
 			return true
 		}
@@ -264,7 +293,11 @@ func sentence(no syscall.Errno) string {
 // proxy_set_header says over it. HTTP/1.0 and a close after each answer, unless proxy_http_version is 1.1.
 func (x *exchange) upstreamRequest(p *pass, b *body) *upstream.Request {
 	r := x.r.HTTP
-	req := &upstream.Request{Method: x.method, Target: x.target(p), HTTP11: x.conf.proxy.http11}
+	conf := &x.conf.proxy
+	req := &upstream.Request{Method: x.method, Target: x.target(p), HTTP11: conf.http11}
+	if conf.method != nil {
+		req.Method = conf.method.eval(x)
+	}
 	skip := map[string]bool{"Host": true, "Connection": true, "Keep-Alive": true, "Transfer-Encoding": true, "Te": true,
 		"Expect": true, "Upgrade": true, "Content-Length": true, "Proxy-Connection": true, "Trailer": true}
 	add := func(name, value string) {
@@ -291,7 +324,14 @@ func (x *exchange) upstreamRequest(p *pass, b *body) *upstream.Request {
 			add(h.name, h.value.eval(x))
 		}
 	}
-	if b.length > 0 || b.length == 0 && r.Header.Get("Content-Length") != "" {
+	switch {
+	case conf.body != nil:
+		text := conf.body.eval(x)
+		b = &body{r: strings.NewReader(text), length: int64(len(text))}
+	case !conf.passBody:
+		b = &body{}
+	}
+	if b.length > 0 || b.length == 0 && (conf.body != nil || conf.passBody && r.Header.Get("Content-Length") != "") {
 		add("Content-Length", strconv.FormatInt(b.length, 10))
 	}
 	if b.r != nil && b.length != 0 {
@@ -303,7 +343,7 @@ func (x *exchange) upstreamRequest(p *pass, b *body) *upstream.Request {
 	}
 	add("Connection", connection)
 	for name, values := range r.Header {
-		if skip[name] {
+		if skip[name] || !conf.passHeaders {
 			continue
 		}
 		for _, v := range values {

@@ -35,6 +35,9 @@ func (x *exchange) respond(p *pass, g *upstream.Group, s *upstream.Server, c *up
 			continue
 		}
 		for _, v := range vs {
+			if k == "Set-Cookie" {
+				v = x.cookie(v)
+			}
 			h.Add(k, v)
 		}
 	}

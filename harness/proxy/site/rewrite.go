@@ -92,7 +92,7 @@ func (b *builder) opRewrite(d *nginxconf.Directive) (op, error) {
 		if !re.match(x.uri, x) {
 			return goOn
 		}
-		result := target.eval(x)
+		result := target.evalURI(x, code != 0)
 		path, args, more := strings.Cut(result, "?")
 		if keepArgs && x.args != "" {
 			if more && args != "" {
@@ -102,37 +102,29 @@ func (b *builder) opRewrite(d *nginxconf.Directive) (op, error) {
 			}
 		}
 		if code != 0 {
-			to := escapeRedirect(path)
+			to := path
 			if args != "" {
 				to += "?" + args
 			}
 			x.failWith(code, x.absolute(to))
 			return answered
 		}
-		x.uri, x.args = path, args
+		x.uri, x.args, x.changed = path, args, then != stop
 		return then
 	}, nil
 }
 
-// escapeRedirect leaves what is already a URL readable and encodes the rest.
-func escapeRedirect(s string) string {
-	if i := strings.Index(s, "://"); i > 0 {
-		if j := strings.IndexByte(s[i+3:], '/'); j >= 0 {
-			return s[:i+3+j] + escapePath(s[i+3+j:])
-		}
-		return s
-	}
-	return escapePath(s)
-}
-
 // absolute makes a Location of a path: scheme, host and, where it is not the scheme's own, the port.
 func (x *exchange) absolute(to string) string {
-	if !strings.HasPrefix(to, "/") {
+	if !strings.HasPrefix(to, "/") || !x.conf.absolute {
 		return to
 	}
 	host := x.host()
+	if x.conf.nameInRedirect {
+		host = x.s.Name
+	}
 	port := x.r.Conn.Local.Port()
-	if !(x.r.Conn.Scheme == "https" && port == 443 || x.r.Conn.Scheme == "http" && port == 80) {
+	if x.conf.portInRedirect && !(x.r.Conn.Scheme == "https" && port == 443 || x.r.Conn.Scheme == "http" && port == 80) {
 		host += ":" + strconv.Itoa(int(port))
 	}
 	return x.r.Conn.Scheme + "://" + host + to
@@ -148,7 +140,7 @@ func (b *builder) opReturn(d *nginxconf.Directive) (op, error) {
 			return nil, fmt.Errorf("return: %q is neither a status nor a URL", text)
 		}
 	case err != nil || code < 0 || code > 999:
-		return nil, fmt.Errorf("return: %q is not a status (0 to 999)", d.Args[0])
+		return nil, fmt.Errorf("invalid return code %q: a status of 0 to 999", d.Args[0])
 	case len(d.Args) == 2:
 		text = d.Args[1]
 	}
@@ -160,16 +152,16 @@ func (b *builder) opReturn(d *nginxconf.Directive) (op, error) {
 		switch {
 		case code == 301 || code == 302 || code == 303 || code == 307 || code == 308:
 			x.failWith(code, x.absolute(t.eval(x)))
-		case text != "":
+		case code == http.StatusNoContent:
+			x.w.WriteHeader(code)
+		case text != "" || code < 400:
 			body := t.eval(x)
-			x.w.Header().Set("Content-Type", x.contentType())
+			if ct := x.contentType(); ct != "" {
+				x.w.Header().Set("Content-Type", ct)
+			}
 			x.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 			x.w.WriteHeader(code)
 			x.w.Write([]byte(body))
-		case code < 300 && code >= 200:
-			x.w.Header().Set("Content-Type", x.contentType())
-			x.w.Header().Set("Content-Length", "0")
-			x.w.WriteHeader(code)
 		default:
 			x.fail(code)
 		}
@@ -186,7 +178,7 @@ func (b *builder) opIf(d *nginxconf.Directive, parent *conf, inLocation bool) (o
 	}
 	inner := parent
 	if inLocation {
-		if inner, err = b.inherit(parent, d.Block, true); err != nil {
+		if inner, err = b.inherit(parent, d.Block); err != nil {
 			return nil, err
 		}
 	}

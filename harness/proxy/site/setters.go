@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,7 +49,19 @@ func init() {
 			c.alias, err = b.parseTemplate(d.Args[0])
 			return err
 		},
-		"index": func(_ *builder, c *conf, d *nginxconf.Directive, _ bool) error { c.index = d.Args; return nil },
+		"index": func(b *builder, c *conf, d *nginxconf.Directive, first bool) error {
+			if first {
+				c.index = nil
+			}
+			for _, a := range d.Args {
+				t, err := b.parseTemplate(a)
+				if err != nil {
+					return err
+				}
+				c.index = append(slices.Clip(c.index), t)
+			}
+			return nil
+		},
 		"try_files": func(b *builder, c *conf, d *nginxconf.Directive, _ bool) error {
 			c.tryFiles = nil
 			for _, a := range d.Args {
@@ -126,7 +139,12 @@ func init() {
 		"proxy_next_upstream": func(_ *builder, c *conf, d *nginxconf.Directive, _ bool) error {
 			c.proxy.next = map[string]bool{}
 			for _, a := range d.Args {
-				c.proxy.next[a] = true
+				switch a {
+				case "error", "timeout", "invalid_header", "non_idempotent", "http_500", "http_502", "http_503", "http_504", "http_403", "http_404", "http_429", "updating", "off":
+					c.proxy.next[a] = true
+				default:
+					return fmt.Errorf("invalid value %q: allowed are error, timeout, invalid_header, non_idempotent, http_500, http_502, http_503, http_504, http_403, http_404, http_429, off", a)
+				}
 			}
 			return nil
 		},
@@ -227,13 +245,12 @@ func init() {
 			if first {
 				c.realIP.from = nil
 			}
-			p, err := netip.ParsePrefix(d.Args[0])
+			if d.Args[0] == "unix:" {
+				return nil // nobody comes that way
+			}
+			p, err := parseNetwork(d.Args[0])
 			if err != nil {
-				a, err := netip.ParseAddr(d.Args[0])
-				if err != nil {
-					return fmt.Errorf("%q is not an address or network (10.0.0.0/8)", d.Args[0])
-				}
-				p = netip.PrefixFrom(a, a.BitLen())
+				return err
 			}
 			c.realIP.from = append(c.realIP.from[:len(c.realIP.from):len(c.realIP.from)], p)
 			return nil
@@ -244,6 +261,7 @@ func init() {
 		},
 		"real_ip_recursive": flag(func(c *conf) *bool { return &c.realIP.recursive }),
 	}
+	maps.Copy(setters, answerSetters())
 }
 
 func (b *builder) addHeader(list *[]header, d *nginxconf.Directive, first bool) error {
@@ -267,11 +285,14 @@ func (b *builder) addHeader(list *[]header, d *nginxconf.Directive, first bool) 
 
 func setAccessLog(b *builder, c *conf, d *nginxconf.Directive, first bool) error {
 	if first {
-		c.access = nil
+		c.accessLogs = nil
 	}
 	if d.Args[0] == "off" {
-		c.access = nil
+		c.accessLogs = nil
 		return nil
+	}
+	if strings.HasPrefix(d.Args[0], "syslog:") || strings.Contains(d.Args[0], "$") {
+		return fmt.Errorf("%q: the log is a file whose path is known, or off", d.Args[0])
 	}
 	b.site.logPaths = append(b.site.logPaths, d.Args[0])
 	l := accessLog{path: d.Args[0], format: b.formats["combined"]}
@@ -292,7 +313,7 @@ func setAccessLog(b *builder, c *conf, d *nginxconf.Directive, first bool) error
 			return fmt.Errorf("unknown parameter %q", a)
 		}
 	}
-	c.access = append(c.access[:len(c.access):len(c.access)], l)
+	c.accessLogs = append(slices.Clip(c.accessLogs), l)
 	return nil
 }
 

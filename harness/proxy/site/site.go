@@ -8,9 +8,9 @@ package site
 import (
 	"context"
 	"io"
-	"io/fs"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -66,6 +66,9 @@ type Status struct {
 type Site struct {
 	env    Env
 	groups map[string]*upstream.Group
+	hashes map[*upstream.Group]*template // keys of hash
+	// derived are the variables of map, geo and split_clients.
+	derived map[string]derived
 	// logPaths are the paths of all access logs.
 	logPaths []string
 }
@@ -95,7 +98,7 @@ type Server struct {
 type location struct {
 	kind    byte // '=' exact, '^' prefix that ends the search, ' ' prefix, '~' regular expression, '@' named
 	pattern string
-	re      *regex
+	re      *Regex
 	conf    *conf
 	script  []op
 	nested  locations
@@ -155,18 +158,18 @@ type errorPage struct {
 // conf is the settings of one location, inherited and merged.
 type conf struct {
 	root       *template
-	rootFS     func(dir string) fs.FS
 	alias      *template
 	location   string // the location's own prefix, which alias and proxy_pass cut off
-	index      []string
+	index      []*template
 	tryFiles   []*template
 	types      map[string]string
 	defType    string
-	access     []accessLog
+	accessLogs []accessLog
 	headers    []header
 	expires    *expires
 	errorPages map[int]errorPage
 	gzip       gzipConf
+	gzipStatic string // "", off, on, always
 	pass       *pass
 	setHeaders []header
 	hide       map[string]bool
@@ -176,15 +179,35 @@ type conf struct {
 	maxBody    int64
 	internal   bool
 	status     bool
+	emptyGIF   bool
+	autoindex  bool
 	etag       bool
+	ifModified string // off, exact, before
+	maxRanges  int
 	realIP     realIP
 	msiePad    bool
 	intercept  bool
+	access     access
+	except     *except
+	referers   *referers
+
+	charset         string
+	charsetTypes    []string
+	overrideCharset bool
+
+	absolute, portInRedirect, nameInRedirect bool
+	recursivePages, logNotFound, chunked     bool
+}
+
+// except is limit_except: the settings of a location for all methods but these.
+type except struct {
+	methods []string
+	conf    *conf
 }
 
 type accessLog struct {
 	path   string
-	format *template
+	format *logFormat
 	skip   *template // if=
 }
 
@@ -240,10 +263,20 @@ func (s *Server) ServeBroken(w http.ResponseWriter, r *Request) {
 	io.WriteString(x.w, page)
 }
 
+// ServePlain answers HTTP that came to a port where TLS is spoken: status 497, which error_page may name and which
+// the client sees as 400.
+func (s *Server) ServePlain(w http.ResponseWriter, r *Request) {
+	x := newExchange(s, w, r)
+	defer x.logAccess()
+	x.log("info", "client sent plain HTTP request to HTTPS port while reading client request headers")
+	x.w.close = true
+	x.fail(497)
+}
+
 // route runs the server's operations, finds the location and goes on there.
 func (x *exchange) route() {
-	switch x.run(x.s.script) {
-	case answered:
+	x.changed = false
+	if x.run(x.s.script) == answered {
 		return
 	}
 	x.search()
@@ -251,12 +284,7 @@ func (x *exchange) route() {
 
 // search finds the location of the URI, runs its operations and answers.
 func (x *exchange) search() {
-	for cycle := 0; ; cycle++ {
-		if cycle > maxCycles {
-			x.log("error", "rewrite or internal redirection cycle while processing %q", x.uri)
-			x.fail(http.StatusInternalServerError)
-			return
-		}
+	for {
 		loc := x.s.locs.find(x.uri, x)
 		if loc == nil {
 			x.conf, x.loc = x.s.conf, nil
@@ -267,21 +295,51 @@ func (x *exchange) search() {
 			x.fail(http.StatusNotFound)
 			return
 		}
-		if max := x.conf.maxBody; max > 0 && x.r.HTTP.ContentLength > max {
+		if max := x.conf.maxBody; max > 0 && x.r.HTTP.ContentLength > max && !x.errored {
 			x.log("error", "client intended to send too large body: %d bytes", x.r.HTTP.ContentLength)
 			x.w.close = true
 			x.fail(http.StatusRequestEntityTooLarge)
 			return
 		}
+		x.changed = false
 		switch x.runLocation(loc) {
 		case again:
-			continue
+			if x.turned("rewrite or internal redirection cycle while processing %q", x.uri) {
+				continue
+			}
+			return
 		case answered:
 			return
 		}
-		x.content()
+		x.admitted()
 		return
 	}
+}
+
+// turned counts how often a request was sent round; false: too often, and it was answered with 500.
+func (x *exchange) turned(format string, a ...any) bool {
+	if x.turns++; x.turns <= maxCycles {
+		return true
+	}
+	x.log("error", format, a...)
+	x.errored = true
+	x.fail(http.StatusInternalServerError)
+	return false
+}
+
+// admitted asks who is there, then answers.
+func (x *exchange) admitted() {
+	if x.loc != nil && x.conf.except != nil && !slices.Contains(x.conf.except.methods, x.method) {
+		x.conf = x.conf.except.conf
+	}
+	if code := x.enters(); code != 0 {
+		x.fail(code)
+		return
+	}
+	if len(x.conf.tryFiles) > 0 && !x.tryFiles() {
+		return
+	}
+	x.content()
 }
 
 func (x *exchange) enter(loc *location) { x.loc, x.conf = loc, loc.conf }
@@ -290,14 +348,13 @@ func (x *exchange) runLocation(loc *location) verdict {
 	if loc == nil {
 		return goOn
 	}
-	before := x.uri
 	switch v := x.run(loc.script); v {
 	case answered, again:
 		return v
 	case stop:
 		return goOn
 	}
-	if x.uri != before {
+	if x.changed {
 		return again
 	}
 	return goOn
@@ -317,10 +374,10 @@ func (x *exchange) content() {
 	switch {
 	case x.conf.status:
 		x.stubStatus()
+	case x.conf.emptyGIF:
+		x.gif()
 	case x.conf.pass != nil:
 		x.forward(x.conf.pass)
-	case len(x.conf.tryFiles) > 0:
-		x.tryFiles()
 	default:
 		x.static()
 	}

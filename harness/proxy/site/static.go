@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // BuiltinRoot is the root directive's name for the files that are built in.
@@ -63,7 +64,7 @@ func stat(name string) (fs.FileInfo, error) {
 // its end is missing, ranges and conditions.
 func (x *exchange) static() {
 	switch x.method {
-	case http.MethodGet, http.MethodHead:
+	case http.MethodGet, http.MethodHead, http.MethodPost:
 	default:
 		x.fail(http.StatusMethodNotAllowed)
 		return
@@ -73,15 +74,13 @@ func (x *exchange) static() {
 		return
 	}
 	name := x.filename()
+	if x.conf.gzipStatic != "" && x.conf.gzipStatic != "off" && x.compressedFile(name) {
+		return
+	}
 	fi, err := stat(name)
 	switch {
-	case os.IsPermission(err):
-		x.log("error", "open() %q failed (13: Permission denied)", name)
-		x.fail(http.StatusForbidden)
-		return
 	case err != nil:
-		x.log("error", "open() %q failed (2: No such file or directory)", name)
-		x.fail(http.StatusNotFound)
+		x.unopened(name, err)
 		return
 	case fi.IsDir():
 		to := escapePath(x.uri) + "/"
@@ -91,66 +90,120 @@ func (x *exchange) static() {
 		x.failWith(http.StatusMovedPermanently, x.absolute(to))
 		return
 	case !fi.Mode().IsRegular():
+		x.log("crit", "%q is not a regular file", name)
 		x.fail(http.StatusNotFound)
+		return
+	case x.method == http.MethodPost:
+		x.fail(http.StatusMethodNotAllowed)
 		return
 	}
 	f, err := open(name)
 	if err != nil {
-		x.log("error", "open() %q failed (13: Permission denied)", name)
-		x.fail(http.StatusForbidden)
+		x.unopened(name, err)
 		return
 	}
 	defer f.Close()
 	x.file(f, fi)
 }
 
+// unopened answers for a file that cannot be opened, and says why in the log.
+func (x *exchange) unopened(name string, err error) {
+	switch {
+	case os.IsPermission(err):
+		x.log("error", "open() %q failed (13: Permission denied)", name)
+		x.fail(http.StatusForbidden)
+	case errors.Is(err, syscall.ENOTDIR):
+		x.notFound("open() %q failed (20: Not a directory)", name)
+	case errors.Is(err, syscall.ENAMETOOLONG):
+		x.notFound("open() %q failed (36: File name too long)", name)
+	case os.IsNotExist(err):
+		x.notFound("open() %q failed (2: No such file or directory)", name)
+	default:
+		x.log("crit", "open() %q failed (%v)", name, err)
+		x.fail(http.StatusInternalServerError)
+	}
+}
+
+func (x *exchange) notFound(format string, name string) {
+	if x.conf.logNotFound {
+		x.log("error", format, name)
+	}
+	x.fail(http.StatusNotFound)
+}
+
+// compressedFile is gzip_static: the file with .gz behind its name, where the client takes it.
+func (x *exchange) compressedFile(name string) bool {
+	if x.method == http.MethodPost || x.conf.gzipStatic == "on" && !x.w.takesGzip() {
+		return false
+	}
+	fi, err := stat(name + ".gz")
+	if err != nil || !fi.Mode().IsRegular() {
+		return false
+	}
+	f, err := open(name + ".gz")
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	x.w.Header().Set("Content-Encoding", "gzip")
+	if x.conf.gzip.vary && x.conf.gzipStatic == "on" {
+		x.w.Header().Add("Vary", "Accept-Encoding")
+	}
+	x.file(f, fi)
+	return true
+}
+
 // indexOf sends a folder's request on to its first index file that exists.
 func (x *exchange) indexOf() {
 	dir := x.filename()
-	for _, name := range x.conf.index {
-		if fi, err := stat(dir + name); err == nil && !fi.IsDir() {
-			to := x.uri + name
-			if x.args != "" {
-				to += "?" + x.args
-			}
-			x.redirected = true
-			x.uri, x.args, _ = strings.Cut(to, "?")
-			x.conf = x.s.conf
-			x.route()
-			return
+	first := ""
+	for i, t := range x.conf.index {
+		name := t.eval(x)
+		if i == 0 {
+			first = name
 		}
+		to := x.uri + name
+		if strings.HasPrefix(name, "/") {
+			to = name
+		} else if fi, err := stat(dir + name); err != nil || fi.IsDir() {
+			if os.IsPermission(err) {
+				x.unopened(dir+name, err)
+				return
+			}
+			continue
+		}
+		if x.args != "" {
+			to += "?" + x.args
+		}
+		x.redirect(to)
+		return
 	}
 	if _, err := stat(strings.TrimSuffix(dir, "/")); err != nil {
-		x.log("error", "%q is not found (2: No such file or directory)", dir+firstOf(x.conf.index))
-		x.fail(http.StatusNotFound)
+		x.notFound("%q is not found (2: No such file or directory)", dir+first)
+		return
+	}
+	if x.conf.autoindex && x.method != http.MethodPost {
+		x.list(dir)
 		return
 	}
 	x.log("error", "directory index of %q is forbidden", dir)
 	x.fail(http.StatusForbidden)
 }
 
-func firstOf(s []string) string {
-	if len(s) == 0 {
-		return ""
-	}
-	return s[0]
-}
-
-// tryFiles sends the request to the first name that exists; the last is a URI, a named location or =status.
-func (x *exchange) tryFiles() {
+// tryFiles looks for the first name that exists, which the URI then is; the last is a URI, a named location or
+// =status. false: the request was answered or sent on.
+func (x *exchange) tryFiles() bool {
 	list := x.conf.tryFiles
 	for _, t := range list[:len(list)-1] {
-		name := t.eval(x)
+		name, folder := t.eval(x), false
+		if strings.HasSuffix(t.text, "/") {
+			name, folder = strings.TrimSuffix(name, "/"), true
+		}
 		uri := x.uri
 		x.uri = name
 		fi, err := stat(x.filename())
-		if err == nil && fi.IsDir() == strings.HasSuffix(name, "/") {
-			if strings.HasSuffix(name, "/") {
-				x.indexOf()
-			} else {
-				x.static()
-			}
-			return
+		if err == nil && fi.IsDir() == folder {
+			return true
 		}
 		x.uri = uri
 	}
@@ -158,18 +211,29 @@ func (x *exchange) tryFiles() {
 	if code, ok := strings.CutPrefix(last, "="); ok {
 		n, _ := strconv.Atoi(code)
 		x.fail(n)
-		return
+	} else if strings.HasPrefix(last, "@") {
+		x.named(last)
+	} else {
+		x.redirect(last)
 	}
-	if loc := x.s.named[last]; loc != nil {
-		x.redirected = true
-		x.enter(loc)
-		if x.runLocation(loc) != answered {
-			x.content()
-		}
-		return
-	}
-	x.redirect(last)
+	return false
 }
+
+// gif is empty_gif: one transparent pixel.
+func (x *exchange) gif() {
+	if x.method != http.MethodGet && x.method != http.MethodHead {
+		x.fail(http.StatusMethodNotAllowed)
+		return
+	}
+	h := x.w.Header()
+	h.Set("Content-Type", "image/gif")
+	h.Set("Content-Length", strconv.Itoa(len(pixel)))
+	h.Set("Last-Modified", "Mon, 28 Sep 1970 06:00:00 GMT")
+	x.w.WriteHeader(http.StatusOK)
+	x.w.Write([]byte(pixel))
+}
+
+const pixel = "GIF89a\x01\x00\x01\x00\x80\x01\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x01\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02L\x01\x00;"
 
 // contentType is the type of the URI's ending, else default_type.
 func (x *exchange) contentType() string {
@@ -196,7 +260,7 @@ func (x *exchange) file(f fs.File, fi fs.FileInfo) {
 		h.Set("Content-Type", ct)
 	}
 	if x.w.override == 0 {
-		switch code := conditions(r, mod.Unix(), etag); code {
+		switch code := x.conf.conditions(r, mod.Unix(), etag); code {
 		case http.StatusPreconditionFailed:
 			x.fail(code)
 			return
@@ -225,7 +289,7 @@ func (x *exchange) file(f fs.File, fi fs.FileInfo) {
 
 // conditions are If-Match, If-Unmodified-Since, If-None-Match and If-Modified-Since (RFC 9110 §13.2.2,
 // Precedence); nginx takes If-Modified-Since as "exactly then".
-func conditions(r http.Header, mod int64, etag string) int {
+func (c *conf) conditions(r http.Header, mod int64, etag string) int {
 	if v := r.Get("If-Unmodified-Since"); v != "" {
 		if t, err := http.ParseTime(v); err == nil && mod > t.Unix() {
 			return http.StatusPreconditionFailed
@@ -239,7 +303,8 @@ func conditions(r http.Header, mod int64, etag string) int {
 		return http.StatusOK
 	}
 	if since != "" {
-		if t, err := http.ParseTime(since); err != nil || t.Unix() != mod {
+		t, err := http.ParseTime(since)
+		if c.ifModified == "off" || err != nil || t.Unix() != mod && (c.ifModified == "exact" || t.Unix() < mod) {
 			return http.StatusOK
 		}
 	}
@@ -273,13 +338,16 @@ type span struct{ start, end int64 } // end is past the last byte
 
 // ranges answers a Range request; false: the whole file is to be sent.
 func (x *exchange) ranges(f io.ReadSeeker, spec string, size int64) bool {
+	if x.conf.maxRanges == 0 {
+		return false
+	}
 	list, ok := parseRanges(spec, size)
 	if !ok {
 		x.w.Header().Set("Content-Range", fmt.Sprintf("bytes */%d", size))
 		x.fail(http.StatusRequestedRangeNotSatisfiable)
 		return true
 	}
-	if list == nil {
+	if list == nil || len(list) > x.conf.maxRanges {
 		return false
 	}
 	h := x.w.Header()

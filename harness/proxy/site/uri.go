@@ -1,55 +1,10 @@
 package site
 
 import (
-	"fmt"
 	"path"
-	"regexp"
 	"strconv"
 	"strings"
 )
-
-// regex is an expression of the configuration, in Go's syntax (RE2): what PCRE has beyond it, look-around and
-// back references, is an error when the file is read.
-type regex struct {
-	re    *regexp.Regexp
-	names []string
-}
-
-func (b *builder) compileRegex(text string, fold bool) (*regex, error) {
-	if fold {
-		text = "(?i)" + text
-	}
-	text = strings.ReplaceAll(text, "(?<", "(?P<")
-	re, err := regexp.Compile("(?s)" + text)
-	if err != nil {
-		return nil, fmt.Errorf("regular expression %q: %v (Go's RE2 syntax: no look-around, no back references)", text, err)
-	}
-	r := &regex{re: re, names: re.SubexpNames()}
-	for _, n := range r.names {
-		if n != "" {
-			b.capture[n] = true
-		}
-	}
-	return r, nil
-}
-
-// match tests s; with an exchange, the groups become $1 to $9 and named variables.
-func (r *regex) match(s string, x *exchange) bool {
-	if x == nil {
-		return r.re.MatchString(s)
-	}
-	m := r.re.FindStringSubmatch(s)
-	if m == nil {
-		return false
-	}
-	x.captures = m
-	for i, n := range r.names {
-		if n != "" {
-			x.set(n, m[i])
-		}
-	}
-	return true
-}
 
 func (x *exchange) set(name, value string) {
 	if x.vars == nil {
@@ -69,6 +24,7 @@ func (x *exchange) normalise() bool {
 	target, _, _ = strings.Cut(target, "#")
 	raw, query, _ := strings.Cut(target, "?")
 	x.args = query
+	x.quoted = strings.ContainsAny(raw, "%+")
 	decoded, ok := decode(raw)
 	if !ok {
 		return false
@@ -132,11 +88,16 @@ func decode(raw string) (string, bool) {
 }
 
 // escapePath encodes a path for a request line or a Location.
-func escapePath(p string) string {
+func escapePath(p string) string { return escape(p, " %?#\"<>\\^`{|}") }
+
+// escapeArgument encodes what goes into the arguments of a URI.
+func escapeArgument(p string) string { return escape(p, " #%&+;?\"<>\\^`{|}") }
+
+func escape(p, reserved string) string {
 	const hex = "0123456789ABCDEF"
 	var b strings.Builder
 	for i := 0; i < len(p); i++ {
-		if c := p[i]; c <= ' ' || c >= 0x7f || c == '%' || c == '?' || c == '#' || c == '"' || c == '<' || c == '>' || c == '\\' {
+		if c := p[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(reserved, c) >= 0 {
 			b.WriteByte('%')
 			b.WriteByte(hex[c>>4])
 			b.WriteByte(hex[c&15])

@@ -75,13 +75,5 @@ func Size(text string) (int64, error) {
 // builtinTime stands for the time of the built-in files: the day of the thread's first log line.
 var builtinTime = time.Date(2015, 1, 13, 12, 22, 59, 0, time.UTC)
 
-// builtinTypes are the types of file endings where the configuration has no types block.
-var builtinTypes = map[string]string{
-	"html": "text/html", "htm": "text/html", "shtml": "text/html", "css": "text/css", "xml": "text/xml", "gif": "image/gif",
-	"jpeg": "image/jpeg", "jpg": "image/jpeg", "js": "application/x-javascript", "atom": "application/atom+xml",
-	"rss": "application/rss+xml", "txt": "text/plain", "png": "image/png", "ico": "image/x-icon", "bmp": "image/x-ms-bmp",
-	"svg": "image/svg+xml", "svgz": "image/svg+xml", "webp": "image/webp", "woff": "application/font-woff",
-	"ttf": "application/octet-stream", "eot": "application/vnd.ms-fontobject", "json": "application/json", "pdf": "application/pdf",
-	"swf": "application/x-shockwave-flash", "zip": "application/zip", "bin": "application/octet-stream", "exe": "application/octet-stream",
-	"mp3": "audio/mpeg", "mp4": "video/mp4", "flv": "video/x-flv", "webm": "video/webm", "avi": "video/x-msvideo",
-}
+// defaultTypes are the types of file endings where the configuration has no types block.
+var defaultTypes = map[string]string{"html": "text/html", "gif": "image/gif", "jpg": "image/jpeg"}

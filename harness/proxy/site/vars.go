@@ -77,6 +77,9 @@ func (b *builder) knownVar(name string) bool {
 			return true
 		}
 	}
+	if _, ok := b.site.derived[name]; ok {
+		return true
+	}
 	return b.set[name] || len(name) == 1 && name[0] >= '0' && name[0] <= '9' || b.capture[name]
 }
 
@@ -90,6 +93,25 @@ func (t *template) eval(x *exchange) string {
 		if p.name == "" {
 			b.WriteString(p.literal)
 		} else {
+			b.WriteString(x.value(p.name))
+		}
+	}
+	return b.String()
+}
+
+// evalURI is eval for the replacement of a rewrite: groups are escaped in arguments, and everywhere in a redirect, if
+// the client's own URI had something escaped.
+func (t *template) evalURI(x *exchange, redirect bool) string {
+	var b strings.Builder
+	arguments := redirect
+	for _, p := range t.parts {
+		switch {
+		case p.name == "":
+			b.WriteString(p.literal)
+			arguments = arguments || strings.Contains(p.literal, "?")
+		case len(p.name) == 1 && p.name[0] <= '9' && arguments && x.quoted:
+			b.WriteString(escapeArgument(x.value(p.name)))
+		default:
 			b.WriteString(x.value(p.name))
 		}
 	}
@@ -112,6 +134,12 @@ func (x *exchange) value(name string) string {
 		return f(x)
 	}
 	if v, ok := x.vars[name]; ok {
+		return v
+	}
+	if f := x.s.site.derived[name]; f != nil {
+		x.set(name, "") // whatever a map that names itself would give
+		v := f(x)
+		x.set(name, v)
 		return v
 	}
 	if len(name) == 1 && name[0] >= '0' && name[0] <= '9' {
@@ -180,7 +208,7 @@ func init() {
 		"http_host":      func(x *exchange) string { return x.r.HTTP.Host },
 		"hostname":       func(*exchange) string { return hostname },
 		"request":        func(x *exchange) string { return x.r.Line },
-		"request_method": func(x *exchange) string { return x.r.HTTP.Method },
+		"request_method": func(x *exchange) string { return x.method },
 		"request_uri":    func(x *exchange) string { return x.requestURI() },
 		"uri":            func(x *exchange) string { return x.uri },
 		"document_uri":   func(x *exchange) string { return x.uri },
@@ -224,6 +252,7 @@ func init() {
 		"upstream_addr":          func(x *exchange) string { return strings.Join(x.up.addrs, ", ") },
 		"upstream_status":        func(x *exchange) string { return strings.Join(x.up.statuses, ", ") },
 		"upstream_response_time": func(x *exchange) string { return strings.Join(x.up.times, ", ") },
+		"invalid_referer":        func(x *exchange) string { return x.invalidReferer() },
 		"gzip_ratio":             func(x *exchange) string { return x.w.ratio() },
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -37,7 +38,7 @@ func (w *writer) WriteHeader(code int) {
 		w.ResponseWriter.WriteHeader(code)
 		return
 	}
-	if w.override > 0 && code < 300 {
+	if w.override > 0 {
 		code = w.override
 	}
 	w.began, w.code = true, code
@@ -57,6 +58,7 @@ func (w *writer) WriteHeader(code int) {
 			}
 		}
 	}
+	w.charset(code)
 	if w.close {
 		h.Set("Connection", "close")
 	}
@@ -71,6 +73,26 @@ func (w *writer) WriteHeader(code int) {
 		w.gz.Reset((*counting)(w))
 	}
 	w.ResponseWriter.WriteHeader(code)
+}
+
+// charset adds the character set to the type of an answer that has none (charset).
+func (w *writer) charset(code int) {
+	c, h := w.x.conf, w.Header()
+	typ := h.Get("Content-Type")
+	if c.charset == "" || typ == "" || h.Get("Content-Encoding") != "" {
+		return
+	}
+	media, has := typ, false
+	if i := strings.IndexByte(typ, ';'); i >= 0 {
+		media, has = strings.TrimSpace(typ[:i]), strings.Contains(strings.ToLower(typ[i:]), "charset=")
+		if !has && !c.overrideCharset {
+			return
+		}
+	}
+	if has && !c.overrideCharset || !slices.Contains(c.charsetTypes, media) && !slices.Contains(c.charsetTypes, "*") {
+		return
+	}
+	h.Set("Content-Type", media+"; charset="+c.charset)
 }
 
 // decorated says whether add_header and expires apply to a status.
@@ -167,7 +189,7 @@ type gzipConf struct {
 	vary        bool
 	proxied     map[string]bool
 	httpVersion int // minor of the lowest HTTP version
-	disable     []*regex
+	disable     []*Regex
 }
 
 // compresses decides as the gzip filter does; it also sets Vary.
@@ -187,7 +209,13 @@ func (w *writer) compresses(code int) bool {
 		w.varied = true
 		h.Add("Vary", "Accept-Encoding")
 	}
-	if r.Method == http.MethodHead && h.Get("Content-Length") == "" || r.ProtoMajor == 1 && r.ProtoMinor < g.httpVersion || !acceptsGzip(r.Header) {
+	return (r.Method != http.MethodHead || h.Get("Content-Length") != "") && w.takesGzip()
+}
+
+// takesGzip says whether the client may have a compressed answer.
+func (w *writer) takesGzip() bool {
+	g, h, r := &w.x.conf.gzip, w.Header(), w.x.r.HTTP
+	if r.ProtoMajor == 1 && r.ProtoMinor < g.httpVersion || !acceptsGzip(r.Header) {
 		return false
 	}
 	for _, d := range g.disable {

@@ -16,8 +16,6 @@ type Line struct {
 	Reason string
 	// Text is what stands after "SSL: ": error:CODE:library:function:reason, with what nginx appends.
 	Text string
-	// PlainHTTP: nginx answers plain HTTP on a TLS port itself, before the library sees it.
-	PlainHTTP bool
 }
 
 // fn is a library function with its number in the packed codes.
@@ -99,9 +97,6 @@ func (s *Stack) Queue(err error) Line {
 	var peer *engine.PeerAlert
 	if errors.As(err, &peer) {
 		return s.received(peer.Description)
-	}
-	if errors.Is(err, engine.ErrHTTPRequest) {
-		return Line{PlainHTTP: true}
 	}
 	var decode *wire.DecodeError
 	r := reason{nil, 244, "unexpected message", getMessage, transition11}

@@ -42,7 +42,7 @@ type Server struct {
 // Group is a set of servers that one request may go to.
 type Group struct {
 	Name      string
-	LeastConn bool
+	Method    Method
 	Keepalive int // idle connections kept; 0: none
 
 	mu      sync.Mutex
@@ -84,13 +84,13 @@ func (g *Group) best(tried map[*Server]bool, backup bool) *Server {
 	now, total := g.now(), 0
 	var best *Server
 	for _, s := range g.servers {
-		if s.Backup != backup || s.Down || !s.healthy || tried[s] {
+		if s.Backup != backup || s.Down || tried[s] {
 			continue
 		}
-		if len(g.servers) > 1 && s.MaxFails > 0 && s.fails >= s.MaxFails && now.Sub(s.checked) <= s.FailTimeout {
+		if !g.live(s) {
 			continue
 		}
-		if g.LeastConn && best != nil {
+		if g.Method == LeastConn && best != nil {
 			a, b := s.active*best.Weight, best.active*s.Weight
 			if a > b {
 				continue
@@ -116,6 +116,12 @@ func (g *Group) best(tried map[*Server]bool, backup bool) *Server {
 		best.checked = now
 	}
 	return best
+}
+
+// live: it answers the health check, and has not failed too often lately.
+func (g *Group) live(s *Server) bool {
+	out := len(g.servers) > 1 && s.MaxFails > 0 && s.fails >= s.MaxFails && g.now().Sub(s.checked) <= s.FailTimeout
+	return s.healthy && !out
 }
 
 // Done says how a try ended.
@@ -203,6 +209,8 @@ func ParseServer(args []string) (*Server, error) {
 			} else {
 				s.FailTimeout, err = time.ParseDuration(value)
 			}
+		case "resolve", "max_conns", "slow_start", "route", "service", "drain":
+			// known to nginx, of no consequence here: names are resolved by each connection, places are counted by the table
 		case "backup":
 			s.Backup = true
 		case "down":
