@@ -102,7 +102,7 @@ func (c *conn) exchange() bool {
 		return false
 	case isTimeout(err):
 		c.log("info", "", "client timed out", "client timed out (110: Connection timed out)"+c.while("reading client request headers"))
-		c.answerBad(start, &badRequest{status: 408, line: rawLine})
+		c.answerBad(start, &badRequest{status: 408, line: rawLine, req: r})
 		return false
 	default:
 		c.log("info", "", "client prematurely closed connection", "client prematurely closed connection"+c.while("reading client request headers"))
@@ -123,6 +123,8 @@ func (c *conn) exchange() bool {
 		r.Body = &continueBody{ReadCloser: r.Body, w: w}
 	}
 	if c.plain {
+		const text = "client sent plain HTTP request to HTTPS port"
+		c.log("info", "", text, fmt.Sprintf("%s while reading client request headers, client: %s, server: %s, request: %q, host: %q", text, c.client.Addr(), vs.block.Name, rawLine, r.Host))
 		w.keep = false
 		vs.block.ServePlain(w, &site.Request{HTTP: r, Line: rawLine, Conn: c.info, Start: start, Context: context.Background()})
 		c.s.count.status(w.code)
@@ -220,7 +222,11 @@ func (c *conn) answerBad(start time.Time, bad *badRequest) {
 	if bad.reason != "" {
 		c.log("info", "", bad.reason, fmt.Sprintf("%s, client: %s, server: %s", whileIn(bad.reason), c.client.Addr(), c.ln.text))
 	}
-	r := emptyRequest(bad.line)
+	r := bad.req
+	if r == nil {
+		r = emptyRequest()
+	}
+	r.Body = http.NoBody
 	w := newResponse(c, r, false)
 	c.raw.SetWriteDeadline(time.Now().Add(5 * time.Second))
 	c.server0().block.ServeError(w, &site.Request{HTTP: r, Line: bad.line, Conn: c.info, Start: start, Context: context.Background()}, bad.status)
@@ -266,12 +272,10 @@ func (c *conn) unreadInput() bool {
 }
 
 // emptyRequest stands for a request that could not be read.
-func emptyRequest(line string) *http.Request {
-	method, _, _ := strings.Cut(line, " ")
-	return &http.Request{Method: method, URL: &url.URL{Path: "/"}, RequestURI: "/", Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 0,
-		Header: http.Header{}, Body: http.NoBody}
+func emptyRequest() *http.Request {
+	return &http.Request{URL: &url.URL{}, ProtoMajor: 1, Header: http.Header{}}
 }
 
 func (vs *VirtualServer) limits() requestLimits {
-	return requestLimits{line: vs.lineLimit, header: vs.MaxHeaderBytes, underscores: vs.underscores, lax: vs.anyHeader}
+	return requestLimits{line: vs.lineLimit, header: vs.MaxHeaderBytes, underscores: vs.underscores, lax: vs.anyHeader, merge: vs.block.MergesSlashes()}
 }

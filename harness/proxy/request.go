@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"tlsurge/harness/proxy/site"
 )
 
 // badRequest is a request that is answered with an error page and a close. reason is nginx's wording for
@@ -18,7 +20,8 @@ import (
 type badRequest struct {
 	status int
 	reason string
-	line   string // the request line, as far as it was read
+	line   string        // the request line, as far as it was read
+	req    *http.Request // what was read of the request; nil: its first line was wrong
 }
 
 func (e *badRequest) Error() string { return e.reason }
@@ -28,6 +31,7 @@ type requestLimits struct {
 	line, header int
 	underscores  bool
 	lax          bool // headers of any name
+	merge        bool // merge_slashes
 }
 
 // readRequest reads one HTTP/1 request as strictly as nginx does, where package net/http is milder (a second
@@ -36,22 +40,33 @@ type requestLimits struct {
 //
 // rawLine is the request line as it came, for the log.
 func readRequest(br *bufio.Reader, lim requestLimits) (r *http.Request, rawLine string, err error) {
+	var begun *http.Request
+	defer func() {
+		if bad := (*badRequest)(nil); errors.As(err, &bad) {
+			bad.req = begun
+		}
+	}()
 	line, err := requestLine(br, lim.line)
 	if err != nil {
 		return nil, string(line), err
 	}
 	rawLine = string(line)
 	fail := func(status int, format string, a ...any) (*http.Request, string, error) {
-		return nil, rawLine, &badRequest{status, fmt.Sprintf(format, a...), rawLine}
+		return nil, rawLine, &badRequest{status: status, reason: fmt.Sprintf(format, a...), line: rawLine}
 	}
 	method, target, proto, bad := splitRequestLine(rawLine)
 	if bad != nil {
 		return fail(bad.status, "%s", bad.reason)
 	}
+	begun = &http.Request{Method: method, Proto: proto, ProtoMajor: 1, Header: http.Header{}, URL: &url.URL{}}
+	if _, _, ok := site.Parse(originForm(target), lim.merge); !ok {
+		return fail(400, "client sent invalid request while reading client request line")
+	}
 	r = &http.Request{Method: method, RequestURI: target, Proto: proto, ProtoMajor: 1, Header: http.Header{}}
 	if proto == "HTTP/1.1" {
 		r.ProtoMinor = 1
 	}
+	begun = r
 	hosts, err := readHeader(br, r, lim, rawLine)
 	if err != nil {
 		return nil, rawLine, err
@@ -71,7 +86,7 @@ func requestLine(br *bufio.Reader, limit int) ([]byte, error) {
 	for {
 		line, err := readLine(br, limit)
 		if errors.Is(err, errLineTooLong) {
-			return clip(line), &badRequest{http.StatusRequestURITooLong, "client sent too long URI", string(clip(line))}
+			return clip(line), &badRequest{status: http.StatusRequestURITooLong, reason: "client sent too long URI", line: string(clip(line))}
 		}
 		if err != nil {
 			return line, err
@@ -151,6 +166,21 @@ func hasScheme(target string) bool {
 	return strings.HasPrefix(target, "http://") || strings.HasPrefix(target, "https://")
 }
 
+// originForm is a target without scheme and host.
+func originForm(target string) string {
+	if strings.HasPrefix(target, "/") {
+		return target
+	}
+	_, rest, _ := strings.Cut(target, "://")
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		if rest = rest[i:]; rest[0] == '/' {
+			return rest
+		}
+		return "/" + rest
+	}
+	return "/"
+}
+
 func digits(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
 
 // readHeader reads the header into r and returns the Host lines. A line whose name holds a character that
@@ -161,7 +191,7 @@ func readHeader(br *bufio.Reader, r *http.Request, lim requestLimits, rawLine st
 		line, err := readLine(br, lim.line)
 		total += len(line)
 		if errors.Is(err, errLineTooLong) || err == nil && total > lim.header {
-			return nil, &badRequest{494, "client sent too long header line", rawLine}
+			return nil, &badRequest{status: 494, reason: "client sent too long header line", line: rawLine}
 		}
 		if err != nil {
 			if err == io.EOF {
@@ -174,7 +204,7 @@ func readHeader(br *bufio.Reader, r *http.Request, lim requestLimits, rawLine st
 		}
 		name, value, ok := bytes.Cut(line, []byte(":"))
 		if len(name) == 0 || name[0] <= ' ' || ok && bytes.ContainsAny(name, " \t") || bytes.IndexByte(line, 0) >= 0 || bytes.IndexByte(line, '\r') >= 0 {
-			return nil, &badRequest{400, fmt.Sprintf("client sent invalid header line: %q", clip(line)), rawLine}
+			return nil, &badRequest{status: 400, reason: fmt.Sprintf("client sent invalid header line: %q", clip(line)), line: rawLine}
 		}
 		if !ok || !lim.lax && !validName(name, lim.underscores) {
 			continue
@@ -182,7 +212,10 @@ func readHeader(br *bufio.Reader, r *http.Request, lim requestLimits, rawLine st
 		key := http.CanonicalHeaderKey(string(name))
 		v := string(bytes.Trim(value, " \t"))
 		if key == "Host" {
-			hosts = append(hosts, v)
+			if hosts = append(hosts, v); len(hosts) > 1 || !validHost(v) {
+				r.Header[key] = hosts
+				return nil, &badRequest{status: 400, reason: map[bool]string{true: "client sent duplicate host header", false: "client sent invalid host header"}[len(hosts) > 1], line: rawLine}
+			}
 			continue
 		}
 		r.Header[key] = append(r.Header[key], v)
@@ -204,20 +237,18 @@ func validName(name []byte, underscores bool) bool {
 // setTarget fills in URL and Host: one Host line, obligatory in HTTP/1.1; an absolute target's host wins.
 func setTarget(r *http.Request, hosts []string) error {
 	switch {
-	case len(hosts) > 1:
-		return errors.New("client sent duplicate host header")
 	case len(hosts) == 0 && r.ProtoMinor == 1:
 		return errors.New("client sent HTTP/1.1 request without \"Host\" header while reading client request headers")
 	case len(hosts) == 1:
-		if !validHost(hosts[0]) {
-			return errors.New("client sent invalid host header")
-		}
 		r.Host = hosts[0]
 	}
 	if hasScheme(r.RequestURI) {
 		u, err := url.Parse(r.RequestURI)
 		if err != nil || u.Host == "" {
 			return errors.New("client sent invalid request while reading client request line")
+		}
+		if hosts != nil {
+			r.Header["Host"] = hosts // what the header said is $http_host all the same
 		}
 		r.Host, r.URL = u.Host, u
 		return nil

@@ -28,6 +28,8 @@ type response struct {
 	w    *bufio.Writer
 	hdr  http.Header
 	code int
+	// words of the status line; empty: nginx's
+	words string
 	// keep: the connection stays open after this answer.
 	keep       bool
 	chunked    bool
@@ -103,7 +105,7 @@ func (w *response) writeHead() {
 	w.text("HTTP/1.1 ")
 	w.text(strconv.Itoa(w.code))
 	w.text(" ")
-	w.text(statusText(w.code))
+	w.text(w.phrase())
 	w.text("\r\n")
 	if w.hdr["Server"] == nil {
 		w.line("Server", serverToken)
@@ -275,10 +277,15 @@ func (w *response) finish() bool {
 	return w.keep && w.err == nil && !short && !w.hijacked
 }
 
-// statusText is the phrase of the status line; a redirection is called otherwise there than on its page.
-func statusText(code int) string {
-	if code == http.StatusFound {
-		return "Moved Temporarily"
+// Phrase sets the words of the status line: an upstream's own are passed on.
+func (w *response) Phrase(text string) { w.words = text }
+
+func (w *response) phrase() string {
+	if w.words != "" {
+		return w.words
 	}
-	return site.Reason(code)
+	if w.code == http.StatusSwitchingProtocols {
+		return "Switching Protocols"
+	}
+	return site.Reason(w.code)
 }

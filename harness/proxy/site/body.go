@@ -1,6 +1,7 @@
 package site
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"os"
@@ -26,12 +27,21 @@ func (b *body) rewind() bool {
 	return err == nil
 }
 
+// keptBody is how long a body may be for $request_body to hold it: nginx's default buffer.
+const keptBody = 16 << 10
+
 var errTooLarge = errors.New("body larger than client_max_body_size")
 
 // requestBody prepares the body: as it comes where its length is known or the upstream takes chunks; else, for
 // HTTP/1.0, it is collected in a file first, whose length then is known.
 func (x *exchange) requestBody() (*body, io.Closer, error) {
 	r := x.r.HTTP
+	if x.s.site.keepBody && r.ContentLength > 0 && r.ContentLength <= keptBody && (x.conf.maxBody == 0 || r.ContentLength <= x.conf.maxBody) {
+		text, err := io.ReadAll(r.Body)
+		x.sentBody = string(text)
+		reader := bytes.NewReader(text)
+		return &body{r: reader, length: int64(len(text)), seeker: reader}, nil, err
+	}
 	if r.ContentLength >= 0 {
 		return &body{r: r.Body, length: r.ContentLength}, nil, nil
 	}
@@ -56,5 +66,6 @@ func (x *exchange) requestBody() (*body, io.Closer, error) {
 		f.Close()
 		return nil, nil, err
 	}
+	x.bodyLength = n
 	return &body{r: f, length: n, seeker: f}, f, nil
 }

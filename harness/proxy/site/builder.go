@@ -17,7 +17,7 @@ import (
 
 // Build compiles the http block of a checked tree. servers are its server blocks in order.
 func Build(http *nginxconf.Directive) (*Site, []*Server, error) {
-	b := &builder{site: &Site{groups: map[string]*upstream.Group{}, hashes: map[*upstream.Group]*template{}, derived: map[string]derived{}}, set: map[string]bool{},
+	b := &builder{http: http, site: &Site{groups: map[string]*upstream.Group{}, hashes: map[*upstream.Group]*template{}, derived: map[string]derived{}, set: map[string]bool{}},
 		capture: map[string]bool{}, formats: map[string]*logFormat{}}
 	b.collectVariables(http.Block)
 	if err := b.derive(http.Block); err != nil {
@@ -45,8 +45,8 @@ func Build(http *nginxconf.Directive) (*Site, []*Server, error) {
 }
 
 type builder struct {
+	http    *nginxconf.Directive
 	site    *Site
-	set     map[string]bool // variables of set
 	capture map[string]bool // named groups
 	formats map[string]*logFormat
 	named   map[string]*location
@@ -68,7 +68,7 @@ func (b *builder) collectVariables(block []*nginxconf.Directive) {
 	for _, d := range block {
 		switch {
 		case d.Name == "set" && len(d.Args) > 0:
-			b.set[strings.TrimPrefix(d.Args[0], "$")] = true
+			b.site.set[strings.TrimPrefix(d.Args[0], "$")] = true
 		case d.Name == "map":
 			for _, e := range d.Block {
 				b.collectGroups(e.Name)
@@ -199,8 +199,14 @@ func (b *builder) server(d *nginxconf.Directive, base *conf) (*Server, error) {
 	for _, n := range nginxconf.Find(d.Block, "server_name") {
 		b.serverNames = append(b.serverNames, n.Args...)
 	}
-	for _, m := range nginxconf.Find(d.Block, "merge_slashes") {
-		s.mergeSlashes = m.Args[0] != "off"
+	for _, block := range [][]*nginxconf.Directive{b.http.Block, d.Block} {
+		for _, m := range nginxconf.Find(block, "merge_slashes") {
+			on, err := OnOff(m.Args[0])
+			if err != nil {
+				return nil, b.at(m, err)
+			}
+			s.mergeSlashes = on
+		}
 	}
 	b.named = s.named
 	var err error

@@ -18,14 +18,21 @@ type exchange struct {
 	loc  *location
 
 	uri, args  string
-	first      [2]string  // uri and args as they were sent
+	unparsed   bool       // what the client sent may go on in its own spelling
 	remote     netip.Addr // the client, or whom real_ip_header names
 	captures   []string
 	vars       map[string]string
 	redirected bool // sent on from inside: internal locations are open
 	errored    bool // an error page is being made: another error gets the plain page
 	method     string
+	sentBody   string // the request's, as far as it went upstream
+	requestID  string
+	bodyLength int64 // of a body that came in chunks
+	logging    bool
+	argsGiven  bool // $args are there, empty as they may be
+	expected   bool // 100 Continue was sent, or must not be
 	up         upstreamFacts
+	passed     bool // the answer is an upstream's: conditions are its own business
 	quoted     bool // the URI came with something escaped in it
 	changed    bool // a rewrite has changed the URI: its location is searched anew
 	turns      int  // how often it was sent round
@@ -34,6 +41,7 @@ type exchange struct {
 // upstreamFacts are the $upstream_ variables.
 type upstreamFacts struct {
 	host                   string
+	secure                 bool // https
 	addrs, statuses, times []string
 	header                 http.Header
 }
@@ -65,6 +73,7 @@ func (x *exchange) logUp(level, upstream, format string, a ...any) {
 // logAccess writes the access log lines of the location that answered.
 func (x *exchange) logAccess() {
 	x.w.finish()
+	x.logging = true
 	for _, l := range x.conf.accessLogs {
 		if l.path == "" {
 			continue
@@ -80,8 +89,8 @@ func (x *exchange) logAccess() {
 				line = append(line, p.literal...)
 				continue
 			}
-			v := x.value(p.name)
-			if v == "" && !l.format.json {
+			v, there := x.lookup(p.name)
+			if !there && !l.format.json {
 				line = append(line, '-')
 			}
 			line = l.format.escape(line, v)
@@ -184,7 +193,7 @@ func (x *exchange) redirect(target string) {
 		return
 	}
 	x.uri, x.args, _ = strings.Cut(target, "?")
-	x.redirected = true
+	x.redirected, x.unparsed, x.argsGiven = true, false, true
 	x.conf = x.s.conf
 	x.route()
 }
@@ -203,6 +212,10 @@ func (x *exchange) named(name string) {
 	}
 	x.redirected, x.changed = true, false
 	x.enter(loc)
+	if x.excepted() {
+		x.admitted()
+		return
+	}
 	switch x.runLocation(loc) {
 	case answered:
 	case again:
@@ -217,12 +230,13 @@ func (x *exchange) fail(status int) { x.failWith(status, "") }
 
 func (x *exchange) failWith(status int, location string) {
 	p, has := x.conf.errorPages[status]
-	if !has || x.errored && !x.conf.recursivePages {
+	if !has || x.errored && !x.conf.recursivePages || x.turns > maxCycles {
 		x.w.override = 0
 		x.plainPage(status, location)
 		return
 	}
-	x.errored = true
+	x.errored, x.passed = true, false
+	x.expected = x.expected || p.status != -1 && p.status != http.StatusOK
 	if x.w.override = p.status; p.status == 0 {
 		x.w.override = shown(status)
 	}
@@ -273,7 +287,7 @@ func (x *exchange) plainPage(status int, location string) {
 		h.Set("Location", location)
 	}
 	page := ErrorPage(status)
-	if status >= 400 && x.conf.msiePad && pads(x.header().Get("User-Agent")) {
+	if page != "" && status >= 400 && x.conf.msiePad && pads(x.header().Get("User-Agent")) {
 		page += strings.Repeat("<!-- a padding to disable MSIE and Chrome friendly error page -->\r\n", 6)
 	}
 	switch status {
@@ -284,7 +298,9 @@ func (x *exchange) plainPage(status int, location string) {
 	h.Del("Last-Modified")
 	h.Del("Accept-Ranges")
 	h.Del("Etag")
-	h.Set("Content-Type", "text/html")
+	if h.Del("Content-Type"); page != "" {
+		h.Set("Content-Type", "text/html")
+	}
 	h.Set("Content-Length", strconv.Itoa(len(page)))
 	x.w.WriteHeader(shown(status))
 	x.w.Write([]byte(page))
@@ -297,26 +313,38 @@ func pads(agent string) bool {
 // token is what stands at the foot of built-in pages.
 const token = "tlsurge"
 
-// ErrorPage is the built-in page for a status.
+// ErrorPage is the built-in page for a status; empty where nginx has none.
 func ErrorPage(status int) string {
-	title := fmt.Sprintf("%d %s", shown(status), Reason(shown(status)))
-	head, more := title, ""
+	name := Reason(shown(status))
+	switch status {
+	case 302:
+		name = "Found"
+	case 401:
+		name = "Authorization Required"
+	}
+	if name == "" || status < 300 || status == 304 {
+		return ""
+	}
+	head := fmt.Sprintf("%d %s", shown(status), name)
+	title, more := head, ""
 	switch status {
 	case 494:
-		head, more = "400 Request Header Or Cookie Too Large", "Request Header Or Cookie Too Large"
+		more = "Request Header Or Cookie Too Large"
 	case 497:
-		head, more = "400 The plain HTTP request was sent to HTTPS port", "The plain HTTP request was sent to HTTPS port"
+		more = "The plain HTTP request was sent to HTTPS port"
 	}
 	if more != "" {
-		more = "<center>" + more + "</center>\r\n"
+		title, more = "400 "+more, "<center>"+more+"</center>\r\n"
 	}
 	return fmt.Sprintf("<html>\r\n<head><title>%s</title></head>\r\n<body>\r\n<center><h1>%s</h1></center>\r\n%s<hr><center>%s</center>\r\n</body>\r\n</html>\r\n",
-		head, title, more, token)
+		title, head, more, token)
 }
 
-// Reason is nginx's phrase for a status where it is not net/http's.
+// Reason is nginx's phrase for a status; it has none for many.
 func Reason(status int) string {
 	switch status {
+	case 302:
+		return "Moved Temporarily"
 	case 405:
 		return "Not Allowed"
 	case 408:
@@ -331,11 +359,13 @@ func Reason(status int) string {
 		return "Service Temporarily Unavailable"
 	case 504:
 		return "Gateway Time-out"
+	case 203, 205, 300, 305, 306, 407, 417, 418, 506:
+		return ""
 	}
-	if text := http.StatusText(status); text != "" {
-		return text
+	if status > 100 && status <= 206 || status > 300 && status <= 308 || status >= 400 && status <= 416 || status == 421 || status == 429 || status >= 500 && status <= 507 {
+		return http.StatusText(status)
 	}
-	return "Unknown"
+	return ""
 }
 
 func (x *exchange) stubStatus() {

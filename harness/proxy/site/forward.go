@@ -52,7 +52,7 @@ const builtinApplication = "builtin:application"
 
 // forward passes the request to the group and the answer back.
 func (x *exchange) forward(p *pass) {
-	x.up.host = p.host.eval(x)
+	x.up.host, x.up.secure = p.host.eval(x), p.scheme == "https"
 	group := p.group
 	if group == nil {
 		group = x.s.site.groups[x.up.host]
@@ -82,6 +82,10 @@ func (x *exchange) forward(p *pass) {
 		x.w.close = true
 		x.fail(http.StatusBadRequest)
 		return
+	}
+	if x.awaitsContinue() { // it was sent with the first read of the body
+		x.w.sent += continueLength
+		x.expected = true
 	}
 	if spooled != nil {
 		defer spooled.Close()
@@ -132,16 +136,16 @@ func (x *exchange) upURL(p *pass, address string) string {
 // target is the URI on the request line to the upstream.
 func (x *exchange) target(p *pass) string {
 	if p.uri == nil {
-		if x.uriUntouched() {
+		if x.unparsed {
 			return x.requestURI()
 		}
-		return x.withArgs(escapePath(x.uri))
+		return x.withArgs(x.respelled(x.uri))
 	}
 	t := p.uri.eval(x)
 	if !p.uri.constant() {
 		return t
 	}
-	return x.withArgs(escapePath(t + strings.TrimPrefix(x.uri, x.conf.location)))
+	return x.withArgs(t + x.respelled(strings.TrimPrefix(x.uri, x.conf.location)))
 }
 
 func (x *exchange) withArgs(path string) string {
@@ -151,9 +155,12 @@ func (x *exchange) withArgs(path string) string {
 	return path
 }
 
-// uriUntouched: no rewrite has changed the URI, so the client's own spelling goes on.
-func (x *exchange) uriUntouched() bool {
-	return !x.redirected && x.first == [2]string{x.uri, x.args}
+// respelled encodes what was decoded; what came plain goes on plain.
+func (x *exchange) respelled(path string) string {
+	if x.quoted || x.redirected {
+		return escapePath(path)
+	}
+	return path
 }
 
 // attempt makes one try. true: the exchange is over, answered or failed for good.
@@ -299,7 +306,7 @@ func (x *exchange) upstreamRequest(p *pass, b *body) *upstream.Request {
 		req.Method = conf.method.eval(x)
 	}
 	skip := map[string]bool{"Host": true, "Connection": true, "Keep-Alive": true, "Transfer-Encoding": true, "Te": true,
-		"Expect": true, "Upgrade": true, "Content-Length": true, "Proxy-Connection": true, "Trailer": true}
+		"Expect": true, "Upgrade": true}
 	add := func(name, value string) {
 		skip[http.CanonicalHeaderKey(name)] = true
 		if value != "" {
@@ -329,9 +336,11 @@ func (x *exchange) upstreamRequest(p *pass, b *body) *upstream.Request {
 		text := conf.body.eval(x)
 		b = &body{r: strings.NewReader(text), length: int64(len(text))}
 	case !conf.passBody:
-		b = &body{}
+		b = &body{length: max(0, r.ContentLength)} // the length is said all the same, as nginx does
 	}
-	if b.length > 0 || b.length == 0 && (conf.body != nil || conf.passBody && r.Header.Get("Content-Length") != "") {
+	said := skip["Content-Length"] // by proxy_set_header
+	skip["Content-Length"] = true
+	if !said && b.length > 0 || !said && b.length == 0 && (conf.body != nil || r.Header.Get("Content-Length") != "") {
 		add("Content-Length", strconv.FormatInt(b.length, 10))
 	}
 	if b.r != nil && b.length != 0 {

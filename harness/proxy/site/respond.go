@@ -15,7 +15,7 @@ import (
 
 // respond passes an answer on.
 func (x *exchange) respond(p *pass, g *upstream.Group, s *upstream.Server, c *upstream.Conn, resp *http.Response, start time.Time) {
-	x.up.header = resp.Header
+	x.up.header, x.passed = resp.Header, true
 	took := time.Since(start)
 	x.tried(s.Address, resp.StatusCode, took)
 	if resp.StatusCode == http.StatusSwitchingProtocols {
@@ -30,6 +30,12 @@ func (x *exchange) respond(p *pass, g *upstream.Group, s *upstream.Server, c *up
 		return
 	}
 	h := x.w.Header()
+	if to := resp.Header.Get("X-Accel-Redirect"); to != "" {
+		g.Done(s, false)
+		c.End()
+		x.accelerated(to, resp.Header)
+		return
+	}
 	for k, vs := range resp.Header {
 		if x.hidden(k) {
 			continue
@@ -44,6 +50,10 @@ func (x *exchange) respond(p *pass, g *upstream.Group, s *upstream.Server, c *up
 	x.rewriteLocation(p, h)
 	if resp.ContentLength >= 0 {
 		h.Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
+	}
+	if p, ok := x.w.ResponseWriter.(interface{ Phrase(string) }); ok && x.w.override <= 0 {
+		_, words, _ := strings.Cut(resp.Status, " ")
+		p.Phrase(words)
 	}
 	x.w.WriteHeader(resp.StatusCode)
 	_, err := x.relay(resp.Body, c)
@@ -106,10 +116,29 @@ func (x *exchange) hidden(name string) bool {
 		return false
 	}
 	switch name {
-	case "Date", "Server", "X-Pad", "Connection", "Keep-Alive", "Transfer-Encoding", "Content-Length", "Trailer":
+	case "Date", "Server", "X-Pad", "Connection", "Keep-Alive", "Transfer-Encoding", "Content-Length", "Trailer",
+		"X-Accel-Expires", "X-Accel-Redirect", "X-Accel-Limit-Rate", "X-Accel-Buffering", "X-Accel-Charset":
 		return true
 	}
-	return strings.HasPrefix(name, "X-Accel-")
+	return false
+}
+
+// accelerated sends the request to where the upstream says (X-Accel-Redirect), with what it says of the file.
+func (x *exchange) accelerated(to string, h http.Header) {
+	x.passed = false
+	for _, k := range []string{"Content-Type", "Set-Cookie", "Content-Disposition", "Cache-Control", "Expires"} {
+		if v := h[k]; v != nil && !x.conf.hide[k] {
+			x.w.Header()[k] = v
+		}
+	}
+	if x.method != http.MethodHead {
+		x.method = http.MethodGet
+	}
+	if strings.HasPrefix(to, "@") {
+		x.named(to)
+		return
+	}
+	x.redirect(to)
 }
 
 // rewriteLocation is proxy_redirect.

@@ -48,7 +48,14 @@ func (b *builder) opSet(d *nginxconf.Directive) (op, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, fixed := variables[name]; fixed && name != "args" && name != "limit_rate" {
+		return nil, fmt.Errorf("the duplicate %q variable", name)
+	}
 	return func(x *exchange) verdict {
+		if name == "args" {
+			x.args, x.unparsed = value.eval(x), false
+			return goOn
+		}
 		x.set(name, value.eval(x))
 		return goOn
 	}, nil
@@ -88,11 +95,19 @@ func (b *builder) opRewrite(d *nginxconf.Directive) (op, error) {
 	if err != nil {
 		return nil, err
 	}
+	hasArgs := strings.Contains(replacement, "?")
 	return func(x *exchange) verdict {
 		if !re.match(x.uri, x) {
 			return goOn
 		}
 		result := target.evalURI(x, code != 0)
+		if code != 0 {
+			if keepArgs && x.args != "" {
+				result += map[bool]string{true: "&", false: "?"}[hasArgs] + x.args
+			}
+			x.failWith(code, x.absolute(result))
+			return answered
+		}
 		path, args, more := strings.Cut(result, "?")
 		if keepArgs && x.args != "" {
 			if more && args != "" {
@@ -101,15 +116,7 @@ func (b *builder) opRewrite(d *nginxconf.Directive) (op, error) {
 				args = x.args
 			}
 		}
-		if code != 0 {
-			to := path
-			if args != "" {
-				to += "?" + args
-			}
-			x.failWith(code, x.absolute(to))
-			return answered
-		}
-		x.uri, x.args, x.changed = path, args, then != stop
+		x.uri, x.args, x.changed, x.unparsed = path, args, then != stop, false
 		return then
 	}, nil
 }
@@ -120,8 +127,13 @@ func (x *exchange) absolute(to string) string {
 		return to
 	}
 	host := x.host()
-	if x.conf.nameInRedirect {
+	switch {
+	case x.conf.nameInRedirect:
 		host = x.s.Name
+	case x.r.HTTP.Host == "":
+		if host = x.r.Conn.Local.Addr().String(); x.r.Conn.Local.Addr().Is6() {
+			host = "[" + host + "]"
+		}
 	}
 	port := x.r.Conn.Local.Port()
 	if x.conf.portInRedirect && !(x.r.Conn.Scheme == "https" && port == 443 || x.r.Conn.Scheme == "http" && port == 80) {
@@ -149,6 +161,9 @@ func (b *builder) opReturn(d *nginxconf.Directive) (op, error) {
 		return nil, err
 	}
 	return func(x *exchange) verdict {
+		if code < 400 || text != "" {
+			x.discards()
+		}
 		switch {
 		case code == 301 || code == 302 || code == 303 || code == 307 || code == 308:
 			x.failWith(code, x.absolute(t.eval(x)))

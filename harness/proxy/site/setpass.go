@@ -56,6 +56,9 @@ func (b *builder) setProxyRedirect(c *conf, d *nginxconf.Directive, first bool) 
 	if first {
 		c.redirects = nil
 	}
+	if !first && (d.Args[0] == "off" || c.redirects == nil) {
+		return fmt.Errorf("%q directive is duplicate: off stands alone", d.Name)
+	}
 	switch {
 	case d.Args[0] == "off" && len(d.Args) == 1:
 		c.redirects = nil

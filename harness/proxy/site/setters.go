@@ -380,7 +380,9 @@ func setErrorPage(b *builder, c *conf, d *nginxconf.Directive, first bool) error
 		if err != nil || n < 300 || n > 599 {
 			return fmt.Errorf("status %q: allowed are 300 to 599", text)
 		}
-		c.errorPages[n] = p
+		if _, has := c.errorPages[n]; !has { // of two in one block the first counts
+			c.errorPages[n] = p
+		}
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"tlsurge/harness/proxy/upstream"
@@ -68,7 +69,10 @@ type Site struct {
 	groups map[string]*upstream.Group
 	hashes map[*upstream.Group]*template // keys of hash
 	// derived are the variables of map, geo and split_clients.
-	derived map[string]derived
+	derived    map[string]derived
+	set        map[string]bool // variables of set
+	keepBody   bool            // $request_body is named somewhere
+	boundaries atomic.Int64    // of multipart/byteranges, numbered
 	// logPaths are the paths of all access logs.
 	logPaths []string
 }
@@ -230,7 +234,7 @@ const maxCycles = 10
 func (s *Server) Serve(w http.ResponseWriter, r *Request) {
 	x := newExchange(s, w, r)
 	defer x.logAccess()
-	if !x.normalise() {
+	if x.normalise(); x.uri == "" {
 		x.fail(http.StatusBadRequest)
 		return
 	}
@@ -248,6 +252,7 @@ func (s *Server) Serve(w http.ResponseWriter, r *Request) {
 func (s *Server) ServeError(w http.ResponseWriter, r *Request, status int) {
 	x := newExchange(s, w, r)
 	defer x.logAccess()
+	x.normalise()
 	x.w.close = true
 	x.fail(status)
 }
@@ -268,7 +273,7 @@ func (s *Server) ServeBroken(w http.ResponseWriter, r *Request) {
 func (s *Server) ServePlain(w http.ResponseWriter, r *Request) {
 	x := newExchange(s, w, r)
 	defer x.logAccess()
-	x.log("info", "client sent plain HTTP request to HTTPS port while reading client request headers")
+	x.normalise()
 	x.w.close = true
 	x.fail(497)
 }
@@ -302,6 +307,10 @@ func (x *exchange) search() {
 			return
 		}
 		x.changed = false
+		if x.excepted() {
+			x.admitted()
+			return
+		}
 		switch x.runLocation(loc) {
 		case again:
 			if x.turned("rewrite or internal redirection cycle while processing %q", x.uri) {
@@ -327,11 +336,17 @@ func (x *exchange) turned(format string, a ...any) bool {
 	return false
 }
 
+// excepted puts the settings of limit_except in force where they hold; the location's own operations then are passed over.
+func (x *exchange) excepted() bool {
+	if x.conf.except == nil || slices.Contains(x.conf.except.methods, x.method) {
+		return false
+	}
+	x.conf = x.conf.except.conf
+	return true
+}
+
 // admitted asks who is there, then answers.
 func (x *exchange) admitted() {
-	if x.loc != nil && x.conf.except != nil && !slices.Contains(x.conf.except.methods, x.method) {
-		x.conf = x.conf.except.conf
-	}
 	if code := x.enters(); code != 0 {
 		x.fail(code)
 		return

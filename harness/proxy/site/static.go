@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"mime/multipart"
 	"net/http"
-	"net/textproto"
 	"os"
 	"path"
 	"path/filepath"
@@ -103,7 +101,25 @@ func (x *exchange) static() {
 		return
 	}
 	defer f.Close()
+	x.discards()
 	x.file(f, fi)
+}
+
+// discards is where a request's body begins to be thrown away: a client that waits for 100 Continue gets it.
+func (x *exchange) discards() {
+	if x.awaitsContinue() {
+		x.expected = true
+		x.w.WriteHeader(http.StatusContinue)
+		x.w.sent += continueLength
+	}
+}
+
+// continueLength is what $body_bytes_sent counts of an interim answer.
+const continueLength = int64(len("HTTP/1.1 100 Continue\r\n\r\n"))
+
+func (x *exchange) awaitsContinue() bool {
+	r := x.r.HTTP
+	return !x.expected && r.ProtoMajor == 1 && r.ProtoMinor == 1 && strings.EqualFold(r.Header.Get("Expect"), "100-continue")
 }
 
 // unopened answers for a file that cannot be opened, and says why in the log.
@@ -175,7 +191,9 @@ func (x *exchange) indexOf() {
 		if x.args != "" {
 			to += "?" + x.args
 		}
+		given := x.argsGiven || x.args != ""
 		x.redirect(to)
+		x.argsGiven = given
 		return
 	}
 	if _, err := stat(strings.TrimSuffix(dir, "/")); err != nil {
@@ -225,6 +243,7 @@ func (x *exchange) gif() {
 		x.fail(http.StatusMethodNotAllowed)
 		return
 	}
+	x.discards()
 	h := x.w.Header()
 	h.Set("Content-Type", "image/gif")
 	h.Set("Content-Length", strconv.Itoa(len(pixel)))
@@ -259,23 +278,12 @@ func (x *exchange) file(f fs.File, fi fs.FileInfo) {
 	if ct := x.contentType(); ct != "" {
 		h.Set("Content-Type", ct)
 	}
-	if x.w.override == 0 {
-		switch code := x.conf.conditions(r, mod.Unix(), etag); code {
-		case http.StatusPreconditionFailed:
-			x.fail(code)
-			return
-		case http.StatusNotModified:
-			h.Del("Content-Type")
-			x.w.WriteHeader(code)
-			return
-		}
-	}
 	size := fi.Size()
-	if x.w.override <= 0 || x.w.override == http.StatusOK {
+	if (x.w.override <= 0 || x.w.override == http.StatusOK) && x.conf.maxRanges > 0 {
 		h.Set("Accept-Ranges", "bytes")
 	}
 	content, seeks := f.(io.ReadSeeker)
-	if spec := r.Get("Range"); spec != "" && seeks && x.w.override == 0 && !x.w.compresses(http.StatusOK) && rangeFresh(r.Get("If-Range"), etag, h.Get("Last-Modified")) {
+	if spec := r.Get("Range"); spec != "" && seeks && (x.w.override <= 0 || x.w.override == http.StatusOK) && x.conf.conditions(r, h.Get("Last-Modified"), etag) == http.StatusOK && !x.w.compresses(http.StatusOK) && rangeFresh(r.Get("If-Range"), etag, h.Get("Last-Modified")) {
 		if x.ranges(content, spec, size) {
 			return
 		}
@@ -288,10 +296,14 @@ func (x *exchange) file(f fs.File, fi fs.FileInfo) {
 }
 
 // conditions are If-Match, If-Unmodified-Since, If-None-Match and If-Modified-Since (RFC 9110 §13.2.2,
-// Precedence); nginx takes If-Modified-Since as "exactly then".
-func (c *conf) conditions(r http.Header, mod int64, etag string) int {
+// Precedence); nginx takes If-Modified-Since as "exactly then", and an answer without a time as changed.
+func (c *conf) conditions(r http.Header, modified, etag string) int {
+	mod := int64(-1)
+	if t, err := http.ParseTime(modified); err == nil {
+		mod = t.Unix()
+	}
 	if v := r.Get("If-Unmodified-Since"); v != "" {
-		if t, err := http.ParseTime(v); err == nil && mod > t.Unix() {
+		if t, err := http.ParseTime(v); mod == -1 || err == nil && mod > t.Unix() {
 			return http.StatusPreconditionFailed
 		}
 	}
@@ -304,7 +316,7 @@ func (c *conf) conditions(r http.Header, mod int64, etag string) int {
 	}
 	if since != "" {
 		t, err := http.ParseTime(since)
-		if c.ifModified == "off" || err != nil || t.Unix() != mod && (c.ifModified == "exact" || t.Unix() < mod) {
+		if c.ifModified == "off" || mod == -1 || err != nil || t.Unix() != mod && (c.ifModified == "exact" || t.Unix() < mod) {
 			return http.StatusOK
 		}
 	}
@@ -363,20 +375,32 @@ func (x *exchange) ranges(f io.ReadSeeker, spec string, size int64) bool {
 		}
 		return true
 	}
+	x.w.charset(http.StatusPartialContent)
 	typ := h.Get("Content-Type")
-	mw := multipart.NewWriter(x.w)
-	h.Set("Content-Type", "multipart/byteranges; boundary="+mw.Boundary())
-	x.w.WriteHeader(http.StatusPartialContent)
+	boundary := fmt.Sprintf("%020d", x.s.site.boundaries.Add(1))
+	var heads []string
+	total := int64(len("\r\n--" + boundary + "--\r\n"))
 	for _, r := range list {
-		p, err := mw.CreatePart(textproto.MIMEHeader{"Content-Type": {typ},
-			"Content-Range": {fmt.Sprintf("bytes %d-%d/%d", r.start, r.end-1, size)}})
-		if err != nil {
-			return true
+		head := "\r\n--" + boundary + "\r\n"
+		if typ != "" {
+			head += "Content-Type: " + typ + "\r\n"
 		}
-		f.Seek(r.start, io.SeekStart)
-		io.CopyN(p, f, r.end-r.start)
+		head += fmt.Sprintf("Content-Range: bytes %d-%d/%d\r\n\r\n", r.start, r.end-1, size)
+		heads = append(heads, head)
+		total += int64(len(head)) + r.end - r.start
 	}
-	mw.Close()
+	h.Set("Content-Type", "multipart/byteranges; boundary="+boundary)
+	h.Set("Content-Length", strconv.FormatInt(total, 10))
+	x.w.WriteHeader(http.StatusPartialContent)
+	if x.r.HTTP.Method == http.MethodHead {
+		return true
+	}
+	for i, r := range list {
+		io.WriteString(x.w, heads[i])
+		f.Seek(r.start, io.SeekStart)
+		io.CopyN(x.w, f, r.end-r.start)
+	}
+	io.WriteString(x.w, "\r\n--"+boundary+"--\r\n")
 	return true
 }
 

@@ -13,40 +13,44 @@ func (x *exchange) set(name, value string) {
 	x.vars[name] = value
 }
 
-// normalise turns the request's path into $uri: escapes decoded, "//" merged, "." and ".." resolved. false:
-// the path leaves the root or is malformed.
-func (x *exchange) normalise() bool {
+// normalise turns the request's target into $uri and $args; $uri is empty where Parse refuses it.
+func (x *exchange) normalise() {
 	target := x.requestURI()
-	if target == "*" {
-		x.uri = "*"
-		return true
+	path, query, ok := Parse(target, x.s.mergeSlashes)
+	if !ok {
+		return
 	}
+	x.uri, x.args = path, query
+	raw, _, _ := strings.Cut(target, "?")
+	x.quoted = strings.ContainsAny(raw, "%+")
+	x.unparsed = true
+}
+
+// Parse reads a path with its arguments: escapes decoded, "//" merged, "." and ".." resolved. false: the path leaves
+// the root or is malformed.
+func Parse(target string, merge bool) (uri, query string, ok bool) {
 	target, _, _ = strings.Cut(target, "#")
 	raw, query, _ := strings.Cut(target, "?")
-	x.args = query
-	x.quoted = strings.ContainsAny(raw, "%+")
 	decoded, ok := decode(raw)
 	if !ok {
-		return false
+		return "", "", false
 	}
 	if !strings.Contains(decoded, "//") && !strings.Contains(decoded, "/.") { // nothing to resolve
-		x.uri = decoded
-		x.first = [2]string{x.uri, x.args}
-		return true
+		return decoded, query, true
 	}
 	var out []string
 	parts := strings.Split(decoded[1:], "/")
 	for i, p := range parts {
 		last := i == len(parts)-1
 		switch {
-		case p == "" && !last && x.s.mergeSlashes:
+		case p == "" && !last && merge:
 		case p == ".":
 			if last {
 				out = append(out, "")
 			}
 		case p == "..":
 			if len(out) == 0 {
-				return false
+				return "", "", false
 			}
 			out = out[:len(out)-1]
 			if last {
@@ -56,10 +60,11 @@ func (x *exchange) normalise() bool {
 			out = append(out, p)
 		}
 	}
-	x.uri = "/" + strings.Join(out, "/")
-	x.first = [2]string{x.uri, x.args}
-	return true
+	return "/" + strings.Join(out, "/"), query, true
 }
+
+// MergesSlashes is merge_slashes, which a request's first line is read by.
+func (s *Server) MergesSlashes() bool { return s.mergeSlashes }
 
 func decode(raw string) (string, bool) {
 	if raw == "" || raw[0] != '/' {
@@ -91,7 +96,7 @@ func decode(raw string) (string, bool) {
 func escapePath(p string) string { return escape(p, " %?#\"<>\\^`{|}") }
 
 // escapeArgument encodes what goes into the arguments of a URI.
-func escapeArgument(p string) string { return escape(p, " #%&+;?\"<>\\^`{|}") }
+func escapeArgument(p string) string { return escape(p, " #%&?") }
 
 func escape(p, reserved string) string {
 	const hex = "0123456789ABCDEF"

@@ -2,9 +2,11 @@ package site
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -69,10 +71,11 @@ func (b *builder) parseTemplate(text string) (*template, error) {
 }
 
 func (b *builder) knownVar(name string) bool {
+	b.site.keepBody = b.site.keepBody || name == "request_body"
 	if _, ok := variables[name]; ok {
 		return true
 	}
-	for _, p := range []string{"http_", "cookie_", "arg_", "sent_http_", "upstream_http_"} {
+	for _, p := range []string{"http_", "cookie_", "arg_", "sent_http_", "upstream_http_", "upstream_cookie_"} {
 		if strings.HasPrefix(name, p) {
 			return true
 		}
@@ -80,7 +83,7 @@ func (b *builder) knownVar(name string) bool {
 	if _, ok := b.site.derived[name]; ok {
 		return true
 	}
-	return b.set[name] || len(name) == 1 && name[0] >= '0' && name[0] <= '9' || b.capture[name]
+	return b.site.set[name] || len(name) == 1 && name[0] >= '0' && name[0] <= '9' || b.capture[name]
 }
 
 // eval writes the text with its variables' values.
@@ -130,39 +133,93 @@ func (t *template) constant() bool {
 
 // value gives a variable; what is not there is empty.
 func (x *exchange) value(name string) string {
+	v, _ := x.lookup(name)
+	return v
+}
+
+// lookup also says whether the variable is there: one that is and is empty has no dash in the log.
+func (x *exchange) lookup(name string) (v string, there bool) {
 	if f, ok := variables[name]; ok {
-		return f(x)
+		v = f(x)
+		there = v != "" || presentEmpty[name]
+		switch name {
+		case "uri", "document_uri":
+			there = there || x.r.HTTP.Proto != ""
+		case "args", "query_string":
+			there = there || x.argsGiven
+		}
+		return v, there
 	}
 	if v, ok := x.vars[name]; ok {
-		return v
+		return v, true
 	}
 	if f := x.s.site.derived[name]; f != nil {
 		x.set(name, "") // whatever a map that names itself would give
 		v := f(x)
 		x.set(name, v)
-		return v
+		return v, true
 	}
 	if len(name) == 1 && name[0] >= '0' && name[0] <= '9' {
 		if i := int(name[0] - '0'); i < len(x.captures) {
-			return x.captures[i]
+			return x.captures[i], true
 		}
-		return ""
+		return "", false
+	}
+	joined := func(h http.Header, name string) (string, bool) {
+		v, ok := h[headerName(name)]
+		return strings.Join(v, ", "), ok
 	}
 	switch {
+	case name == "http_host" && x.header()["Host"] == nil:
+		return x.r.HTTP.Host, x.r.HTTP.Host != ""
 	case strings.HasPrefix(name, "http_"):
-		return strings.Join(x.header()[headerName(name[5:])], ", ")
+		return joined(x.header(), name[5:])
 	case strings.HasPrefix(name, "cookie_"):
-		if c, err := x.r.HTTP.Cookie(name[7:]); err == nil {
-			return c.Value
-		}
+		return cookie(x.header()["Cookie"], name[7:])
 	case strings.HasPrefix(name, "arg_"):
 		return argument(x.args, name[4:])
 	case strings.HasPrefix(name, "sent_http_"):
-		return strings.Join(x.w.Header()[headerName(name[10:])], ", ")
+		return x.sentHeader(name[10:])
 	case strings.HasPrefix(name, "upstream_http_"):
-		return strings.Join(x.up.header[headerName(name[14:])], ", ")
+		return joined(x.up.header, name[14:])
+	case strings.HasPrefix(name, "upstream_cookie_"):
+		for _, line := range x.up.header["Set-Cookie"] {
+			first, _, _ := strings.Cut(line, ";")
+			if k, v, ok := strings.Cut(first, "="); ok && k == name[16:] {
+				return v, true
+			}
+		}
+		return "", false
 	}
-	return ""
+	return "", x.s.site.set[name]
+}
+
+// presentEmpty are the variables that are always there, empty as they may be.
+var presentEmpty = map[string]bool{"https": true, "is_args": true, "invalid_referer": true, "host": true, "server_name": true, "request_body": false,
+	"ssl_server_name": false, "proxy_add_x_forwarded_for": true, "limit_rate": true}
+
+func (x *exchange) sentHeader(name string) (string, bool) {
+	h := x.w.Header()
+	v, ok := h[headerName(name)]
+	if name == "connection" && x.logging { // nginx has given the connection up by then
+		return "close", true
+	}
+	if name == "content_type" && ok && x.w.code == http.StatusNoContent {
+		return "", false
+	}
+	return strings.Join(v, ", "), ok
+}
+
+// cookie finds a cookie by its name, whose case is of no matter.
+func cookie(lines []string, name string) (string, bool) {
+	for _, line := range lines {
+		for _, pair := range strings.FieldsFunc(line, func(r rune) bool { return r == ';' || r == ',' }) {
+			if k, v, ok := strings.Cut(strings.TrimLeft(pair, " "), "="); ok && strings.EqualFold(strings.TrimRight(k, " "), name) {
+				return strings.TrimLeft(v, " "), true
+			}
+		}
+	}
+	return "", false
 }
 
 func headerName(variable string) string {
@@ -171,15 +228,15 @@ func headerName(variable string) string {
 
 func (x *exchange) header() http.Header { return x.r.HTTP.Header }
 
-func argument(query, name string) string {
+func argument(query, name string) (string, bool) {
 	for query != "" {
 		var pair string
 		pair, query, _ = strings.Cut(query, "&")
-		if k, v, _ := strings.Cut(pair, "="); strings.EqualFold(k, name) {
-			return v
+		if k, v, ok := strings.Cut(pair, "="); ok && strings.EqualFold(k, name) {
+			return v, true
 		}
 	}
-	return ""
+	return "", false
 }
 
 var hostname, _ = os.Hostname()
@@ -205,7 +262,6 @@ func init() {
 			return ""
 		},
 		"host":           func(x *exchange) string { return x.host() },
-		"http_host":      func(x *exchange) string { return x.r.HTTP.Host },
 		"hostname":       func(*exchange) string { return hostname },
 		"request":        func(x *exchange) string { return x.r.Line },
 		"request_method": func(x *exchange) string { return x.method },
@@ -220,18 +276,69 @@ func init() {
 			}
 			return ""
 		},
-		"document_root":    func(x *exchange) string { return x.documentRoot() },
+		"document_root": func(x *exchange) string { return x.documentRoot() },
+		"realpath_root": func(x *exchange) string {
+			if p, err := filepath.EvalSymlinks(x.documentRoot()); err == nil {
+				return p
+			}
+			return ""
+		},
+		"request_completion": func(x *exchange) string {
+			if x.w.whole() {
+				return "OK"
+			}
+			return ""
+		},
+		"request_body":            func(x *exchange) string { return x.sentBody },
+		"limit_rate":              func(*exchange) string { return "0" },
+		"request_id":              func(x *exchange) string { return x.id() },
+		"tcpinfo_rtt":             func(*exchange) string { return "" },
+		"binary_remote_addr":      func(x *exchange) string { return string(x.remote.AsSlice()) },
+		"proxy_protocol_addr":     func(x *exchange) string { return x.proxied(x.r.Conn.Remote.Addr().String()) },
+		"proxy_protocol_port":     func(x *exchange) string { return x.proxied(strconv.Itoa(int(x.r.Conn.Remote.Port()))) },
+		"realip_remote_port":      func(x *exchange) string { return strconv.Itoa(int(x.r.Conn.Remote.Port())) },
+		"http2":                   func(x *exchange) string { return map[bool]string{true: "h2"}[x.r.HTTP.ProtoMajor == 2] },
+		"ssl_alpn_protocol":       func(x *exchange) string { return x.r.Conn.ALPN },
+		"ssl_client_verify":       func(x *exchange) string { return map[bool]string{true: "NONE"}[x.r.Conn.Protocol != ""] },
+		"ssl_early_data":          func(*exchange) string { return "" },
+		"ssl_session_id":          func(*exchange) string { return "" },
+		"ssl_ciphers":             func(*exchange) string { return "" },
+		"ssl_curves":              func(*exchange) string { return "" },
+		"ssl_curve":               func(*exchange) string { return "" },
+		"ssl_client_s_dn":         func(*exchange) string { return "" },
+		"ssl_client_cert":         func(*exchange) string { return "" },
+		"ssl_client_escaped_cert": func(*exchange) string { return "" },
+		"ssl_client_fingerprint":  func(*exchange) string { return "" },
+		"upstream_cache_status":   func(*exchange) string { return "" },
+		"upstream_connect_time":   func(x *exchange) string { return strings.Join(x.up.times, ", ") },
+		"upstream_header_time":    func(x *exchange) string { return strings.Join(x.up.times, ", ") },
+		"upstream_response_length": func(x *exchange) string {
+			if len(x.up.addrs) == 0 {
+				return ""
+			}
+			return strconv.FormatInt(x.w.plain, 10)
+		},
 		"request_filename": func(x *exchange) string { return x.filename() },
-		"content_length":   func(x *exchange) string { return x.header().Get("Content-Length") },
-		"content_type":     func(x *exchange) string { return x.header().Get("Content-Type") },
+		"content_length": func(x *exchange) string {
+			if v := x.header().Get("Content-Length"); v != "" || x.r.HTTP.ContentLength >= 0 {
+				return v
+			}
+			return strconv.FormatInt(x.bodyLength, 10)
+		},
+		"content_type": func(x *exchange) string { return x.header().Get("Content-Type") },
 		"proxy_add_x_forwarded_for": func(x *exchange) string {
 			if prior := x.header()["X-Forwarded-For"]; len(prior) > 0 {
 				return strings.Join(prior, ", ") + ", " + x.remote.String()
 			}
 			return x.remote.String()
 		},
-		"proxy_host":             func(x *exchange) string { return x.up.host },
-		"proxy_port":             func(x *exchange) string { _, p, _ := net.SplitHostPort(x.up.host); return p },
+		"proxy_host": func(x *exchange) string { return x.up.host },
+		"proxy_port": func(x *exchange) string {
+			if _, p, err := net.SplitHostPort(x.up.host); err == nil || x.up.host == "" {
+				return p
+			}
+			return map[bool]string{true: "443", false: "80"}[x.up.secure]
+		},
 		"status":                 func(x *exchange) string { return fmt.Sprintf("%03d", x.w.code) },
 		"body_bytes_sent":        func(x *exchange) string { return strconv.FormatInt(x.w.sent, 10) },
 		"bytes_sent":             func(x *exchange) string { return strconv.FormatInt(x.w.total(), 10) },
@@ -265,6 +372,22 @@ func reused(c *ConnInfo) string {
 		return "r"
 	}
 	return "."
+}
+
+// proxied is a fact of the PROXY header, where there was one.
+func (x *exchange) proxied(v string) string {
+	if x.r.Conn.Remote == x.r.Conn.Peer {
+		return ""
+	}
+	return v
+}
+
+// id is $request_id: 16 random bytes, the same for the whole request.
+func (x *exchange) id() string {
+	if x.requestID == "" {
+		x.requestID = fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64())
+	}
+	return x.requestID
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.3f", d.Seconds()) }
@@ -301,13 +424,18 @@ func (x *exchange) requestLength() int64 {
 			n += int64(len(k) + len(v) + 4)
 		}
 	}
-	if x.r.HTTP.Host != "" {
+	if x.r.HTTP.Host != "" && x.header()["Host"] == nil {
 		n += int64(len("Host: ") + len(x.r.HTTP.Host) + 2)
 	}
 	return n + max(0, x.r.HTTP.ContentLength)
 }
 
-func (x *exchange) documentRoot() string { return x.conf.root.eval(x) }
+func (x *exchange) documentRoot() string {
+	if x.conf.alias != nil {
+		return x.conf.alias.eval(x)
+	}
+	return x.conf.root.eval(x)
+}
 
 // filename is $request_filename: the file that the URI names under root or alias.
 func (x *exchange) filename() string {
@@ -317,7 +445,7 @@ func (x *exchange) filename() string {
 		}
 		return a.eval(x) + strings.TrimPrefix(x.uri, x.conf.location)
 	}
-	root := x.documentRoot()
+	root := x.conf.root.eval(x)
 	if root == "/" {
 		root = ""
 	}

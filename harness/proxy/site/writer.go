@@ -26,12 +26,14 @@ type writer struct {
 	plain    int64 // before compression
 	began    bool
 	varied   bool // Vary was added
+	cut      bool // the answer broke off
+	replaced bool // a condition of the request has put another answer in the place of the one that is being made
 	gz       *gzip.Writer
 }
 
 // WriteHeader applies add_header, expires and gzip, then hands the header on.
 func (w *writer) WriteHeader(code int) {
-	if w.began {
+	if w.began || w.replaced {
 		return
 	}
 	if code >= 100 && code < 200 && code != http.StatusSwitchingProtocols {
@@ -40,6 +42,9 @@ func (w *writer) WriteHeader(code int) {
 	}
 	if w.override > 0 {
 		code = w.override
+	}
+	if code == http.StatusOK && !w.x.passed && w.unchanged() {
+		return
 	}
 	w.began, w.code = true, code
 	h, c := w.Header(), w.x.conf
@@ -75,10 +80,36 @@ func (w *writer) WriteHeader(code int) {
 	w.ResponseWriter.WriteHeader(code)
 }
 
+// unchanged asks the conditions of the request about an answer that would be 200. true: the answer is 304 or 412.
+func (w *writer) unchanged() bool {
+	h := w.Header()
+	code := w.x.conf.conditions(w.x.header(), h.Get("Last-Modified"), h.Get("Etag"))
+	switch code {
+	case http.StatusNotModified:
+		for _, k := range []string{"Content-Type", "Content-Length", "Accept-Ranges", "Content-Encoding"} {
+			h.Del(k)
+		}
+		w.WriteHeader(code)
+	case http.StatusPreconditionFailed:
+		clear(h)
+		w.x.fail(code)
+	default:
+		return false
+	}
+	w.replaced = true
+	return true
+}
+
+// whole says whether the answer was sent to its end.
+func (w *writer) whole() bool { return w.began && !w.cut }
+
 // charset adds the character set to the type of an answer that has none (charset).
 func (w *writer) charset(code int) {
 	c, h := w.x.conf, w.Header()
 	typ := h.Get("Content-Type")
+	if code == http.StatusMovedPermanently || code == http.StatusFound {
+		return
+	}
 	if c.charset == "" || typ == "" || h.Get("Content-Encoding") != "" {
 		return
 	}
@@ -108,7 +139,7 @@ func (w *writer) Write(p []byte) (int, error) {
 	if !w.began {
 		w.WriteHeader(http.StatusOK)
 	}
-	if w.x.r.HTTP.Method == http.MethodHead {
+	if w.replaced || w.x.r.HTTP.Method == http.MethodHead {
 		return len(p), nil
 	}
 	w.plain += int64(len(p))
@@ -282,6 +313,7 @@ func putGzip(level int, g *gzip.Writer) { gzipPools[level].Put(g) }
 
 // broken ends an answer that cannot be completed: the connection is closed, so that the client sees it.
 func (w *writer) broken() {
+	w.cut = true
 	if a, ok := w.ResponseWriter.(interface{ Abort() }); ok {
 		a.Abort()
 	}
