@@ -304,7 +304,7 @@ func (g *confGen) config() string {
 		"$server_protocol", "$scheme", "$https", "$server_name", "$remote_addr", "$realip_remote_addr", "$content_type", "$content_length", "$http_host",
 		"$sent_http_content_type", "$sent_http_location", "$upstream_status", "$upstream_http_etag", "$mapped", "$other", "$geo", "$share", "$document_root",
 		"$request_filename", "$query_string", "$remote_user", "$http_referer", "$request_length", "$nginx_version",
-		"$request_completion", "$connection_requests", "$pipe", "$proxy_host", "$proxy_port", "$request_body", "$sent_http_connection", "$server_addr",
+		"$request_completion", "$connection_requests", "$pipe", "$proxy_host", "$proxy_port", "$request_body", "$server_addr",
 		"$uri$is_args$args", "$ssl_protocol", "$invalid_referer", "$http_cookie", "$sent_http_etag", "$realpath_root", "$upstream_addr", "$bytes_sent"}
 	format := "$request $status"
 	for range 8 {

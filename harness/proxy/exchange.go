@@ -119,9 +119,6 @@ func (c *conn) exchange() bool {
 	if vs.KeepaliveHeader > 0 && keep {
 		w.hdr.Set("Keep-Alive", fmt.Sprintf("timeout=%d", int(vs.KeepaliveHeader.Seconds())))
 	}
-	if strings.EqualFold(r.Header.Get("Expect"), "100-continue") && r.ProtoMinor == 1 {
-		r.Body = &continueBody{ReadCloser: r.Body, w: w}
-	}
 	if c.plain {
 		const text = "client sent plain HTTP request to HTTPS port"
 		c.log("info", "", text, fmt.Sprintf("%s while reading client request headers, client: %s, server: %s, request: %q, host: %q", text, c.client.Addr(), vs.block.Name, rawLine, r.Host))
@@ -141,7 +138,7 @@ func (c *conn) exchange() bool {
 	if w.hijacked {
 		return false
 	}
-	goOn = goOn && c.discard(r)
+	goOn = goOn && c.discard(r, w)
 	if !goOn {
 		c.linger(unread(bodyOf(r)))
 		if c.secure != nil {
@@ -156,12 +153,12 @@ const maxDiscard = 256 << 10
 
 // discard reads what the handler left of the body; false: too much, or the client waits for a 100 that never
 // comes, and the connection is closed.
-func (c *conn) discard(r *http.Request) bool {
-	if b, ok := r.Body.(*continueBody); ok && !b.asked {
-		return !unread(bodyOf(r))
-	}
+func (c *conn) discard(r *http.Request, w *response) bool {
 	if !unread(bodyOf(r)) {
 		return true
+	}
+	if !w.continued && r.ProtoMinor == 1 && strings.EqualFold(r.Header.Get("Expect"), "100-continue") {
+		return false
 	}
 	n, err := io.CopyN(io.Discard, r.Body, maxDiscard)
 	return n < maxDiscard && err == io.EOF
@@ -194,9 +191,6 @@ func (c *conn) linger(more bool) {
 // bodyOf is the body on the wire, without what is wrapped around it.
 func bodyOf(r *http.Request) io.Reader {
 	body := r.Body
-	if b, ok := body.(*continueBody); ok {
-		body = b.ReadCloser
-	}
 	if b, ok := body.(*timedBody); ok {
 		body = b.ReadCloser
 	}
@@ -243,23 +237,6 @@ func whileIn(reason string) string {
 		return reason
 	}
 	return reason + " while reading client request headers"
-}
-
-// continueBody sends 100 Continue at the first Read.
-type continueBody struct {
-	io.ReadCloser
-	w     *response
-	asked bool
-}
-
-func (b *continueBody) Read(p []byte) (int, error) {
-	if !b.asked {
-		b.asked = true
-		if !b.w.headerDone {
-			b.w.WriteHeader(100)
-		}
-	}
-	return b.ReadCloser.Read(p)
 }
 
 // unreadInput says whether the kernel holds bytes that we have not read.

@@ -39,6 +39,7 @@ type response struct {
 	total      int64 // bytes in all
 	hijacked   bool
 	headerDone bool
+	continued  bool // 100 Continue was sent
 	err        error
 }
 
@@ -73,6 +74,7 @@ func (w *response) WriteHeader(code int) {
 		return
 	}
 	if code >= 100 && code < 200 && code != http.StatusSwitchingProtocols {
+		w.continued = w.continued || code == http.StatusContinue
 		w.text(fmt.Sprintf("HTTP/1.1 %d %s\r\n\r\n", code, http.StatusText(code)))
 		w.err = errors.Join(w.err, w.buffer().Flush())
 		return

@@ -265,7 +265,7 @@ func (b *builder) location(d *nginxconf.Directive, parent *conf) (*location, err
 		l.kind = '@'
 	}
 	start := *parent
-	start.pass, start.tryFiles, start.internal, start.status, start.alias, start.emptyGIF = nil, nil, false, false, nil, false
+	start.pass, start.tryFiles, start.status, start.alias, start.emptyGIF = nil, nil, false, nil, false
 	start.except = nil
 	start.location = l.pattern
 	if l.conf, err = b.inherit(&start, d.Block); err != nil {

@@ -187,13 +187,17 @@ func (ri *realIP) trusts(a netip.Addr) bool {
 	return false
 }
 
-// redirect sends the request to another URI of the same server.
-func (x *exchange) redirect(target string) {
-	if !x.turned("rewrite or internal redirection cycle while internally redirecting to %q", target) {
-		return
+// redirect sends the request to another URI of the same server, unless it was sent round too often.
+func (x *exchange) redirect(target string, given bool) {
+	if x.turned("rewrite or internal redirection cycle while internally redirecting to %q", target) {
+		x.sendOn(target, given)
 	}
+}
+
+// sendOn goes on at another URI; given: $args are there, empty as they may be.
+func (x *exchange) sendOn(target string, given bool) {
 	x.uri, x.args, _ = strings.Cut(target, "?")
-	x.redirected, x.unparsed, x.argsGiven = true, false, true
+	x.redirected, x.unparsed, x.argsGiven = true, false, given
 	x.conf = x.s.conf
 	x.route()
 }
@@ -250,7 +254,7 @@ func (x *exchange) failWith(status int, location string) {
 		if x.method != http.MethodHead {
 			x.method = http.MethodGet
 		}
-		x.redirect(target)
+		x.redirect(target, !p.target.constant() || strings.Contains(target, "?"))
 	default:
 		code := x.w.override
 		switch code {

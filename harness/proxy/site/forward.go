@@ -70,6 +70,7 @@ func (x *exchange) forward(p *pass) {
 		s.MaxFails = 0
 		group = upstream.NewGroup(x.up.host, []*upstream.Server{s})
 	}
+	x.discards()
 	body, spooled, err := x.requestBody()
 	if err != nil {
 		if errors.Is(err, errTooLarge) {
@@ -82,10 +83,6 @@ func (x *exchange) forward(p *pass) {
 		x.w.close = true
 		x.fail(http.StatusBadRequest)
 		return
-	}
-	if x.awaitsContinue() { // it was sent with the first read of the body
-		x.w.sent += continueLength
-		x.expected = true
 	}
 	if spooled != nil {
 		defer spooled.Close()

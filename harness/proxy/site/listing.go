@@ -13,6 +13,7 @@ import (
 
 // list answers with what a folder holds (autoindex): folders first, by name, names cut at 50 characters.
 func (x *exchange) list(dir string) {
+	dir = strings.TrimSuffix(dir, "/") + "/"
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		x.log("error", "opendir() %q failed (2: No such file or directory)", dir)

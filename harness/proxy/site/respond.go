@@ -138,7 +138,7 @@ func (x *exchange) accelerated(to string, h http.Header) {
 		x.named(to)
 		return
 	}
-	x.redirect(to)
+	x.redirect(to, true)
 }
 
 // rewriteLocation is proxy_redirect.

@@ -102,6 +102,7 @@ func (b *builder) opRewrite(d *nginxconf.Directive) (op, error) {
 		}
 		result := target.evalURI(x, code != 0)
 		if code != 0 {
+			result = unescapeRedirect(result)
 			if keepArgs && x.args != "" {
 				result += map[bool]string{true: "&", false: "?"}[hasArgs] + x.args
 			}
@@ -116,9 +117,40 @@ func (b *builder) opRewrite(d *nginxconf.Directive) (op, error) {
 				args = x.args
 			}
 		}
-		x.uri, x.args, x.changed, x.unparsed = path, args, then != stop, false
+		x.argsGiven = x.argsGiven || more || !keepArgs
+		x.uri, x.args, x.changed = path, args, then != stop
+		x.unparsed, x.redirected = false, true
 		return then
 	}, nil
+}
+
+// unescapeRedirect decodes what need not be escaped before the arguments, as nginx does with the target of a redirect.
+func unescapeRedirect(s string) string {
+	if !strings.Contains(s, "%") {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c == '?' {
+			return b.String() + s[i:]
+		}
+		n, err := uint64(0), error(nil)
+		if c != '%' || i+2 >= len(s) {
+			b.WriteByte(c)
+			continue
+		}
+		if n, err = strconv.ParseUint(s[i+1:i+3], 16, 8); err != nil || n <= '%' || n >= 0x7f {
+			b.WriteByte(c)
+			continue
+		}
+		b.WriteByte(byte(n))
+		i += 2
+		if n == '?' {
+			return b.String() + s[i+1:]
+		}
+	}
+	return b.String()
 }
 
 // absolute makes a Location of a path: scheme, host and, where it is not the scheme's own, the port.

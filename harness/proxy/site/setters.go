@@ -41,7 +41,7 @@ var setters map[string]setter
 func init() {
 	setters = map[string]setter{
 		"root": func(b *builder, c *conf, d *nginxconf.Directive, _ bool) (err error) {
-			c.root, err = b.parseTemplate(d.Args[0])
+			c.root, err = b.parseTemplate(strings.TrimSuffix(d.Args[0], "/"))
 			c.alias = nil
 			return err
 		},

@@ -114,35 +114,38 @@ type locations struct {
 	regex  []*location
 }
 
-// find chooses as nginx does: an exact match ends the search; else the longest prefix is remembered and its
-// nested blocks are searched; unless it forbids it, regular expressions are tried, innermost level first. The one that matches leaves its groups in x.
-func (ls *locations) find(uri string, x *exchange) *location {
-	var best *location
+// find chooses as nginx does: an exact match ends the search; else the longest prefix is remembered and its nested
+// blocks are searched; unless that location forbids it, the regular expressions of this level are tried. The one that
+// matches ends the search, and leaves its groups in x.
+func (ls *locations) find(uri string, x *exchange) (best *location, final bool) {
 	for _, l := range ls.prefix {
 		if l.kind == '=' && l.pattern == uri {
-			return l
+			return l, true
 		}
 		if l.kind != '=' && strings.HasPrefix(uri, l.pattern) && (best == nil || len(l.pattern) > len(best.pattern)) {
 			best = l
 		}
 	}
+	regex := ls.regex
 	if best != nil {
-		if in := best.nested.find(uri, x); in != nil {
-			return in
-		}
 		if best.kind == '^' {
-			return best
+			regex = nil
+		}
+		if in, final := best.nested.find(uri, x); final {
+			return in, true
+		} else if in != nil {
+			best = in
 		}
 	}
-	for _, l := range ls.regex {
+	for _, l := range regex {
 		if l.re.match(uri, x) {
-			if in := l.nested.find(uri, x); in != nil {
-				return in
+			if in, _ := l.nested.find(uri, x); in != nil {
+				return in, true
 			}
-			return l
+			return l, true
 		}
 	}
-	return best
+	return best, false
 }
 
 // header is one add_header or proxy_set_header.
@@ -238,13 +241,13 @@ func (s *Server) Serve(w http.ResponseWriter, r *Request) {
 		x.fail(http.StatusBadRequest)
 		return
 	}
-	x.applyRealIP()
 	switch r.HTTP.Method {
 	case http.MethodTrace, http.MethodConnect:
 		x.w.close = true
 		x.fail(http.StatusMethodNotAllowed)
 		return
 	}
+	x.applyRealIP()
 	x.route()
 }
 
@@ -290,7 +293,7 @@ func (x *exchange) route() {
 // search finds the location of the URI, runs its operations and answers.
 func (x *exchange) search() {
 	for {
-		loc := x.s.locs.find(x.uri, x)
+		loc, _ := x.s.locs.find(x.uri, x)
 		if loc == nil {
 			x.conf, x.loc = x.s.conf, nil
 		} else {

@@ -105,7 +105,7 @@ func (x *exchange) static() {
 	x.file(f, fi)
 }
 
-// discards is where a request's body begins to be thrown away: a client that waits for 100 Continue gets it.
+// discards is where a request's body begins to be read, or thrown away: a client that waits for 100 Continue gets it.
 func (x *exchange) discards() {
 	if x.awaitsContinue() {
 		x.expected = true
@@ -182,8 +182,12 @@ func (x *exchange) indexOf() {
 		if strings.HasPrefix(name, "/") {
 			to = name
 		} else if fi, err := stat(dir + name); err != nil || fi.IsDir() {
-			if os.IsPermission(err) {
+			switch {
+			case os.IsPermission(err):
 				x.unopened(dir+name, err)
+				return
+			case errors.Is(err, syscall.ENOTDIR):
+				x.notFound("%q is not found (20: Not a directory)", dir+name)
 				return
 			}
 			continue
@@ -191,9 +195,7 @@ func (x *exchange) indexOf() {
 		if x.args != "" {
 			to += "?" + x.args
 		}
-		given := x.argsGiven || x.args != ""
-		x.redirect(to)
-		x.argsGiven = given
+		x.redirect(to, x.argsGiven || x.args != "")
 		return
 	}
 	if _, err := stat(strings.TrimSuffix(dir, "/")); err != nil {
@@ -232,7 +234,7 @@ func (x *exchange) tryFiles() bool {
 	} else if strings.HasPrefix(last, "@") {
 		x.named(last)
 	} else {
-		x.redirect(last)
+		x.redirect(last, true)
 	}
 	return false
 }

@@ -74,8 +74,10 @@ func (w *writer) WriteHeader(code int) {
 		if e := h.Get("Etag"); e != "" && !strings.HasPrefix(e, "W/") {
 			h.Set("Etag", "W/"+e)
 		}
-		w.gz = takeGzip(c.gzip.level)
-		w.gz.Reset((*counting)(w))
+		if w.x.r.HTTP.Method != http.MethodHead {
+			w.gz = takeGzip(c.gzip.level)
+			w.gz.Reset((*counting)(w))
+		}
 	}
 	w.ResponseWriter.WriteHeader(code)
 }
