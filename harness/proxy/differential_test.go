@@ -24,7 +24,7 @@ import (
 
 var (
 	diffSeeds = flag.Int("seeds", 4, "how many generated configurations TestGeneratedConfigurationsAsNginx asks")
-	diffFrom  = flag.Int("from", 1, "the first seed of them")
+	diffFrom  = flag.Int("from", 10, "the first seed of them")
 	diffShow  = flag.Bool("show", false, "print the configuration of each seed that differs")
 )
 

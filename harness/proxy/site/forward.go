@@ -20,9 +20,12 @@ import (
 
 // pass is one proxy_pass.
 type pass struct {
+	whole  *template // where there are variables in it: what follows is found for each request
 	scheme string
-	host   *template // group name or host:port
-	uri    *template // nil: the request's own is passed on unchanged
+	host   string // group name or host:port
+	uri    string // put in the place of the location's prefix
+	hasURI bool
+	asIs   bool // uri is the whole of it
 	group  *upstream.Group
 }
 
@@ -52,24 +55,14 @@ const builtinApplication = "builtin:application"
 
 // forward passes the request to the group and the answer back.
 func (x *exchange) forward(p *pass) {
-	x.up.host, x.up.secure = p.host.eval(x), p.scheme == "https"
+	p, err := x.resolved(p)
+	if err != nil {
+		x.log("error", "%v", err)
+		x.fail(http.StatusInternalServerError)
+		return
+	}
+	x.up.host, x.up.secure = p.host, p.scheme == "https"
 	group := p.group
-	if group == nil {
-		group = x.s.site.groups[x.up.host]
-	}
-	if group == nil {
-		port := "80"
-		if p.scheme == "https" {
-			port = "443"
-		}
-		s, err := upstream.ParseServer([]string{upstream.WithPort(x.up.host, port)})
-		if err != nil {
-			x.fail(http.StatusInternalServerError)
-			return
-		}
-		s.MaxFails = 0
-		group = upstream.NewGroup(x.up.host, []*upstream.Server{s})
-	}
 	x.discards()
 	body, spooled, err := x.requestBody()
 	if err != nil {
@@ -103,6 +96,25 @@ func (x *exchange) forward(p *pass) {
 	}
 }
 
+// resolved fills in the variables of a proxy_pass.
+func (x *exchange) resolved(p *pass) (*pass, error) {
+	if p.whole == nil {
+		return p, nil
+	}
+	p, err := parsePass(p.whole.eval(x))
+	if err != nil {
+		return nil, err
+	}
+	p.asIs = true
+	if p.group = x.s.site.groups[p.host]; p.group == nil {
+		if p.group, err = p.own(); err != nil {
+			return nil, err
+		}
+		p.group.Servers()[0].MaxFails = 0
+	}
+	return p, nil
+}
+
 // groupKey is what a group that chooses by hash chooses by.
 func (x *exchange) groupKey(g *upstream.Group) string {
 	if t := x.s.site.hashes[g]; t != nil {
@@ -132,17 +144,15 @@ func (x *exchange) upURL(p *pass, address string) string {
 
 // target is the URI on the request line to the upstream.
 func (x *exchange) target(p *pass) string {
-	if p.uri == nil {
-		if x.unparsed {
-			return x.requestURI()
-		}
+	switch {
+	case !p.hasURI && x.unparsed:
+		return x.requestURI()
+	case !p.hasURI:
 		return x.withArgs(x.respelled(x.uri))
+	case p.asIs:
+		return p.uri
 	}
-	t := p.uri.eval(x)
-	if !p.uri.constant() {
-		return t
-	}
-	return x.withArgs(t + x.respelled(strings.TrimPrefix(x.uri, x.conf.location)))
+	return x.withArgs(p.uri + x.respelled(strings.TrimPrefix(x.uri, x.conf.location)))
 }
 
 func (x *exchange) withArgs(path string) string {
@@ -311,7 +321,7 @@ func (x *exchange) upstreamRequest(p *pass, b *body) *upstream.Request {
 		}
 	}
 	host, connection := x.up.host, "close"
-	if req.HTTP11 && p.keepalive(x) {
+	if req.HTTP11 && p.keepalive() {
 		connection = ""
 	}
 	for _, h := range x.conf.setHeaders {
@@ -360,10 +370,6 @@ func (x *exchange) upstreamRequest(p *pass, b *body) *upstream.Request {
 }
 
 // keepalive: the group keeps connections, and Connection is left to us.
-func (p *pass) keepalive(x *exchange) bool {
-	g := p.group
-	if g == nil {
-		g = x.s.site.groups[x.up.host]
-	}
-	return g != nil && g.Keepalive > 0
+func (p *pass) keepalive() bool {
+	return p.group.Keepalive > 0
 }

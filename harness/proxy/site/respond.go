@@ -151,12 +151,12 @@ func (x *exchange) rewriteLocation(p *pass, h http.Header) {
 		for _, r := range x.conf.redirects {
 			from, to := "", ""
 			if r.implied {
-				if p.uri != nil && !p.uri.constant() {
+				if p.asIs {
 					continue
 				}
 				from, to = p.scheme+"://"+x.up.host+"/", "/"
-				if p.uri != nil {
-					from, to = p.scheme+"://"+x.up.host+p.uri.text, x.conf.location
+				if p.hasURI {
+					from, to = p.scheme+"://"+x.up.host+p.uri, x.conf.location
 				}
 			} else {
 				from, to = r.from.eval(x), r.to.eval(x)

@@ -9,47 +9,59 @@ import (
 )
 
 func setProxyPass(b *builder, c *conf, d *nginxconf.Directive, _ bool) error {
-	text := d.Args[0]
-	p := &pass{}
-	var rest string
-	var ok bool
-	for _, scheme := range []string{"http", "https"} {
-		if rest, ok = strings.CutPrefix(text, scheme+"://"); ok {
-			p.scheme = scheme
-			break
-		}
-	}
-	if p.scheme == "" {
-		return fmt.Errorf("%q: the URL begins with http:// or https://", text)
-	}
-	host, uri := rest, ""
-	if i := strings.IndexByte(rest, '/'); i >= 0 {
-		host, uri = rest[:i], rest[i:]
-	}
-	var err error
-	if p.host, err = b.parseTemplate(host); err != nil {
+	whole, err := b.parseTemplate(d.Args[0])
+	if err != nil {
 		return err
 	}
-	if uri != "" {
-		if p.uri, err = b.parseTemplate(uri); err != nil {
-			return err
-		}
+	if !whole.constant() {
+		c.pass = &pass{whole: whole}
+		return nil
 	}
-	if p.host.constant() {
-		if p.group = b.site.groups[host]; p.group == nil {
-			port := "80"
-			if p.scheme == "https" {
-				port = "443"
-			}
-			s, err := upstream.ParseServer([]string{upstream.WithPort(host, port)})
-			if err != nil {
-				return err
-			}
-			p.group = upstream.NewGroup(host, []*upstream.Server{s})
+	p, err := parsePass(d.Args[0])
+	if err != nil {
+		return err
+	}
+	if p.group = b.site.groups[p.host]; p.group == nil {
+		if p.group, err = p.own(); err != nil {
+			return err
 		}
 	}
 	c.pass = p
 	return nil
+}
+
+// parsePass reads the URL of a proxy_pass.
+func parsePass(text string) (*pass, error) {
+	scheme, rest, ok := strings.Cut(text, "://")
+	if scheme = strings.ToLower(scheme); !ok || scheme != "http" && scheme != "https" {
+		return nil, fmt.Errorf("%q: the URL begins with http:// or https:// (invalid URL prefix)", text)
+	}
+	p := &pass{scheme: scheme, host: rest}
+	if strings.HasPrefix(rest, "unix:") { // unix:/path:/uri
+		path, uri, has := strings.Cut(strings.TrimPrefix(rest, "unix:"), ":")
+		p.host, p.uri, p.hasURI = "unix:"+path, uri, has
+	} else if i := strings.IndexAny(rest, "/?"); i >= 0 {
+		if p.host, p.uri, p.hasURI = rest[:i], rest[i:], true; rest[i] == '?' {
+			p.uri = "/" + p.uri
+		}
+	}
+	if p.host == "" {
+		return nil, fmt.Errorf("no host in upstream %q", text)
+	}
+	return p, nil
+}
+
+// own is the group of one that a host is which no upstream block names.
+func (p *pass) own() (*upstream.Group, error) {
+	port := "80"
+	if p.scheme == "https" {
+		port = "443"
+	}
+	s, err := upstream.ParseServer([]string{upstream.WithPort(p.host, port)})
+	if err != nil {
+		return nil, err
+	}
+	return upstream.NewGroup(p.host, []*upstream.Server{s}), nil
 }
 
 func (b *builder) setProxyRedirect(c *conf, d *nginxconf.Directive, first bool) error {
