@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"tlsurge/profiles"
@@ -28,7 +28,7 @@ func (r *reader) capture(ctx context.Context, in io.Reader) error {
 	if err != nil {
 		return err
 	}
-	c := capture{open: map[[2]netip.AddrPort]*connection{}, nearest: map[string][]string{}}
+	c := capture{open: map[[2]netip.AddrPort]*connection{}, nearest: map[string]likeness{}}
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -61,7 +61,13 @@ type capture struct {
 	all     []*connection
 	last    time.Time
 	left    int
-	nearest map[string][]string // by the hello's identity
+	nearest map[string]likeness // by the hello's identity
+}
+
+// likeness is whose a hello looks like.
+type likeness struct {
+	names []string // best first, one at least
+	near  bool     // the best is near enough to speak of that browser
 }
 
 // take gives a segment to its connection.
@@ -121,7 +127,17 @@ func (c *capture) report(r *reader) {
 	slices.SortStableFunc(c.all, func(a, b *connection) int { return a.start.Compare(b.start) })
 	var attempts []attempt
 	rows := map[[9]string]*captureRow{}
+	others := map[string]*notTLS{}
 	for _, conn := range c.all {
+		if what := conn.speech(); what != speaksTLS && what != speaksNothing {
+			o := others[what]
+			if o == nil {
+				o = &notTLS{what: what, server: conn.server}
+				others[what] = o
+			}
+			o.add(conn)
+			continue
+		}
 		a := attempt{connection: conn, Signature: conn.judge(c.last)}
 		for _, h := range c.hellos(conn) {
 			if a.hello == nil {
@@ -131,7 +147,7 @@ func (c *capture) report(r *reader) {
 				r.report.Hellos = append(r.report.Hellos, h)
 			}
 		}
-		if a.hello != nil && len(a.hello.Profiles) > 0 {
+		if a.hello != nil && len(a.hello.Profiles) > 0 && a.hello.near {
 			if p, err := profiles.Lookup(a.hello.Profiles[0]); err == nil {
 				a.Software = Family(p.Browser)
 			}
@@ -156,6 +172,9 @@ func (c *capture) report(r *reader) {
 		r.captures = append(r.captures, row.Signature)
 	}
 	r.report.Chains = append(r.report.Chains, chains(attempts)...)
+	for _, what := range slices.Sorted(maps.Keys(others)) {
+		r.report.Notes = append(r.report.Notes, others[what].String())
+	}
 }
 
 type captureRow struct {
@@ -189,21 +208,22 @@ func (c *capture) hellos(conn *connection) (list []Hello) {
 			SCSV: f.Hello.HasSuite(wire.FallbackSCSV), JA3: f.Hello.JA3Hash(), JA4: f.Hello.JA4(), Hello: f.Hello}
 		id := f.Hello.Identity()
 		if _, known := c.nearest[id]; !known {
-			var names []string
-			for _, n := range profiles.Nearest(f.Hello, 3) {
-				if len(names) == 0 || n.Distance < farthest {
-					names = append(names, n.Name)
+			var like likeness
+			for i, n := range profiles.Nearest(f.Hello, 3) {
+				if i == 0 || n.Distance < farthest {
+					like.names = append(like.names, n.Name)
 				}
+				like.near = like.near || n.Distance < farthest
 			}
-			c.nearest[id] = names
+			c.nearest[id] = like
 		}
-		h.Profiles = c.nearest[id]
+		h.Profiles, h.near = c.nearest[id].names, c.nearest[id].near
 		list = append(list, h)
 	}
 	return list
 }
 
-// farthest is the distance up to which a second and third profile are worth naming.
+// farthest is the distance up to which a hello may be that browser's, and a second and third profile are worth naming.
 const farthest = 40
 
 // judge says what became of a connection. Class is ok where nothing went wrong, empty where nothing can be said.
@@ -260,11 +280,9 @@ func (c *connection) judge(captureEnd time.Time) Signature {
 	default:
 		s.Class = results.ClassOK // a connection that was opened ahead, and not used
 	}
-	if strings.HasPrefix(string(c.half[1].stream), "HTTP/1") {
-		s.Reason = "the server answered in plain HTTP"
-		if s.Class == "" || s.Class == results.ClassEOF || s.Class == results.ClassReset {
-			s.Class, s.Sender = results.ClassLocalAlert, ""
-		}
+	if c.speech() == speaksTLS && startsHTTP(c.half[1].stream) {
+		// What browsers take it for: a record that is none, SSL_ERROR_RX_RECORD_TOO_LONG, ERR_SSL_PROTOCOL_ERROR.
+		s.Reason, s.Class, s.Alert, s.Sender = "the server answered in plain HTTP", results.ClassLocalAlert, int(wire.AlertUnexpectedMessage), "client"
 	}
 	return s
 }

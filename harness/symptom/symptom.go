@@ -70,4 +70,5 @@ type Hello struct {
 	JA4      string             `json:"ja4,omitempty"`
 	Profiles []string           `json:"profiles,omitempty"` // best first
 	Hello    *hello.ClientHello `json:"-"`
+	near     bool               // the first profile is likely
 }

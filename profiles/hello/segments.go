@@ -3,6 +3,7 @@ package hello
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"io"
 	"net/netip"
 	"time"
@@ -27,7 +28,7 @@ type Segment struct {
 }
 
 // Segments reads the TCP segments of a pcap or pcapng stream: on Ethernet with or without VLAN tags, loopback,
-// raw IP and Linux "cooked" interfaces.
+// raw IP, Linux's "cooked" interfaces and macOS's.
 type Segments struct {
 	Packets int // read so far, of any protocol
 	source  packetSource
@@ -81,8 +82,28 @@ func (s *Segments) Next() (Segment, error) {
 	}
 }
 
+// linkPKTAP is what macOS captures on several interfaces: a header that tells the packet's own link type.
+const linkPKTAP layers.LinkType = 258
+
+// untapped takes the header away: its length in the first four bytes, the link type in the third four.
+func untapped(raw []byte) (inner []byte, link layers.LinkType, ok bool) {
+	if len(raw) < 12 {
+		return nil, 0, false
+	}
+	n, typ := binary.LittleEndian.Uint32(raw), binary.LittleEndian.Uint32(raw[8:])
+	if n < 12 || uint64(n) > uint64(len(raw)) || typ == uint32(linkPKTAP) {
+		return nil, 0, false
+	}
+	return raw[n:], layers.LinkType(typ), true
+}
+
 // decodeTCP reads the TCP header and addresses of a packet; ok is false where it is no TCP.
 func decodeTCP(raw []byte, link layers.LinkType) (s Segment, ok bool) {
+	if link == linkPKTAP {
+		if raw, link, ok = untapped(raw); !ok {
+			return s, false
+		}
+	}
 	var first gopacket.Decoder = link
 	switch link {
 	case layers.LinkTypeIPv4:
