@@ -28,8 +28,8 @@ import (
 const (
 	warmHandshakes = 20
 	heldFor        = 300 * time.Millisecond // connections come in the first half of it
-	fullSlices     = 8                      // of both sides together; a multiple of 4
-	fullEach       = 30
+	fullSlices     = 16                     // of both sides together; a multiple of 4
+	fullEach       = 15
 	fullAtOnce     = 4
 	resumedSlices  = 4
 	resumedEach    = 400

@@ -2,9 +2,12 @@ package proxy
 
 import (
 	"fmt"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Plant is a regression put into an edge on purpose: `tlsurge bench --selftest` must catch it. The zero
@@ -12,8 +15,6 @@ import (
 type Plant struct {
 	PerHandshake  time.Duration // processor time burnt after each completed handshake
 	PerConnection int           // bytes that each connection holds from its handshake until it is closed
-
-	loops int // of burn, per handshake
 }
 
 // PlantVariable is the environment variable in which a bench hands an edge its plant.
@@ -43,24 +44,38 @@ func ParsePlant(text string) (p Plant, err error) {
 	if p.PerHandshake < 0 || p.PerHandshake > time.Second || p.PerConnection < 0 || p.PerConnection > 16<<20 {
 		return Plant{}, fmt.Errorf("plant %q: at most a second per handshake and 16777216B per connection", text)
 	}
-	p.loops = calibrate(p.PerHandshake)
 	return p, nil
 }
 
-// calibrate finds how many loops of burn take d on a processor of one's own: the best of several tries,
-// since on a busy machine a wall clock also counts the time that others had.
-func calibrate(d time.Duration) int {
-	if d == 0 {
-		return 0
+// planted makes a connection whose handshake is complete carry the plant.
+func (c *conn) planted() {
+	p := c.s.cfg.Load().Plant
+	p.spin()
+	c.ballast = p.hold()
+}
+
+// spin burns processor time: it does not sleep, because a sleep costs latency and no processor. The thread's
+// own clock says when it is enough: how long a loop takes depends on what the processor's other threads do.
+func (p Plant) spin() {
+	if p.PerHandshake == 0 {
+		return
 	}
-	const loops = 200_000
-	best := time.Hour
-	for range 20 {
-		start := time.Now()
-		burn(loops)
-		best = min(best, time.Since(start))
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for end := threadTime() + p.PerHandshake; threadTime() < end; {
+		if burn(500) == 0 {
+			panic("proxy: the hash of a plant is zero") // it is not; the compiler cannot know
+		}
 	}
-	return int(float64(loops) * float64(d) / float64(best))
+}
+
+// threadTime is the processor time of this thread.
+func threadTime() time.Duration {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts); err != nil {
+		panic(err) // Linux has it since 2.6.12
+	}
+	return time.Duration(ts.Nano())
 }
 
 // burn is work that nothing can leave out: FNV-1a over a counter. It is not inlined, because a caller
@@ -73,20 +88,6 @@ func burn(loops int) uint64 {
 		h = (h ^ uint64(i&0xff)) * 1099511628211
 	}
 	return h
-}
-
-// planted makes a connection whose handshake is complete carry the plant.
-func (c *conn) planted() {
-	p := c.s.cfg.Load().Plant
-	p.spin()
-	c.ballast = p.hold()
-}
-
-// spin burns processor time: it does not sleep, because a sleep costs latency and no processor.
-func (p Plant) spin() {
-	if p.loops != 0 && burn(p.loops) == 0 {
-		panic("proxy: the hash of a plant is zero") // it is not; the compiler cannot know
-	}
 }
 
 // hold gives the memory that a connection keeps, written once so that the kernel has to find it; nil
