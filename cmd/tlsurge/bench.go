@@ -155,7 +155,7 @@ func (a *app) runBench(ctx context.Context, args []string, f benchFlags) error {
 		return bench.NewEdges(inside, base, candidate, f.seed, parts, f.authorise)
 	}
 	if f.selfTest {
-		return a.selfTest(ctx, cfg, rig, f)
+		return a.selfTest(ctx, cfg, rig, dir, f)
 	}
 	r, err := rig("", f.parts, cfg.Base, cfg.New)
 	if err != nil {
@@ -246,7 +246,7 @@ func (a *app) benchConfig(f benchFlags) (cfg bench.Config, err error) {
 // makeRig makes the rig of a bench, with its files in a directory inside that of the whole.
 type makeRig func(inside string, parts []string, base, candidate bench.Side) (bench.Rig, error)
 
-func (a *app) selfTest(ctx context.Context, cfg bench.Config, rig makeRig, f benchFlags) error {
+func (a *app) selfTest(ctx context.Context, cfg bench.Config, rig makeRig, dir string, f benchFlags) error {
 	trials, err := bench.ChooseTrials(f.only)
 	if err != nil {
 		return usagef("--only: %v", err)
@@ -256,8 +256,9 @@ func (a *app) selfTest(ctx context.Context, cfg bench.Config, rig makeRig, f ben
 			t.Parts = f.parts
 		}
 		return rig(inside, t.Parts, base, candidate)
-	}, func(t bench.Trial) {
+	}, func(inside string, t bench.Trial, r *bench.Result) error {
 		cfg.Log("%s", t)
+		return a.writeTo(filepath.Join(dir, inside, "bench.json"), func(w io.Writer) error { return writeJSON(w, r) })
 	})
 	if err != nil && len(list) == 0 {
 		return benchError(ctx, err)

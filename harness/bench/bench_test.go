@@ -206,7 +206,7 @@ func TestSelfTestCatchesWhatIsPlanted(t *testing.T) {
 		return &machine{rng: rand.New(rand.NewPCG(3, 3)), noise: 0.02}, nil
 	}
 	told := 0
-	list, err := SelfTest(context.Background(), cfg, Trials(), 2, honest, func(Trial) { told++ })
+	list, err := SelfTest(context.Background(), cfg, Trials(), 2, honest, func(string, Trial, *Result) error { told++; return nil })
 	if err != nil || len(list) != 8 || told != 8 || !Good(list) {
 		t.Fatalf("%+v, %v", list, err)
 	}
@@ -218,7 +218,7 @@ func TestSelfTestCatchesWhatIsPlanted(t *testing.T) {
 	blind := func(string, Trial, Side, Side) (Rig, error) {
 		return blindRig{&machine{rng: rand.New(rand.NewPCG(3, 3)), noise: 0.02}}, nil
 	}
-	list, err = SelfTest(context.Background(), cfg, Trials(), 1, blind, func(Trial) {})
+	list, err = SelfTest(context.Background(), cfg, Trials(), 1, blind, func(string, Trial, *Result) error { return nil })
 	if err != nil || list[0].Outcome != Pass || list[1].Outcome != Fail || list[2].Outcome != Fail || list[3].Outcome != Fail || Good(list) {
 		t.Errorf("a bench that misses everything passes its self-test: %+v, %v", list, err)
 	}
@@ -240,7 +240,7 @@ func (b blindRig) Round(ctx context.Context, base, _ Side, r Round) (Pair, error
 func TestAnUnsureBenchIsNotJudged(t *testing.T) {
 	list, err := SelfTest(context.Background(), config(), Trials(), 1, func(string, Trial, Side, Side) (Rig, error) {
 		return &machine{rng: rand.New(rand.NewPCG(5, 5)), noise: 0.3}, nil
-	}, func(Trial) {})
+	}, func(string, Trial, *Result) error { return nil })
 	if err != nil || !Good(list) {
 		t.Fatalf("%v, %v", list, err)
 	}

@@ -27,8 +27,9 @@ import (
 // both. At many at once, so that a server's idling between two clients is not in its price.
 const (
 	warmHandshakes = 20
-	heldFor        = 300 * time.Millisecond // connections come in the first half of it
-	fullSlices     = 16                     // of both sides together; a multiple of 4
+	heldRamp       = 150 * time.Millisecond
+	heldLimit      = 5 * time.Second // for the last of them to have its answer
+	fullSlices     = 16              // of both sides together; a multiple of 4
 	fullEach       = 15
 	fullAtOnce     = 4
 	resumedSlices  = 4

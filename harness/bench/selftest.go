@@ -66,8 +66,8 @@ func ChooseTrials(kinds []string) ([]Trial, error) {
 
 // SelfTest benches the baseline against itself, and against itself with each regression planted, in turn,
 // so many times each. It proves the bench on the machine that it is about to judge on. rig makes the rig
-// of a trial, for sides that may carry a plant; tell gets each trial as it ends.
-func SelfTest(ctx context.Context, cfg Config, trials []Trial, benches int, rig func(dir string, t Trial, base, candidate Side) (Rig, error), tell func(Trial)) ([]Trial, error) {
+// of a trial, for sides that may carry a plant; tell gets each trial as it ends, with what it rests on.
+func SelfTest(ctx context.Context, cfg Config, trials []Trial, benches int, rig func(dir string, t Trial, base, candidate Side) (Rig, error), tell func(dir string, t Trial, r *Result) error) ([]Trial, error) {
 	if cfg.Log == nil {
 		cfg.Log = func(string, ...any) {}
 	}
@@ -82,7 +82,8 @@ func SelfTest(ctx context.Context, cfg Config, trials []Trial, benches int, rig 
 			c.Plant = plant
 			c.New = Side{Name: "new", Binary: cfg.Base.Binary, Set: plant.Set(cfg.Base.Set)}
 			cfg.Log("bench %d of %d: %s", len(done)+1, benches*len(trials), t.name())
-			r, err := rig(fmt.Sprintf("trial-%03d", len(done)+1), t, c.Base, c.New)
+			dir := fmt.Sprintf("trial-%03d", len(done)+1)
+			r, err := rig(dir, t, c.Base, c.New)
 			if err != nil {
 				return done, err
 			}
@@ -94,7 +95,9 @@ func SelfTest(ctx context.Context, cfg Config, trials []Trial, benches int, rig 
 			t.judge(got)
 			t.TookNs = int64(time.Since(began))
 			done = append(done, t)
-			tell(t)
+			if err := tell(dir, t, got); err != nil {
+				return done, err
+			}
 		}
 	}
 	return done, nil

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -59,10 +60,7 @@ func (w *work) inTurn(n int, f func(v *visited, k uint64) error) error {
 // play makes a slice. What comes before the load (first visits, from which sessions are held) is not
 // counted.
 func (w *work) play(ctx context.Context, v *visited, seed uint64, mix []browser.Visitor, load browser.Load) (*slice, error) {
-	cfg := &browser.Config{Seed: w.seed + seed, Phase: string(load.Model), Agents: 1, Mix: mix, Edges: []browser.Edge{{Name: "edge", Addr: v.addr}},
-		ServerName: w.client.names[v.side], Load: load, Verifier: w.client.verifiers[v.side]}
-	rec := results.NewRecorder(results.RecorderConfig{Seed: cfg.Seed, Phase: cfg.Phase})
-	a, err := browser.NewAgent(cfg, rec, func(faults.Firing) {})
+	a, rec, err := w.agent(v, seed, mix, load)
 	if err != nil {
 		return nil, err
 	}
@@ -101,6 +99,15 @@ func (w *work) play(ctx context.Context, v *visited, seed uint64, mix []browser.
 	return s, v.dead()
 }
 
+// agent is who makes a slice, and where it counts.
+func (w *work) agent(v *visited, seed uint64, mix []browser.Visitor, load browser.Load) (*browser.Agent, *results.Recorder, error) {
+	cfg := &browser.Config{Seed: w.seed + seed, Phase: string(load.Model), Agents: 1, Mix: mix, Edges: []browser.Edge{{Name: "edge", Addr: v.addr}},
+		ServerName: w.client.names[v.side], Load: load, Verifier: w.client.verifiers[v.side]}
+	rec := results.NewRecorder(results.RecorderConfig{Seed: cfg.Seed, Phase: cfg.Phase})
+	a, err := browser.NewAgent(cfg, rec, func(faults.Firing) {})
+	return a, rec, err
+}
+
 // handshakes is a load of n connections that are closed once their handshake is over.
 func handshakes(n, atOnce int) browser.Load {
 	return browser.Load{Model: browser.HandshakeOnly, Connections: atOnce, PerBrowser: [2]int{1, 1}, Count: n, Duration: sliceLimit}
@@ -117,17 +124,35 @@ func (w *work) warm(ctx context.Context) error {
 	})
 }
 
-// hold measures what the server weighs with keepalive connections that have each carried a request.
+// hold measures what the server weighs with keepalive connections that have each carried a request: as soon
+// as the last has, however long that takes on a machine that has other work.
 func (w *work) hold(ctx context.Context) error {
 	return w.inTurn(2, func(v *visited, k uint64) error {
-		load := browser.Load{Model: browser.Open, Connections: w.client.held, Ramp: heldFor / 2, Duration: heldFor}
-		s, err := w.play(ctx, v, 800+k, w.client.regulars(), load)
-		if err != nil || v.pid == 0 {
+		load := browser.Load{Model: browser.Open, Connections: w.client.held, Ramp: heldRamp, Duration: heldLimit}
+		a, rec, err := w.agent(v, 800+k, w.client.regulars(), load)
+		if err != nil {
 			return err
 		}
-		v.held = s.Totals.Opened
-		v.memory, err = v.resident()
-		return err
+		defer a.Close()
+		all, enough := context.WithCancel(ctx)
+		defer enough()
+		weigh := func(t results.Totals) {
+			if v.held = t.Established; v.pid != 0 {
+				v.memory, err = v.resident()
+			}
+		}
+		a.Each(5*time.Millisecond, func() {
+			if t := rec.Totals(); all.Err() == nil && min(t.Established, t.RequestsOK) >= int64(load.Connections) {
+				weigh(t)
+				enough()
+			}
+		})
+		if ran := a.Run(all, time.Now()); ran == nil { // the limit was reached: whoever is held by now
+			weigh(rec.Totals())
+		} else if all.Err() == nil || ctx.Err() != nil {
+			return ran
+		}
+		return errors.Join(err, v.dead())
 	})
 }
 
