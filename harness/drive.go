@@ -140,13 +140,17 @@ func (d *drive) openResults() error {
 		}
 		thresholds = append(thresholds, t)
 	}
+	digests, err := digests(d.sc)
+	if err != nil {
+		return err
+	}
 	namespace := "caller"
 	if d.o.Place.OwnNet {
 		namespace = "own"
 	}
 	d.collector, err = results.NewCollector(results.CollectorConfig{
 		Dir: d.o.Dir, ToolVersion: d.o.ToolVersion, Scenario: d.sc.Name, Seed: d.sc.Seed, Started: d.o.Started,
-		Tags: d.sc.Tags, Target: int64(d.sc.MostConnections()), Machine: results.ThisMachine(), KernelNamespace: namespace,
+		Tags: d.sc.Tags, Digests: digests, Target: int64(d.sc.MostConnections()), Machine: results.ThisMachine(), KernelNamespace: namespace,
 		Agents: agentIDs(d.agents), Thresholds: thresholds, Notes: d.notes(),
 	})
 	return err

@@ -18,7 +18,8 @@ type CollectorConfig struct {
 	Seed        uint64
 	Started     time.Time
 	Tags        map[string]string
-	Target      int64 // connections the scenario wants held
+	Digests     map[string]string // of the scenario and the files that it names
+	Target      int64             // connections the scenario wants held
 	Machine     Machine
 	// KernelNamespace is "own" where the network namespace is this run's alone, so that its counters
 	// can condemn, and "caller" otherwise.

@@ -125,7 +125,7 @@ const notFinished = "not finished"
 func (c *Collector) build(at time.Time, j *join, end FinishInfo) *Run {
 	run := &Run{
 		Schema: Schema, ToolVersion: c.cfg.ToolVersion, Scenario: c.cfg.Scenario, Seed: c.cfg.Seed, Started: c.cfg.Started.UTC(),
-		DurationNs: at.Sub(c.cfg.Started).Nanoseconds(), Tags: c.cfg.Tags, Machine: c.cfg.Machine,
+		DurationNs: at.Sub(c.cfg.Started).Nanoseconds(), Tags: c.cfg.Tags, Digests: c.cfg.Digests, Machine: c.cfg.Machine,
 		Handshakes: c.handshakesTable(), Faults: c.faultsTable(j), Edges: c.edgesTable(), Agents: c.agentsTable(),
 		Resumption: c.resumptionTable(), Chains: j.chainsTable(), Kernel: maps.Clone(c.kernel), KernelNamespace: c.cfg.KernelNamespace,
 		Phases: []Phase{}, Thresholds: []ThresholdResult{}, Timeline: append([]Sample{}, c.timeline.samples...),

@@ -10,8 +10,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"strings"
+	"time"
 
 	"tlsurge/faults"
 )
@@ -28,7 +30,7 @@ func LoadRun(path string) (*Run, error) {
 func loadRun(path string) (*Run, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, err
+		return nil, &UnreadableError{path, runWords, err}
 	}
 	if info.IsDir() {
 		file := filepath.Join(path, RunFile)
@@ -42,10 +44,13 @@ func loadRun(path string) (*Run, error) {
 	}
 	p, err := os.ReadFile(path)
 	if err != nil {
-		return nil, err
+		return nil, &UnreadableError{path, runWords, err}
 	}
 	return parseRun(path, p)
 }
+
+// runWords say what LoadRun reads.
+const runWords = "a run is the directory that `tlsurge run` has made, or its run.json"
 
 // isRunDir: a directory that the collector began.
 func isRunDir(dir string) bool {
@@ -66,31 +71,26 @@ func ParseRun(path string, p []byte) (*Run, error) {
 	return run, nil
 }
 
+// core is what every run has said since the first.
+var core = []string{"scenario", "seed", "started", "verdict", "connections", "attempts", "requests", "users", "latency"}
+
 func parseRun(path string, p []byte) (*Run, error) {
-	var head struct {
-		Schema *string `json:"schema"`
-	}
+	p = bytes.TrimPrefix(p, []byte("\ufeff")) // an editor's byte order mark
+	var head map[string]json.RawMessage
 	if err := json.Unmarshal(p, &head); err != nil {
 		return nil, notJSON(path, p, err)
 	}
-	if head.Schema == nil {
-		return nil, &ForeignError{path, "it has no \"schema\""}
+	if err := ourSchema(path, head["schema"]); err != nil {
+		return nil, err
 	}
-	family, version, _ := strings.Cut(*head.Schema, "/")
-	ours, oursVersion, _ := strings.Cut(Schema, "/")
-	if family != ours {
-		return nil, &ForeignError{path, fmt.Sprintf("its schema is %q", *head.Schema)}
-	}
-	if version != oursVersion {
-		n, err := strconv.Atoi(version)
-		if current, _ := strconv.Atoi(oursVersion); err == nil && n > current {
-			return nil, &NewerSchemaError{path, *head.Schema}
+	for _, name := range core {
+		if head[name] == nil {
+			return nil, &ForeignError{path, fmt.Sprintf("it has no %q", name)}
 		}
-		return nil, &ForeignError{path, fmt.Sprintf("its schema is %q", *head.Schema)}
 	}
 	run := &Run{}
 	if err := json.Unmarshal(p, run); err != nil {
-		return nil, &ForeignError{path, err.Error()}
+		return nil, &ForeignError{path, Misfit(err)}
 	}
 	switch run.Verdict.State {
 	case Valid, Suspect, Invalid:
@@ -100,6 +100,79 @@ func parseRun(path string, p []byte) (*Run, error) {
 	return run, nil
 }
 
+// ourSchema refuses what is no run, and runs of a later tlsurge.
+func ourSchema(path string, raw json.RawMessage) error {
+	if raw == nil {
+		return &ForeignError{path, "it has no \"schema\""}
+	}
+	var schema string
+	if json.Unmarshal(raw, &schema) != nil {
+		return &ForeignError{path, fmt.Sprintf("its schema is %.40s", raw)}
+	}
+	family, version, _ := strings.Cut(schema, "/")
+	ours, oursVersion, _ := strings.Cut(Schema, "/")
+	if schema == Schema {
+		return nil
+	}
+	n, err := strconv.Atoi(version)
+	if current, _ := strconv.Atoi(oursVersion); family == ours && err == nil && n > current {
+		return &NewerSchemaError{path, schema}
+	}
+	return &ForeignError{path, fmt.Sprintf("its schema is %.80q", schema)}
+}
+
+// Misfit words a JSON value that is not what tlsurge writes in its place.
+func Misfit(err error) string {
+	var value *json.UnmarshalTypeError
+	if errors.As(err, &value) {
+		what, _, _ := strings.Cut(value.Value, " ") // "number 1.5"
+		if value.Field == "" {
+			return fmt.Sprintf("it is %s in the place of %s", article(what), kindWords(value.Type))
+		}
+		return fmt.Sprintf("%q has %s in the place of %s", value.Field, article(what), kindWords(value.Type))
+	}
+	var at *time.ParseError
+	if errors.As(err, &at) {
+		return fmt.Sprintf("%s is no time such as 2015-01-31T18:05:18Z", at.Value)
+	}
+	if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) {
+		return "it is not JSON"
+	}
+	return strings.TrimPrefix(err.Error(), "json: ")
+}
+
+func kindWords(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Slice, reflect.Array:
+		return "a list"
+	case reflect.Map, reflect.Struct:
+		return "an object"
+	case reflect.String:
+		return "a text"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	}
+	return "a whole number of 64 bits"
+}
+
+func article(jsonKind string) string {
+	switch jsonKind {
+	case "array":
+		return "a list"
+	case "object":
+		return "an object"
+	case "string":
+		return "a text"
+	case "bool":
+		return "true or false"
+	case "number":
+		return "a number that does not fit"
+	}
+	return jsonKind
+}
+
 // notJSON tells a file that was cut off from one that never was JSON.
 func notJSON(path string, p []byte, err error) error {
 	var syntax *json.SyntaxError
@@ -107,6 +180,8 @@ func notJSON(path string, p []byte, err error) error {
 	switch {
 	case len(trimmed) == 0:
 		return &CutOffError{path, "it is empty"}
+	case bytes.HasPrefix(p, []byte{0x1f, 0x8b}):
+		return &ForeignError{path, "it is compressed (gzip): decompress it first"}
 	case errors.As(err, &syntax) && trimmed[0] == '{' && syntax.Offset >= int64(len(trimmed)):
 		return &CutOffError{path, fmt.Sprintf("the JSON ends in the middle, after %d bytes", len(p))}
 	case trimmed[0] == '{' && errors.As(err, &syntax):
@@ -114,7 +189,7 @@ func notJSON(path string, p []byte, err error) error {
 	case errors.As(err, &syntax):
 		return &ForeignError{path, "it is not JSON"}
 	}
-	return &ForeignError{path, err.Error()}
+	return &ForeignError{path, "it is JSON, but not an object"}
 }
 
 // Unfinished reports a run that was killed before its end: its numbers go up to the last second that

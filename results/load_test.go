@@ -37,18 +37,30 @@ func TestLoadRunRefuses(t *testing.T) {
 		}
 		return false
 	}
+	with := func(from, to string) string {
+		changed := strings.Replace(string(whole), from, to, 1)
+		if changed == string(whole) {
+			t.Fatalf("%s is not in the run", from)
+		}
+		return changed
+	}
 	for _, row := range []struct{ why, content, kind, says string }{
 		{"an empty file", "", "cut", "it is empty"},
 		{"the first half of a run", string(whole[:len(whole)/2]), "cut", "the JSON ends in the middle"},
 		{"all but the last bytes of a run", string(whole[:len(whole)-3]), "cut", "the JSON ends in the middle"},
 		{"a text", "hello\n", "foreign", "it is not JSON"},
-		{"a list", "[]", "foreign", "cannot unmarshal"},
+		{"a list", "[]", "foreign", "not an object"},
+		{"a compressed file", "\x1f\x8b\x08", "foreign", "gzip"},
+		{"a schema that is a number", `{"schema": 5}`, "foreign", "its schema is 5"},
+		{"a run that says nothing", `{"schema": "tlsurge.run/1"}`, "foreign", `it has no "scenario"`},
 		{"the JSON of another program", `{"scenarios": []}`, "foreign", `it has no "schema"`},
 		{"another schema", `{"schema": "k6.summary/1"}`, "foreign", `its schema is "k6.summary/1"`},
 		{"a later schema", `{"schema": "tlsurge.run/2", "verdict": 7}`, "newer", `schema "tlsurge.run/2" is newer`},
 		{"a schema that never was", `{"schema": "tlsurge.run/zero"}`, "foreign", "tlsurge.run/zero"},
-		{"a field of another type", `{"schema": "tlsurge.run/1", "seed": "many"}`, "foreign", "seed"},
-		{"no verdict", `{"schema": "tlsurge.run/1"}`, "foreign", "its verdict is"},
+		{"a field of another type", with(`"seed": 42`, `"seed": "many"`), "foreign", `"seed" has a text in the place of a whole number`},
+		{"an object for a list", with(`"users": [`, `"users": {}, "xusers": [`), "foreign", `"users" has an object in the place of a list`},
+		{"a time that is none", with(`"started": "`, `"started": "x`), "foreign", "is no time"},
+		{"no verdict", with(`"state": "`, `"state": "X`), "foreign", "its verdict is"},
 		{"JSON with an error in it", `{"schema": "tlsurge.run/1",, "seed": 1}`, "foreign", "byte 28"},
 	} {
 		path := filepath.Join(t.TempDir(), "run.json")

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -94,7 +96,13 @@ func (a *app) writeTo(path string, f func(io.Writer) error) error {
 func (a *app) writeNew(flag, path string, f func(io.Writer) error) error {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
-		return usagef("%s: %v", flag, err)
+		var failed *fs.PathError
+		if errors.Is(err, fs.ErrExist) {
+			return usagef("%s %s: it exists, and is not overwritten", flag, path)
+		} else if errors.As(err, &failed) {
+			err = failed.Err
+		}
+		return usagef("%s %s: %v", flag, path, err)
 	}
 	if err := f(file); err != nil {
 		file.Close()

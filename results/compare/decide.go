@@ -45,7 +45,7 @@ func decide(row *Row, o Options) {
 	significant := row.AdjustedP < o.Alpha
 	switch {
 	case row.Base.Rounds == 0 || row.New.Rounds == 0:
-		row.Decision, row.Why = Unsure, "not measured on both sides"
+		row.Decision, row.Why = Unsure, absent(row.Base.Rounds, row.New.Rounds)
 		return
 	case e.Bounded && e.Lo > -row.MinEffect && e.Hi < row.MinEffect:
 		row.Decision, row.Why = Same, "any difference is smaller than what matters"
@@ -58,7 +58,7 @@ func decide(row *Row, o Options) {
 	case significant:
 		row.Decision, row.Why = Unsure, "different, but whether by as much as matters is open"
 	default:
-		row.Decision, row.Why = Unsure, "the samples cannot support a judgement"
+		row.Decision, row.Why = Unsure, unsupported
 	}
 	if row.Decision != Unsure {
 		row.NeedRounds = 0
@@ -66,6 +66,20 @@ func decide(row *Row, o Options) {
 	}
 	row.NeedRounds = max(row.NeedRounds, row.New.Rounds+1, row.Base.Rounds+1)
 	row.Why += "; " + roundsWords(row.NeedRounds)
+}
+
+const unsupported = "the samples cannot support a judgement"
+
+// absent says on which side a metric is missing: a browser that no longer comes, or too little load for a
+// percentile, is worth knowing.
+func absent(base, candidate int) string {
+	switch {
+	case base > 0:
+		return "absent in the new side"
+	case candidate > 0:
+		return "absent in the base"
+	}
+	return "measured on neither side"
 }
 
 // worse is the estimate, positive where the new side is worse.

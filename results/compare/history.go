@@ -69,16 +69,25 @@ func AppendHistory(path string, run *results.Run) error {
 	return errors.Join(err, f.Close())
 }
 
+const historyWords = "a history is a file that `tlsurge run --history FILE` has added lines to"
+
 // ReadHistory reads runs.jsonl. Lines that were cut off are skipped and counted; a line of something
 // else is a results.InputError.
 func ReadHistory(path string) (entries []Entry, skipped int, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, 0, &results.InputError{Path: path, Err: err}
+		return nil, 0, &results.InputError{Path: path, Err: &results.UnreadableError{Path: path, Want: historyWords, Err: err}}
 	}
 	defer f.Close()
-	if entries, skipped, err = parseHistory(f); err != nil {
-		return nil, 0, &results.InputError{Path: path, Err: fmt.Errorf("%s: %w", path, err)}
+	entries, skipped, err = parseHistory(f)
+	var failed *fs.PathError
+	switch {
+	case errors.As(err, &failed):
+		return nil, 0, &results.InputError{Path: path, Err: &results.UnreadableError{Path: path, Want: historyWords, Err: err}}
+	case err != nil:
+		return nil, 0, &results.InputError{Path: path, Err: fmt.Errorf("%s: %w; %s", path, err, historyWords)}
+	case len(entries) == 0:
+		return nil, 0, &results.InputError{Path: path, Err: &results.CutOffError{Path: path, Seen: "there is no whole line in it"}}
 	}
 	return entries, skipped, nil
 }
@@ -97,10 +106,13 @@ func parseHistory(r io.Reader) (entries []Entry, skipped int, err error) {
 			skipped++
 			continue
 		} else if err != nil {
-			return nil, 0, fmt.Errorf("line %d is not a run's: %w", n, err)
+			return nil, 0, fmt.Errorf("line %d is not a run's: %s", n, results.Misfit(err))
 		}
 		if e.Schema != HistorySchema {
-			return nil, 0, fmt.Errorf("line %d has the schema %q; this tlsurge reads %q", n, e.Schema, HistorySchema)
+			return nil, 0, fmt.Errorf("line %d has the schema %.80q; this tlsurge reads %q", n, e.Schema, HistorySchema)
+		}
+		if e.Scenario == "" || e.Started.IsZero() {
+			return nil, 0, fmt.Errorf("line %d is not a run's: it has no scenario, or no time", n)
 		}
 		entries = append(entries, e)
 	}

@@ -214,6 +214,12 @@ func measureShare(s Share, o Options, tests int) Row {
 	base, candidate := total(s.Base), total(s.New)
 	row := Row{Name: s.Name, Unit: "share", Higher: s.Higher, MinEffect: cmp.Or(s.MinEffect, max(o.MinShare, base.share()/5)), P: 1,
 		Base: Summary{base.share(), len(s.Base)}, New: Summary{candidate.share(), len(s.New)}}
+	if base.Trials == 0 {
+		row.Base.Rounds = 0
+	}
+	if candidate.Trials == 0 {
+		row.New.Rounds = 0
+	}
 	if base.Trials == 0 || candidate.Trials == 0 {
 		row.NeedRounds = max(1, leastRounds(o.Alpha, 1))
 		return row

@@ -40,7 +40,7 @@ func TestJudge(t *testing.T) {
 		{why: "one per cent more, clearly seen, does not matter", metric: Metric{Name: "m", Base: level(20, 100, 0.001), New: level(20, 101, 0.001)}, want: Same},
 		{why: "one round each supports nothing, whatever it shows", metric: Metric{Name: "m", Base: []float64{100}, New: []float64{300}}, want: Unsure, says: "4 rounds of each side would do"},
 		{why: "noise as large as the effect supports nothing, and says how many rounds would", metric: Metric{Name: "m", Base: level(6, 100, 0.2), New: level(6, 103, 0.2)}, want: Unsure, says: "would do"},
-		{why: "a side that was not measured", metric: Metric{Name: "m", Base: level(6, 100, 0.2)}, want: Unsure, says: "not measured"},
+		{why: "a side that was not measured", metric: Metric{Name: "m", Base: level(6, 100, 0.2)}, want: Unsure, says: "absent in the new side"},
 		{why: "values with zeros among them are held by their differences", metric: Metric{Name: "m", Base: []float64{0, 1, 0, 2, 1, 0}, New: []float64{9, 8, 9, 10, 9, 8}}, want: Regressed},
 		{why: "a browser that can no longer connect", share: Share{Name: "s", Base: counts(5, 0, 20), New: counts(5, 20, 20)}, want: Regressed},
 		{why: "even in a single round", share: Share{Name: "s", Base: counts(1, 0, 50), New: counts(1, 50, 50)}, want: Regressed},

@@ -1,7 +1,6 @@
 package compare
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -19,6 +18,8 @@ type Side struct {
 	Runs []*results.Run
 	// LeftOut are runs that cannot be counted, with the reason.
 	LeftOut []string
+
+	scenarios []map[string]string // keys of each run's scenario; nil where it is not stored beside the run
 }
 
 // LoadSide reads a run directory, a run.json, or a directory of run directories, in order of their
@@ -47,7 +48,7 @@ func LoadSide(path string) (*Side, error) {
 			s.LeftOut = append(s.LeftOut, fmt.Sprintf("%s is INVALID: %s", p, strings.Join(run.Verdict.Reasons, "; ")))
 			continue
 		}
-		s.Runs = append(s.Runs, run)
+		s.Runs, s.scenarios = append(s.Runs, run), append(s.scenarios, scenarioKeys(p))
 	}
 	if len(s.Runs) == 0 {
 		return nil, &results.InputError{Path: path, Err: errors.New(strings.Join(s.LeftOut, "\n"))}
@@ -63,7 +64,8 @@ func escapeGlob(path string) string {
 func Runs(base, candidate *Side, o Options) *Report {
 	metrics, shares := Samples(base.Runs, candidate.Runs)
 	r := Judge(metrics, shares, o)
-	r.Differences = Differences(base.Runs, candidate.Runs)
+	r.Differences = Differences(base, candidate)
+	r.Notes = slices.Concat(r.Notes, notCompared(base, candidate), shared(base, candidate))
 	r.Notes = append(append(r.Notes, base.LeftOut...), candidate.LeftOut...)
 	for _, s := range []*Side{base, candidate} {
 		for _, run := range s.Runs {
@@ -182,67 +184,4 @@ func Samples(base, candidate []*results.Run) ([]Metric, []Share) {
 		}
 	}
 	return metrics, shares
-}
-
-// Differences says what differs between two sets of runs beside what they measured: whatever is listed
-// may be the cause of a difference that the rows show. A set that differs within itself is named too.
-func Differences(base, candidate []*results.Run) []string {
-	facts := []struct {
-		name string
-		of   func(*results.Run) string
-	}{
-		{"scenario", func(r *results.Run) string { return r.Scenario }},
-		{"seed", func(r *results.Run) string { return fmt.Sprint(r.Seed) }},
-		{"tool version", func(r *results.Run) string { return r.ToolVersion }},
-		{"phases", func(r *results.Run) string {
-			var names []string
-			for _, p := range r.Phases {
-				names = append(names, p.Name+" ("+cmp.Or(p.Stack, "external")+")")
-			}
-			return strings.Join(names, ", ")
-		}},
-		{"faults", func(r *results.Run) string {
-			var names []string
-			for _, f := range r.Faults {
-				if !slices.Contains(names, f.Name) {
-					names = append(names, f.Name)
-				}
-			}
-			slices.Sort(names)
-			return cmp.Or(strings.Join(names, ", "), "none")
-		}},
-		{"connections wanted", func(r *results.Run) string { return fmt.Sprint(r.Connections.Target) }},
-		{"hostname", func(r *results.Run) string { return r.Machine.Hostname }},
-		{"CPU", func(r *results.Run) string { return fmt.Sprintf("%d × %s", r.Machine.CPUs, r.Machine.CPUModel) }},
-		{"memory", func(r *results.Run) string { return results.FormatBytes(r.Machine.MemoryBytes) }},
-		{"kernel", func(r *results.Run) string { return r.Machine.OS + "/" + r.Machine.Arch + " " + r.Machine.Kernel }},
-		{"Go", func(r *results.Run) string { return r.Machine.GoVersion }},
-		{"tags", func(r *results.Run) string {
-			var tags []string
-			for k, v := range r.Tags {
-				tags = append(tags, k+"="+v)
-			}
-			slices.Sort(tags)
-			return cmp.Or(strings.Join(tags, " "), "none")
-		}},
-	}
-	list := []string{}
-	for _, f := range facts {
-		b, c := distinct(base, f.of), distinct(candidate, f.of)
-		switch {
-		case !slices.Equal(b, c):
-			list = append(list, fmt.Sprintf("%s: %s against %s", f.name, strings.Join(b, " and "), strings.Join(c, " and ")))
-		case len(b) > 1 && f.name != "seed": // seeds that differ from round to round, alike on both sides, are no bias
-			list = append(list, fmt.Sprintf("%s differs within both sides: %s", f.name, strings.Join(b, " and ")))
-		}
-	}
-	return list
-}
-
-func distinct(runs []*results.Run, of func(*results.Run) string) []string {
-	set := map[string]bool{}
-	for _, r := range runs {
-		set[of(r)] = true
-	}
-	return slices.Sorted(maps.Keys(set))
 }

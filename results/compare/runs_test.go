@@ -31,14 +31,18 @@ func storedRun(t *testing.T) *results.Run {
 	return run
 }
 
+var sides int // made so far: no two begin at the same second
+
 // rounds writes n run directories under one, each the stored run as change leaves it.
 func rounds(t *testing.T, n int, change func(i int, run *results.Run)) string {
 	t.Helper()
 	dir := t.TempDir()
+	sides++
 	for i := range n {
 		run := storedRun(t)
 		run.Seed = uint64(i)
-		run.Started = run.Started.Add(time.Duration(i) * time.Hour)
+		run.Digests = map[string]string{"scenario": "a2015"}
+		run.Started = run.Started.Add(time.Duration(i)*time.Hour + time.Duration(sides)*time.Second)
 		change(i, run)
 		inner := filepath.Join(dir, fmt.Sprintf("round-%02d", i))
 		if err := os.Mkdir(inner, 0o700); err != nil {
@@ -144,19 +148,90 @@ func TestOneRunEachSupportsOnlyShares(t *testing.T) {
 }
 
 func TestDifferencesAreNamed(t *testing.T) {
+	of := func(runs ...*results.Run) *Side { return &Side{Runs: runs} }
 	a, b := storedRun(t), storedRun(t)
-	if d := Differences([]*results.Run{a}, []*results.Run{b}); len(d) != 0 {
+	a.Digests, b.Digests = map[string]string{"scenario": "aa"}, map[string]string{"scenario": "aa"}
+	if d := Differences(of(a), of(b)); len(d) != 0 {
 		t.Errorf("equal runs differ in %q", d)
 	}
 	b.Scenario, b.Seed, b.Machine.CPUs, b.Machine.Kernel, b.ToolVersion = "peak-39k", 7, 64, "7.0", "0.2.0"
-	d := strings.Join(Differences([]*results.Run{a}, []*results.Run{b}), "\n")
-	for _, want := range []string{"scenario: january-2015 against peak-39k", "seed: 42 against 7", "CPU: 2 × a laptop against 64 × a laptop", "kernel: ", "tool version: 0.1.0 against 0.2.0"} {
+	b.Digests = map[string]string{"scenario": "bb", "fleet.config": "cc"}
+	d := strings.Join(Differences(of(a), of(b)), "\n")
+	for _, want := range []string{"scenario: january-2015 against peak-39k", "seed: 42 against 7", "CPU: 2 × a laptop against 64 × a laptop", "kernel: ", "tool version: 0.1.0 against 0.2.0",
+		"digest of the scenario: aa against bb", "the file of fleet.config: none against cc"} {
 		if !strings.Contains(d, want) {
 			t.Errorf("%q is not in %q", want, d)
 		}
 	}
-	if d := Differences([]*results.Run{a, b}, []*results.Run{a, b}); !strings.Contains(strings.Join(d, "\n"), "scenario differs within both sides") {
+	if d := Differences(of(a, b), of(a, b)); !strings.Contains(strings.Join(d, "\n"), "scenario differs within both sides") {
 		t.Errorf("mixed sides: %q", d)
+	}
+	a.Digests = nil
+	if notes := Runs(of(a), of(b), Options{}).Notes; len(notes) != 1 || !strings.Contains(notes[0], "is unknown") {
+		t.Errorf("an old run.json alone: %q", notes)
+	}
+}
+
+// TestKeysOfAScenarioAreNamed: a scenario of the same name with other parameters is another scenario.
+func TestKeysOfAScenarioAreNamed(t *testing.T) {
+	const text = "name = \"x\"\nseed = 1\n[load]\nduration = \"20s\"\nramp = \"2s\"\n[[browsers]]\nprofile = \"firefox-35-osx\"\nshare = 1.0\n" +
+		"[[faults]]\nname = \"cut\"\nprobability = 0.1\nwho = { edge = \"edge-2\" }\n[thresholds]\n\"requests.ok\" = \"> 1\"\n"
+	with := func(change ...string) *Side {
+		dir := rounds(t, 1, func(int, *results.Run) {})
+		file := filepath.Join(dir, "round-00", scenarioFile)
+		if err := os.WriteFile(file, []byte(strings.NewReplacer(change...).Replace(text)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return side(t, dir)
+	}
+	for _, row := range []struct{ why, from, to, want string }{
+		{"nothing", "", "", ""},
+		{"another seed is said by run.json, a threshold changes no run", "seed = 1", "seed = 2", ""},
+		{"a threshold", "> 1", "> 2", ""},
+		{"another duration", "20s", "40s", "load.duration: 20s against 40s"},
+		{"another ramp", `ramp = "2s"`, `ramp = "3s"`, "load.ramp: 2s against 3s"},
+		{"another parameter of a fault", "0.1", "0.2", "faults.cut.probability: 0.1 against 0.2"},
+		{"whom it hits", "edge-2", "edge-1", "faults.cut.who.edge: edge-2 against edge-1"},
+		{"another browser", "firefox-35-osx", "chrome-40-osx", "browsers.chrome-40-osx.profile: absent against chrome-40-osx"},
+	} {
+		d := strings.Join(Differences(with("\x00", ""), with(row.from+" ", row.to+" ", row.from, row.to)), "\n")
+		if row.want == "" && d != "" || !strings.Contains(d, row.want) {
+			t.Errorf("%s: %q, want %q", row.why, d, row.want)
+		}
+	}
+}
+
+func TestARunComparedWithItselfIsSaid(t *testing.T) {
+	s := side(t, stored)
+	if r := Runs(s, s, Options{}); r.Decision != Unsure || !strings.Contains(string(Text(r)), "compares a run with itself") {
+		t.Errorf("%s\n%s", r.Decision, Text(r))
+	}
+	others := side(t, rounds(t, 5, jitter(1, 1)))
+	some := &Side{Path: others.Path, Runs: others.Runs[:3]}
+	if notes := Runs(some, others, Options{}).Notes; len(notes) != 1 || !strings.HasPrefix(notes[0], "3 of 3 runs of BASE are in NEW too") {
+		t.Errorf("%q", notes)
+	}
+}
+
+// TestAMetricOfOneSideIsAbsent, not zero.
+func TestAMetricOfOneSideIsAbsent(t *testing.T) {
+	base := side(t, rounds(t, 4, jitter(1, 1)))
+	candidate := side(t, rounds(t, 4, func(i int, run *results.Run) {
+		jitter(2, 1)(i, run)
+		delete(run.Latency, "handshake")
+		run.Started = run.Started.Add(time.Minute)
+		run.Users = run.Users[1:]
+	}))
+	text := string(Text(Runs(base, candidate, Options{})))
+	for _, want := range []string{"latency.handshake.p50 ", "absent in the new side", "absent"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the text lacks %q:\n%s", want, text)
+		}
+	}
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "latency.handshake.p50") && !strings.Contains(line, "absent        -  unsure") {
+			t.Errorf("%s", line)
+		}
 	}
 }
 

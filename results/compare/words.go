@@ -31,9 +31,13 @@ func Text(r *Report) []byte {
 	fmt.Fprintf(&b, "%s %s %s %s  decision\n", right("metric", 38), left("base", 9), left("new", 9), left("change", 8))
 	shown, alike := folded(r.Rows)
 	for _, row := range shown {
-		fmt.Fprintf(&b, "%s %s %s %s  %s\n", right(row.Name, 38), left(results.FormatValue(row.Base.Center, row.Unit), 9),
-			left(results.FormatValue(row.New.Center, row.Unit), 9), left(change(row), 8), row.Decision)
-		if row.Decision != Same {
+		fmt.Fprintf(&b, "%s %s %s %s  %s\n", right(row.Name, 38), left(center(row.Base, row.Unit), 9), left(center(row.New, row.Unit), 9),
+			left(change(row), 8), row.Decision)
+		switch {
+		case row.Decision == Same:
+		case row.Why == unsupported+"; "+roundsWords(row.NeedRounds): // as the decision says; how many would do is what is new
+			fmt.Fprintf(&b, "    %s (%s)\n", roundsWords(row.NeedRounds), intervalWords(row))
+		default:
 			fmt.Fprintf(&b, "    %s\n    %s\n", row.Why, figures(row))
 		}
 	}
@@ -101,11 +105,22 @@ func Sentence(r *Report) string {
 
 // figures are what a decision rests on.
 func figures(row Row) string {
-	interval := "no interval"
-	if row.Effect.Bounded {
-		interval = fmt.Sprintf("%s to %s", effectWords(row, row.Effect.Lo), effectWords(row, row.Effect.Hi))
+	return fmt.Sprintf("(%s; p=%.3g after correction; n=%d+%d)", intervalWords(row), row.AdjustedP, row.Base.Rounds, row.New.Rounds)
+}
+
+func intervalWords(row Row) string {
+	if !row.Effect.Bounded {
+		return "too few for an interval"
 	}
-	return fmt.Sprintf("(%s; p=%.3g after correction; n=%d+%d)", interval, row.AdjustedP, row.Base.Rounds, row.New.Rounds)
+	return fmt.Sprintf("%s to %s", effectWords(row, row.Effect.Lo), effectWords(row, row.Effect.Hi))
+}
+
+// center is what a side shows of a metric.
+func center(s Summary, unit string) string {
+	if s.Rounds == 0 {
+		return "absent"
+	}
+	return results.FormatValue(s.Center, unit)
 }
 
 func change(row Row) string {
@@ -144,8 +159,8 @@ func Markdown(r *Report) []byte {
 	b.WriteString("\n| | metric | base | new | change | why |\n|---|---|--:|--:|--:|---|\n")
 	shown, alike := folded(r.Rows)
 	for _, row := range shown {
-		fmt.Fprintf(&b, "| %s | `%s` | %s | %s | %s | %s |\n", mark[row.Decision], strings.NewReplacer("|", "\\|", "`", "'").Replace(row.Name), results.FormatValue(row.Base.Center, row.Unit),
-			results.FormatValue(row.New.Center, row.Unit), change(row), escape(row.Why+" "+figures(row)))
+		fmt.Fprintf(&b, "| %s | `%s` | %s | %s | %s | %s |\n", mark[row.Decision], strings.NewReplacer("|", "\\|", "`", "'").Replace(row.Name), center(row.Base, row.Unit),
+			center(row.New, row.Unit), change(row), escape(row.Why+" "+figures(row)))
 	}
 	for _, line := range alike {
 		fmt.Fprintf(&b, "\n%s\n", escape(line))
