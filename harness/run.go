@@ -84,9 +84,12 @@ func (d *drive) act(ctx context.Context, p *scenario.Phase) error {
 	if err := d.crew.Warm(ctx); err != nil {
 		return err
 	}
-	at, err := d.crew.Start(ctx)
+	at, late, err := d.crew.Start(ctx)
 	if err != nil {
 		return err
+	}
+	for _, l := range late {
+		d.collector.Note(fmt.Sprintf("%s: %v: this machine has more to do than it can", p.Name, l))
 	}
 	d.collector.PhaseStarted(at)
 	d.begin(p, at)

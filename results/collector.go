@@ -201,6 +201,7 @@ func mergeProcess(old, now ProcessStats) ProcessStats {
 	now.RSSPerIdleConnectionBytes = max(now.RSSPerIdleConnectionBytes, old.RSSPerIdleConnectionBytes)
 	now.CPU = max(now.CPU, old.CPU)
 	now.GCPauseMax = max(now.GCPauseMax, old.GCPauseMax)
+	now.GCPaused = max(now.GCPaused, old.GCPaused)
 	if now.Host == "" {
 		now.Host = old.Host
 	}

@@ -256,6 +256,7 @@ type AgentRow struct {
 	RSSPerIdleConnectionBytes int64  `json:"rss_per_idle_connection_bytes"`
 	CPUNs                     int64  `json:"cpu_ns"`
 	GCPauseMaxNs              int64  `json:"gc_pause_max_ns"`
+	GCPausedNs                int64  `json:"gc_paused_ns"` // all pauses together
 	Lost                      bool   `json:"lost"`
 }
 

@@ -72,6 +72,7 @@ type ProcessStats struct {
 	// by their number; 0 where too few were held to say.
 	RSSPerIdleConnectionBytes int64         `json:"rss_per_idle_connection_bytes"`
 	GCPauseMax                time.Duration `json:"gc_pause_max_ns"`
+	GCPaused                  time.Duration `json:"gc_paused_ns"` // all pauses under load together
 	PortsInUse                int           `json:"ports_in_use"`
 }
 

@@ -221,7 +221,7 @@ func (c *Collector) agentsTable() []AgentRow {
 		rows = append(rows, AgentRow{
 			ID: id, Host: a.process.Host, Connections: a.peak, RSSPeakBytes: a.process.RSSPeakBytes,
 			RSSPerIdleConnectionBytes: a.process.RSSPerIdleConnectionBytes, CPUNs: a.process.CPU.Nanoseconds(),
-			GCPauseMaxNs: a.process.GCPauseMax.Nanoseconds(), Lost: a.lost != "",
+			GCPauseMaxNs: a.process.GCPauseMax.Nanoseconds(), GCPausedNs: a.process.GCPaused.Nanoseconds(), Lost: a.lost != "",
 		})
 	}
 	return rows

@@ -183,11 +183,19 @@ func (c *Collector) judgeGenerator(d *judge, run *Run, in judgement) {
 		if share := float64(a.CPUNs) / float64(max(1, run.DurationNs)); share > lim.AgentCPU {
 			d.suspect("%s used %.0f %% of a core: it may have measured itself (limit %.0f %%)", a.ID, 100*share, 100*lim.AgentCPU)
 		}
-		if pause := time.Duration(a.GCPauseMaxNs); pause > lim.GCPause {
+		switch pause := time.Duration(a.GCPauseMaxNs); {
+		case pause <= lim.GCPause:
+		case float64(a.GCPausedNs) > stoppedShare*float64(run.DurationNs):
 			d.suspect("%s stopped %s for its garbage collector (limit %s)", a.ID, short(pause), short(lim.GCPause))
+		default:
+			d.note("%s stopped %s for its garbage collector once (limit %s): all its stops together are below a thousandth of the run, and reach no percentile up to p99.9",
+				a.ID, short(pause), short(lim.GCPause))
 		}
 	}
 }
+
+// stoppedShare is how much of a run an agent's collector may stop it: what it stops for longer shows in p99.9.
+const stoppedShare = 0.001
 
 // judgeNetwork: whether packets were lost that no rule dropped.
 func (c *Collector) judgeNetwork(d *judge, run *Run, in judgement) {

@@ -356,17 +356,17 @@ func TestBarrier(t *testing.T) {
 			})
 		})
 	}
-	at, err := h.Barrier(within(t), ids, "start", 5*time.Second)
-	if err != nil {
-		t.Fatal(err)
+	at, late, err := h.Barrier(within(t), ids, "start", 5*time.Second)
+	if err != nil || len(late) > 0 {
+		t.Fatal(late, err)
 	}
 	for _, id := range ids {
 		if !heard[id].Equal(at) {
 			t.Errorf("%s starts at %s, want %s: it shares the coordinator's clock", id, heard[id], at)
 		}
 	}
-	if _, err := h.Barrier(within(t), ids, "start", -time.Second); err == nil || !strings.Contains(err.Error(), "after the start") {
-		t.Errorf("a barrier that nobody could keep: %v", err)
+	if _, late, err := h.Barrier(within(t), ids, "start", -time.Second); err != nil || len(late) != 3 || !strings.Contains(late[0].String(), "after the start") {
+		t.Errorf("a barrier that nobody could keep: %v, %v", late, err)
 	}
 }
 

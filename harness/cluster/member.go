@@ -66,6 +66,9 @@ type Member struct {
 // time after the hand that controls it is gone.
 const silence = 60 * time.Second
 
+// verbPing is answered by every member at once: what an exchange takes now.
+const verbPing = "ping"
+
 // Join connects to the coordinator as id. The member can call others at once; it is called only after
 // Announce, when its handlers are in place.
 func Join(ctx context.Context, e Endpoint, id, role string) (*Member, error) {
@@ -84,6 +87,7 @@ func Join(ctx context.Context, e Endpoint, id, role string) (*Member, error) {
 		return nil, err
 	}
 	m.nc = nc
+	On(m, verbPing, func(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil })
 	dir := os.TempDir()
 	if path := e.socketPath(); path != "" {
 		dir = filepath.Dir(path)

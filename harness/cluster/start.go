@@ -38,18 +38,40 @@ type StartAt struct {
 	At time.Time `json:"at"`
 }
 
+// Late is a member that answered a barrier after the start, and may have started late itself.
+type Late struct {
+	ID string
+	By time.Duration
+}
+
+func (l Late) String() string {
+	return fmt.Sprintf("%s answered %s after the start, and may have begun late", l.ID, l.By.Round(time.Millisecond))
+}
+
+// Patience of a barrier: a start lies so many exchanges with the slowest member ahead, within longestLead.
+const (
+	leadTrips   = 4
+	longestLead = 15 * time.Second
+)
+
 // Barrier makes all ids start at one instant: verb is called with a StartAt that lies lead in the
-// future, and answers at once, before it waits for the instant. A member whose answer came after the
-// instant may have started late; the error names it.
-func (h *Hub) Barrier(ctx context.Context, ids []string, verb string, lead time.Duration) (at time.Time, err error) {
-	at = time.Now().Add(lead)
-	var late []error
+// future, and answers at once, before it waits for the instant. Where members are slow to answer (a machine with too
+// much to do) the instant moves away. Who answers after it all the same is late, which is no error: the
+// schedule lag says what came of it.
+func (h *Hub) Barrier(ctx context.Context, ids []string, verb string, lead time.Duration) (at time.Time, late []Late, err error) {
+	asked := time.Now()
+	_ = h.Together(ctx, ids, verbPing, struct{}{}, nil) // who does not answer now does not do so below
+	at = time.Now()
+	if lead > 0 {
+		lead = max(lead, min(leadTrips*at.Sub(asked), longestLead))
+	}
+	at = at.Add(lead)
 	err = h.Together(ctx, ids, verb, StartAt{At: at}, func(id string, _ json.RawMessage) {
 		if behind := time.Since(at); behind > 0 {
-			late = append(late, fmt.Errorf("%s: %s: answered %s after the start", id, verb, behind.Round(time.Millisecond)))
+			late = append(late, Late{id, behind})
 		}
 	})
-	return at, errors.Join(append(late, err)...)
+	return at, late, err
 }
 
 // WaitRole waits until at least n members of a role are there, and returns them.

@@ -13,7 +13,7 @@ import (
 	"tlsurge/harness/cluster"
 )
 
-// startLead is how far in the future a phase begins when its agents are told of it.
+// startLead is how far in the future at least a phase begins when its agents are told of it.
 const startLead = 500 * time.Millisecond
 
 // AgentsConfig says how many agents to start.
@@ -119,10 +119,10 @@ func (c *Crew) Prepare(ctx context.Context, p AgentPhase) error {
 // reference on each edge.
 func (c *Crew) Warm(ctx context.Context) error { return c.all(ctx, "warm") }
 
-// Start begins the phase on all agents at one instant, which it returns.
-func (c *Crew) Start(ctx context.Context) (time.Time, error) {
-	at, err := c.hub.Barrier(ctx, c.IDs(), "start", startLead)
-	return at, c.withoutTheLost(err)
+// Start begins the phase on all agents at one instant, which it returns, with those that heard of it too late.
+func (c *Crew) Start(ctx context.Context) (time.Time, []cluster.Late, error) {
+	at, late, err := c.hub.Barrier(ctx, c.IDs(), "start", startLead)
+	return at, late, c.withoutTheLost(err)
 }
 
 // Wait returns when all agents have ended the phase and all they saw is here. A lost agent is no error:

@@ -114,7 +114,7 @@ func (s *stage) play(t *testing.T, crew *Crew, p AgentPhase) {
 	if err := crew.Warm(ctx); err != nil {
 		t.Fatal("warm: ", err)
 	}
-	if _, err := crew.Start(ctx); err != nil {
+	if _, _, err := crew.Start(ctx); err != nil {
 		t.Fatal("start: ", err)
 	}
 	if err := crew.Wait(ctx); err != nil {
@@ -199,7 +199,7 @@ func TestAKilledAgentIsLostAndTheRestGoesOn(t *testing.T) {
 	for _, step := range []func() error{
 		func() error { return crew.Prepare(ctx, p) },
 		func() error { return crew.Warm(ctx) },
-		func() error { _, err := crew.Start(ctx); return err },
+		func() error { _, _, err := crew.Start(ctx); return err },
 	} {
 		if err := step(); err != nil {
 			t.Fatal(err)
@@ -281,7 +281,7 @@ func TestAPhaseThatCannotBePreparedSaysWhy(t *testing.T) {
 	if err := crew.Prepare(within(t), p); err == nil || !strings.Contains(err.Error(), "netscape-4") {
 		t.Errorf("an unknown profile: %v", err)
 	}
-	if _, err := crew.Start(within(t)); err == nil || !strings.Contains(err.Error(), "no phase is prepared") {
+	if _, _, err := crew.Start(within(t)); err == nil || !strings.Contains(err.Error(), "no phase is prepared") {
 		t.Errorf("a start without a phase: %v", err)
 	}
 }

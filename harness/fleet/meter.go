@@ -13,9 +13,12 @@ import (
 
 // processMeter says what this process uses.
 type processMeter struct {
-	base     int64 // RSS with no connection open
-	perIdle  int64
-	gcBefore time.Time
+	base    int64 // RSS with no connection open
+	perIdle int64
+	// pauses of the collector count from gcFrom on, until they are settled.
+	gcFrom          time.Time
+	gcMax, gcPaused time.Duration
+	settled         bool
 }
 
 // enoughToDivide is how many connections must be held for bytes per connection to mean something: below,
@@ -26,7 +29,7 @@ const enoughToDivide = 1000
 func (m *processMeter) baseline() {
 	debug.FreeOSMemory()
 	m.base, _ = memory()
-	m.gcBefore = time.Now()
+	m.gcFrom = time.Now()
 }
 
 // held measures bytes per connection with n of them open and the load at its end.
@@ -34,6 +37,7 @@ func (m *processMeter) held(n int64) {
 	if m.base == 0 || n < enoughToDivide {
 		return
 	}
+	m.settle() // what is collected from here on is the measurement's
 	debug.FreeOSMemory()
 	now, _ := memory()
 	m.perIdle = max(0, now-m.base) / n
@@ -76,14 +80,34 @@ func (m *processMeter) stats() results.ProcessStats {
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) == nil {
 		p.CPU = time.Duration(u.Utime.Nano() + u.Stime.Nano())
 	}
+	if !m.settled && !m.gcFrom.IsZero() {
+		m.countPauses()
+	}
+	p.GCPauseMax, p.GCPaused = m.gcMax, m.gcPaused
+	return p
+}
+
+// countPauses adds the pauses since it was last called. The runtime remembers 256: those of minutes.
+func (m *processMeter) countPauses() {
 	var gc debug.GCStats
-	debug.ReadGCStats(&gc) // the last 256 pauses and when each ended
+	debug.ReadGCStats(&gc)
+	from := m.gcFrom
 	for i, pause := range gc.Pause {
-		if i < len(gc.PauseEnd) && gc.PauseEnd[i].After(m.gcBefore) {
-			p.GCPauseMax = max(p.GCPauseMax, pause)
+		if i < len(gc.PauseEnd) && gc.PauseEnd[i].After(from) {
+			m.gcMax, m.gcPaused = max(m.gcMax, pause), m.gcPaused+pause
+			if gc.PauseEnd[i].After(m.gcFrom) {
+				m.gcFrom = gc.PauseEnd[i]
+			}
 		}
 	}
-	return p
+}
+
+// settle counts the pauses so far and no others.
+func (m *processMeter) settle() {
+	if !m.settled {
+		m.countPauses()
+		m.settled = true
+	}
 }
 
 // memory is this process's resident memory, now and at its highest.
