@@ -111,7 +111,7 @@ func start(ctx context.Context, sc *scenario.Scenario, o Options) (_ *drive, err
 	if err := d.startHub(ctx); err != nil {
 		return nil, err
 	}
-	if d.crew, err = fleet.StartAgents(ctx, fleet.AgentsConfig{Hub: d.hub, N: d.agents, Notice: d.childExit, Begin: d.clientSide()}); err != nil {
+	if d.crew, err = fleet.StartAgents(ctx, fleet.AgentsConfig{Hub: d.hub, N: d.agents, SpareCPUs: sc.Fleet.CPUs, Notice: d.childExit, Begin: d.clientSide()}); err != nil {
 		return nil, err
 	}
 	if err := d.awaitRemote(ctx); err != nil {

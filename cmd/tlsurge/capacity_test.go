@@ -37,7 +37,8 @@ func searched(t *testing.T, toml string, args ...string) (r capacity.Result, sai
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if code := waitFor(t, cmd, 4*time.Minute); code != exitGood {
+	// On a busy machine a capacity may not hold a second time: that is 1, and the result says it.
+	if code := waitFor(t, cmd, 4*time.Minute); code != exitGood && code != exitFailed {
 		t.Fatalf("exit %d\n%s", code, &words)
 	}
 	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
@@ -103,6 +104,34 @@ profile = "firefox-35-osx"
 	}
 	if r.Preset == nil || !strings.HasPrefix(r.Preset.Section, "7.7") || len(r.Preset.Departures) < 3 || len(r.Preset.Suites) == 0 {
 		t.Errorf("preset %+v: want section 7.7, its suites, and that the times are shorter", r.Preset)
+	}
+}
+
+// TestCapacityFindsOneProcessor: an edge that has one processor gives out when that is used up, and not for the accept
+// queue that runs over next. What one processor can do, the overloaded step shows by itself.
+func TestCapacityFindsOneProcessor(t *testing.T) {
+	t.Parallel()
+	r, said := searched(t, `
+name = "one-processor"
+[fleet]
+edges = 1
+cpus = 1
+balancer = "none"
+[load]
+model = "handshake"
+connections = 300
+per_browser = 1
+arrivals = "constant"
+[[browsers]]
+profile = "firefox-35-osx"
+`, "--of", "handshakes", "--start", "100", "--max", "3200", "--ramp", "1s", "--hold", "4s", "--steps", "9", "--p99", "60s")
+	if len(r.Culprits) == 0 || r.Culprits[0].What != "the edges' processor time" {
+		t.Errorf("what gave out: %+v, want the edges' processor time\n%s", r.Culprits, said)
+	}
+	for _, s := range r.Steps {
+		if s.Bad[capacity.Unmet] && s.Load < 2*r.Capacity && (r.Capacity < 0.8*s.Met || r.Capacity > 1.2*s.Met) {
+			t.Errorf("capacity %.0f; asked for %.0f one processor made %.0f\n%s", r.Capacity, s.Load, s.Met, said)
+		}
 	}
 }
 

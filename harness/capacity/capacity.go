@@ -102,10 +102,7 @@ func Search(ctx context.Context, cfg Config, run Runner) (*Result, error) {
 		r.Knees = append(r.Knees, Found{k, b.Good, b.Bad})
 	}
 	if bad := s.bad(); len(bad) > 0 {
-		// Just beyond a knee a counter may not speak yet; then the next heavier step does.
-		for i := 0; i < len(bad) && len(r.Culprits) == 0; i++ {
-			r.Culprits = culprits(bad[i].Run, bounds{s.table(), s.Scenario.Fleet.CPUs})
-		}
+		r.Culprits = s.blame(bad)
 		recovery, err := s.recover(ctx, r.Capacity, bad[0].Load)
 		if err != nil {
 			return nil, err
@@ -113,6 +110,21 @@ func Search(ctx context.Context, cfg Config, run Runner) (*Result, error) {
 		r.Recovery = recovery
 	}
 	return r, nil
+}
+
+// blame names what gave out. Just beyond a knee a counter may not speak yet, or only one that follows from another; then
+// the next heavier step is heard.
+func (s *search) blame(bad []Seen) (list []Culprit) {
+	for _, x := range bad {
+		heard := culprits(x.Run, bounds{s.table(), s.Scenario.Fleet.CPUs}, s.Ramp+s.RampDown)
+		if len(heard) > 0 && (len(list) == 0 || heard[0].rank < queue) {
+			list = heard
+		}
+		if len(list) > 0 && list[0].rank < queue {
+			break
+		}
+	}
+	return list
 }
 
 type search struct {

@@ -1,7 +1,6 @@
 package capacity
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -200,86 +199,4 @@ func generatorGaveOut(run *results.Run) (reason string, ours bool) {
 		}
 	}
 	return strings.Join(run.Verdict.Reasons, "; "), true
-}
-
-// Culprit is what may have given out, with the counter that shows it.
-type Culprit struct {
-	What    string  `json:"what"`
-	Counter string  `json:"counter"`
-	Value   float64 `json:"value"`
-	// Decisive: the counter cannot grow for another reason.
-	Decisive bool `json:"decisive"`
-}
-
-// bounds are what the scenario itself has limited, so that a counter can be held against it; 0: nothing.
-type bounds struct {
-	table int64 // worker_connections
-	cpus  int   // of all edges together
-}
-
-// culprits names what a run beyond a knee shows, the surest first.
-func culprits(run *results.Run, limit bounds) (list []Culprit) {
-	table := limit.table
-	add := func(bad bool, what, counter string, value float64, decisive bool) {
-		if bad {
-			list = append(list, Culprit{what, counter, value, decisive})
-		}
-	}
-	var full, files, upstream, edgeCPU, agentCPU, memory, peak int64
-	for _, e := range run.Edges {
-		for _, l := range e.LogLines {
-			switch {
-			case strings.Contains(l.Reason, "worker_connections are not enough"):
-				full += l.Count
-			case strings.Contains(l.Reason, "Too many open files"):
-				files += l.Count
-			case strings.Contains(l.Reason, "upstream timed out"), strings.Contains(l.Reason, "no live upstreams"):
-				upstream += l.Count
-			}
-		}
-		edgeCPU, memory, peak = edgeCPU+e.CPUNs, memory+e.RSSPeakBytes, max(peak, e.PeakEstablished)
-	}
-	for _, a := range run.Agents {
-		agentCPU, memory = agentCPU+a.CPUNs, memory+a.RSSPeakBytes
-	}
-	add(full > 0, "the edge's connection table (worker_connections)", "error.log: worker_connections are not enough", float64(full), true)
-	add(full == 0 && table > 0 && float64(peak) >= 0.95*float64(table), "the edge's connection table (worker_connections)", "edges.peak_established", float64(peak), true)
-	add(files > 0, "the edge's open files", "error.log: Too many open files", float64(files), true)
-	ours := run.KernelNamespace == "own"
-	add(run.Kernel["ListenOverflows"] > 0, "the accept queue", "kernel.ListenOverflows", float64(run.Kernel["ListenOverflows"]), ours)
-	for _, o := range run.Outcomes {
-		add(o.Class == results.ClassNoResource, "ports or files of the generator", "outcomes.no_resource", float64(o.Count), true)
-	}
-	add(upstream > 0, "the application behind the edge", "error.log: upstream", float64(upstream), true)
-	var active int64
-	for _, p := range run.Phases {
-		active += p.DurationNs
-	}
-	busy := float64(edgeCPU+agentCPU) / float64(max(active, 1)) / float64(max(run.Machine.CPUs, 1))
-	own := float64(edgeCPU) / float64(max(active, 1)) / float64(max(limit.cpus, 1))
-	switch {
-	case limit.cpus > 0 && own >= 0.8:
-		add(true, "the edges' processor time", "edges.cpu_ns, as a share of the processors that the edges may use", own, true)
-	case busy >= 0.8 && edgeCPU >= agentCPU:
-		add(true, "the edges' processor time", "edges.cpu_ns, as a share of the machine with the agents'", busy, false)
-	case busy >= 0.8:
-		add(true, "the generator's processor time", "agents.cpu_ns, as a share of the machine with the edges'", busy, false)
-	default:
-		first, hand := latencyOf(run, "first_byte"), latencyOf(run, "handshake")
-		add(first > 4*max(hand, int64(5*time.Millisecond)), "the application behind the edge", "latency.first_byte p99 beside an idle processor", float64(first), false)
-	}
-	add(run.Machine.MemoryBytes > 0 && float64(memory) > 0.8*float64(run.Machine.MemoryBytes), "memory", "rss_peak_bytes of edges and agents", float64(memory), true)
-	slices.SortStableFunc(list, func(a, b Culprit) int { return cmp.Compare(sure(b), sure(a)) })
-	return slices.CompactFunc(list, func(a, b Culprit) bool { return a.What == b.What && a.Counter == b.Counter })
-}
-
-func sure(c Culprit) int {
-	if c.Decisive {
-		return 1
-	}
-	return 0
-}
-
-func latencyOf(run *results.Run, metric string) int64 {
-	return run.Latency[metric]["service_time"].P99Ns
 }

@@ -122,8 +122,36 @@ func TestCulprits(t *testing.T) {
 	} {
 		run := calm()
 		tc.change(run)
-		list := culprits(run, bounds{table: 200})
+		list := culprits(run, bounds{table: 200}, 0)
 		if tc.want == "" && len(list) > 0 || tc.want != "" && (len(list) == 0 || !strings.HasPrefix(list[0].What, tc.want)) {
+			t.Errorf("%s: %+v, want %q first", tc.why, list, tc.want)
+		}
+	}
+}
+
+// What an edge on one processor shows when it has too much to do: its processor is used up, its accept queue runs
+// over because of that, and its application seems slow. The processor is named, at the first step that shows it.
+func TestTheCauseComesBeforeWhatFollows(t *testing.T) {
+	overloaded := func(cpu int64) Seen {
+		run := calm()
+		run.Edges = []results.EdgeRow{{CPUNs: cpu, LogLines: []results.LogLine{{Reason: "upstream timed out", Count: 2}}}}
+		run.Kernel, run.KernelNamespace = map[string]int64{"ListenOverflows": 90}, "own"
+		return Seen{Run: run}
+	}
+	s := &search{Config: Config{Scenario: &scenario.Scenario{}, Ramp: 2 * time.Second}}
+	s.Scenario.Fleet.CPUs = 1
+	for _, tc := range []struct {
+		why  string
+		bad  []Seen
+		want string
+	}{
+		{"one processor, used up", []Seen{overloaded(54e8)}, "the edges' processor time"},
+		{"used up while the load stood, half used in the ramp", []Seen{overloaded(44e8)}, "the edges' processor time"},
+		{"just beyond the knee only the queue speaks, and the next step says why", []Seen{overloaded(3e9), overloaded(48e8)}, "the edges' processor time"},
+		{"a processor that has time left", []Seen{overloaded(2e9), overloaded(21e8)}, "the application behind the edge"},
+	} {
+		list := s.blame(tc.bad)
+		if len(list) == 0 || list[0].What != tc.want {
 			t.Errorf("%s: %+v, want %q first", tc.why, list, tc.want)
 		}
 	}

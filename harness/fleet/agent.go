@@ -33,6 +33,13 @@ const (
 
 // runAgent is the body of an agent that the coordinator started.
 func runAgent(c *child) error {
+	order, err := decodeOrder[agentOrder](c)
+	if err != nil {
+		return err
+	}
+	if err := spareCPUs(order.SpareCPUs); err != nil {
+		return fmt.Errorf("leaving processors to the edges: %w", err)
+	}
 	e, err := cluster.EndpointFromEnv()
 	if err != nil {
 		return err

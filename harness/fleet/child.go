@@ -101,20 +101,33 @@ func runChild(verb string, body func(*child) error, name string) (err error) {
 const agentNice = -5
 
 // useCPUs keeps this process and its children to the last n of the processors that it may use: the first are left
-// to others.
+// to others. 0: all.
 func useCPUs(n int) error {
-	var all unix.CPUSet
+	return chooseCPUs(func(all int) (from, to int) { return all - n, all }, n)
+}
+
+// spareCPUs keeps this process off the last n of the processors that it may use, where that leaves it one: an edge
+// that is to have one processor has it for itself.
+func spareCPUs(n int) error {
+	return chooseCPUs(func(all int) (from, to int) { return 0, all - n }, n)
+}
+
+// chooseCPUs keeps this process to a range of its processors, unless n is none or all of them.
+func chooseCPUs(of func(all int) (from, to int), n int) error {
+	var all, few unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &all); err != nil || n == 0 || n >= all.Count() {
 		return err
 	}
-	var few unix.CPUSet
-	for cpu, left := 8*len(all)*8-1, n; cpu >= 0 && left > 0; cpu-- {
+	from, to := of(all.Count())
+	for cpu, i := 0, 0; cpu < 64*len(all); cpu++ {
 		if all.IsSet(cpu) {
-			few.Set(cpu)
-			left--
+			if from <= i && i < to {
+				few.Set(cpu)
+			}
+			i++
 		}
 	}
-	runtime.GOMAXPROCS(n)
+	runtime.GOMAXPROCS(to - from)
 	var failed error
 	eachThread(func(id int) { failed = errors.Join(failed, unix.SchedSetaffinity(id, &few)) })
 	return failed

@@ -20,6 +20,8 @@ const startLead = 500 * time.Millisecond
 type AgentsConfig struct {
 	Hub *cluster.Hub
 	N   int
+	// SpareCPUs is how many processors belong to the edges alone; 0: none.
+	SpareCPUs int
 	// Notice is told when an agent of this machine ends.
 	Notice func(Exit)
 	// Begin starts a child in place of exec.Cmd.Start, in another network namespace; nil: here.
@@ -40,7 +42,7 @@ func StartAgents(ctx context.Context, cfg AgentsConfig) (*Crew, error) {
 	c := &Crew{hub: cfg.Hub}
 	for i := range cfg.N {
 		name := fmt.Sprintf("agent-%d", i+1)
-		p, err := start(spec{name: name, role: RoleAgent, verb: "agent", env: environment(cfg.Hub), begin: cfg.Begin, onExit: func(e Exit) {
+		p, err := start(spec{name: name, role: RoleAgent, verb: "agent", env: environment(cfg.Hub), order: agentOrder{cfg.SpareCPUs}, begin: cfg.Begin, onExit: func(e Exit) {
 			e.tell(cfg.Hub)
 			if cfg.Notice != nil {
 				cfg.Notice(e)

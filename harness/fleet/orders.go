@@ -16,6 +16,11 @@ type edgeOrder struct {
 	KeyLog  string // file of TLS secrets; empty: none
 }
 
+// agentOrder is what an agent of this machine is told at its start.
+type agentOrder struct {
+	SpareCPUs int // the processors that it leaves to the edges; 0: none
+}
+
 // behindOrder is what the application and the balancer are told.
 type behindOrder struct {
 	Listen    string
