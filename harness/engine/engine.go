@@ -78,6 +78,8 @@ type Facts struct {
 	// DSS, …): a real server might have taken it. 0 if there was none.
 	PassedOver wire.CipherSuite
 
+	KeyUpdates uint16 // TLS 1.3: how many of the peer's came
+
 	CertCompression wire.CertCompression // TLS 1.3: how the chain was compressed, 0 if it was not
 
 	cbc bool // the suite is CBC

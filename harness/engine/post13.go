@@ -57,6 +57,7 @@ func (c *Conn) onKeyUpdate(m *wire.KeyUpdate) (state, error) {
 		return 0, err
 	}
 	half.Update()
+	c.facts.KeyUpdates++
 	// Several requests before our next data need one answer: "If an implementation receives ... multiple
 	// KeyUpdates while it is silent ... it MAY respond with a single update".
 	answered := c.k13.answered && c.write.(*record.Half13).Used() == 0
