@@ -48,7 +48,7 @@ type contender struct {
 
 const (
 	benchParallel = 16
-	benchLength   = 2 * time.Second // of clients with a collector, whose heap first has to grow; the others take 1 s
+	benchLength   = 2 * time.Second // of clients with a collector, a second uncounted before it; the others take 1 s
 	benchRounds   = 5
 )
 

@@ -36,14 +36,13 @@ type Half12 struct {
 
 // live12 is what Park drops: for AES-GCM about a kilobyte.
 type live12 struct {
-	aead    cipher.AEAD
-	cbc     cbcMode
-	rc4     *rc4.Cipher
-	mac     hash.Hash
-	nonce   [12]byte
-	header  [13]byte // sequence number, type, version, length: what MAC and AEAD cover before the content
-	sum     [64]byte
-	skipped [256]byte
+	aead   cipher.AEAD
+	cbc    cbcMode
+	rc4    *rc4.Cipher
+	mac    hash.Hash
+	nonce  [12]byte
+	header [13]byte // sequence number, type, version, length: what MAC and AEAD cover before the content
+	sum    [64]byte
 }
 
 // cbcMode is what the standard library's CBC modes are.
@@ -112,9 +111,10 @@ func (h *Half12) wake() *live12 {
 		c, err := rc4.NewCipher(key)
 		must(err)
 		l.rc4 = c
+		var skipped [256]byte
 		for n := h.used; n > 0; {
-			k := min(n, uint64(len(l.skipped)))
-			c.XORKeyStream(l.skipped[:k], l.skipped[:k])
+			k := min(n, uint64(len(skipped)))
+			c.XORKeyStream(skipped[:k], skipped[:k])
 			n -= k
 		}
 	case keys.CipherAESCBC, keys.Cipher3DES, keys.CipherDES:
