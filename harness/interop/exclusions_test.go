@@ -48,7 +48,7 @@ func excludedMode(c cell, openssl, gnutls, golang bool) string {
 	case c.mode == modeComp && c.ours == "client":
 		return "no server of Debian 12 compresses certificates: OpenSSL 3.0 and crypto/tls do not know how, GnuTLS is built without zlib, NSS leaves it to its caller"
 	case early && c.peer == "openssl s_server":
-		return "s_server cannot combine -www with -early_data; nginx and HAProxy stand for OpenSSL's 0-RTT"
+		return "s_server cannot combine -www with -early_data: without -www, see TestTicketsAndEarlyDataOfSServer"
 	case early && golang:
 		return "crypto/tls has 0-RTT for QUIC only"
 	case c.peer == "nss selfserv" && c.mode == modeEarly:
@@ -71,7 +71,7 @@ func excludedClient(c cell, early, gnutls, golang bool) string {
 	case c.mode == modeUpdate && golang:
 		return "crypto/tls changes its keys only after 2^24 records"
 	case c.mode == modeUpdate:
-		return "s_client, gnutls-cli and tstclnt change keys on a command typed at a terminal, curl not at all"
+		return "s_client changes keys on a typed command: see TestKeyUpdateTyped; gnutls-cli, tstclnt and curl have none"
 	case early && c.peer == "curl":
 		return "curl 7.88 sends no 0-RTT data"
 	case c.mode == modeRefused && gnutls:
