@@ -190,9 +190,9 @@ const beside = `
 - ` + "`TestKeyUpdateTyped`" + `: s_client changes its keys three times, asking for ours or not, and so does s_server.
 - ` + "`TestTicketsAndEarlyDataOfSServer`" + `: none, one and five NewSessionTickets from s_server; 0-RTT data that it accepts once and rejects
   the second time.
-- ` + "`TestMangledHellosAsNginx`" + ` in harness/proxy: hellos that are wrong in 33 ways, alone and among other records. The personality
+- ` + "`TestMangledHellosAsNginx`" + ` in harness/proxy: hellos that are wrong in 34 ways, alone and among other records. The personality
   "openssl-3.0" and Debian's nginx give the same alert in the same record version, the same close or the same ServerHello. The suite
-  tries 792; ` + "`go test ./harness/proxy -run Mangled -mangled 1000`" + ` tries 66,000.
+  tries 816; ` + "`go test ./harness/proxy -run Mangled -mangled 1000`" + ` tries 68,000.
 - ` + "`bogoshim/README.md`" + `: BoringSSL's own suite.
 `
 
