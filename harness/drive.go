@@ -177,8 +177,24 @@ func (d *drive) notes() []string {
 				time.Duration(d.sc.Load.Ramp), p.Name, time.Duration(p.Duration)))
 		}
 	}
+	notes = append(notes, d.lateRules()...)
 	if len(d.sc.Load.ALPN) > 0 {
 		notes = append(notes, fmt.Sprintf("ALPN is overridden with %v: these hellos differ from the browsers'", d.sc.Load.ALPN))
+	}
+	return notes
+}
+
+// lateRules are those whose time lies beyond the end of their act.
+func (d *drive) lateRules() (notes []string) {
+	for _, p := range d.sc.Phases {
+		for _, r := range p.Rules {
+			switch length := time.Duration(p.Duration); {
+			case r.From >= length:
+				notes = append(notes, fmt.Sprintf("%s begins at %v, and the act %s ends at %v: it hits nobody in it", r.Name, r.From, p.Name, length))
+			case r.Until > length:
+				notes = append(notes, fmt.Sprintf("%s lasts until %v, and the act %s ends at %v", r.Name, r.Until, p.Name, length))
+			}
+		}
 	}
 	return notes
 }

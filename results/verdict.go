@@ -67,7 +67,7 @@ func (c *Collector) verdict(run *Run, in judgement) Verdict {
 	judgeResumption(d, run, c.cfg.Limits.ResumptionMisses)
 	d.v.Notes = append(d.v.Notes, c.cfg.Notes...)
 	for _, name := range slices.Sorted(maps.Keys(c.silent)) {
-		if n := c.silent[name].longest; n >= silentEdge {
+		if n := c.silent[name].longest; n >= silentEdge && c.lostEdges[name] == "" {
 			d.note("%s did not report for %s: it was stopped, or had no processor; %d requests were open at the end", name, short(n), run.Requests.OpenAtEnd)
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -48,7 +49,7 @@ func exitCode(err error) int {
 		return ee.code
 	case errors.As(err, &se), errors.As(err, &ie), harness.IsConfig(err):
 		return exitUsage
-	case errors.Is(err, faults.ErrUnsupported), errors.As(err, &start) && start.Code == exitUnsupported:
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EMFILE), errors.Is(err, faults.ErrUnsupported), errors.As(err, &start) && start.Code == exitUnsupported:
 		return exitUnsupported
 	}
 	return exitInternal

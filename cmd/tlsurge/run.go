@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -193,15 +194,34 @@ func (a *app) runScenario(ctx context.Context, name string, o scenario.Overrides
 	}
 	if err != nil && run.Verdict.State == results.Invalid {
 		// A full disk, say: the verdict names it, and the run ends with the code of a run cut short.
-		return &exitError{exitInvalid, strings.ReplaceAll(err.Error(), "\n", "; ")}
+		return &exitError{exitInvalid, oneLine(err)}
 	}
 	return errors.Join(err, verdictError(run))
+}
+
+// rulesInWords names an act's rules, or says that it has none.
+func rulesInWords(names []string) string {
+	if len(names) == 0 {
+		return "no rules"
+	}
+	return "rules: " + strings.Join(names, ", ")
+}
+
+// oneLine is a joined error as one line, each part once: everyone who writes to a full disk finds it full.
+func oneLine(err error) string {
+	var parts []string
+	for line := range strings.Lines(err.Error()) {
+		if line = strings.TrimSpace(line); line != "" && !slices.Contains(parts, line) {
+			parts = append(parts, line)
+		}
+	}
+	return strings.Join(parts, "; ")
 }
 
 // dryRun says what a run of the scenario would do.
 func (a *app) dryRun(sc *scenario.Scenario) error {
 	for _, p := range sc.Phases {
-		fmt.Fprintf(a.out, "%s: %v, %d connections, rules: %s\n", p.Name, time.Duration(p.Duration), sc.Load.Connections, strings.Join(p.Faults, ", "))
+		fmt.Fprintf(a.out, "%s: %v, %d connections, %s\n", p.Name, time.Duration(p.Duration), sc.Load.Connections, rulesInWords(p.Faults))
 	}
 	for _, f := range sc.Faults {
 		text, err := explain.Rule(f.Rule)

@@ -159,6 +159,7 @@ func (p *process) ready(ctx context.Context) (string, error) {
 	select {
 	case addr, ok := <-p.lines:
 		if ok {
+			p.tail.forget() // what it said while it started does not explain how it ends
 			return addr, nil
 		}
 		<-p.done
@@ -263,6 +264,13 @@ func (t *tail) Write(p []byte) (int, error) {
 		t.buf = append([]byte("… "), t.buf[len(t.buf)-tailBytes:]...)
 	}
 	return len(p), nil
+}
+
+// forget drops what was written so far.
+func (t *tail) forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.buf = nil
 }
 
 func (t *tail) String() string {

@@ -345,7 +345,7 @@ func (s *Scenario) checkBrowsers(d *decoder) error {
 			return d.fail([]string{at, "profile"}, "%v", err)
 		}
 		if !(b.Share > 0 && b.Share <= 1e9) {
-			return d.fail([]string{at, "share"}, "%v is out of range; want a weight above 0", b.Share)
+			return d.fail([]string{at, "share"}, "%v is out of range; allowed: weights above 0, to 1e+09", b.Share)
 		}
 		if err := firstError(between(d, []string{at, "returning"}, b.Returning, 0, 1), between(d, []string{at, "clock_share"}, b.ClockShare, 0, 1)); err != nil {
 			return err

@@ -162,6 +162,9 @@ func (d *decoder) scalar(path []string, x any, f reflect.Value) error {
 
 // Suggest gives "; did you mean X?" for the nearest of names, or the list of what is allowed.
 func Suggest(word string, names []string) string {
+	if len(names) == 0 {
+		return "; there are none"
+	}
 	best, dist := "", 1+len(word)/3
 	for _, n := range names {
 		if k := wire.EditDistance(word, n); k <= dist {

@@ -250,3 +250,17 @@ func TestUnreadableFile(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// What is refused says what is allowed, also where that is nothing.
+func TestRefusalsSayWhatIsAllowed(t *testing.T) {
+	for text, want := range map[string]string{
+		"share = 1e308": "allowed: weights above 0, to 1e+09",
+		"share = 2\n[[phases]]\nname = \"a\"\nduration = \"99999999h\"":            "at most",
+		"share = 2\n[[phases]]\nname = \"a\"\nduration = \"1s\"\nfaults = [\"x\"]": "no fault \"x\"; there are none",
+	} {
+		_, err := Parse("s.toml", "name = \"s\"\n[load]\nconnections = 1\n[[browsers]]\nprofile = \"firefox-35-osx\"\n"+text, Overrides{})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}

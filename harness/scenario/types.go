@@ -20,7 +20,7 @@ func (d *Duration) parse(v any) error {
 	}
 	t, err := time.ParseDuration(s)
 	if err != nil || t < 0 {
-		return fmt.Errorf("want a duration with its unit, as \"5s\" or \"250ms\", not negative")
+		return fmt.Errorf("want a duration with its unit, as \"5s\" or \"250ms\", not negative and at most \"2562047h\"")
 	}
 	*d = Duration(t)
 	return nil
