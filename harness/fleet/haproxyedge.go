@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -13,13 +14,14 @@ import (
 	"time"
 
 	"tlsurge/harness/proxy"
+	"tlsurge/harness/proxy/nginxconf"
 	"tlsurge/profiles/wire"
 	"tlsurge/results"
 )
 
 // runHAProxyEdge is the body of an edge that is a real HAProxy. It takes of the configuration what it has in common
-// with nginx: protocols, ciphers, sessions, certificates, time-outs, the size of the table. Locations are
-// nginx's own: every request goes to what stands behind.
+// with nginx: protocols, ciphers, curves, Diffie-Hellman parameters, sessions, ticket keys, early data, certificates,
+// time-outs, the size of the table. Locations are nginx's own: every request goes to what stands behind.
 func runHAProxyEdge(c *child) error {
 	var log *os.File
 	err := runRealEdge(c, func(e *realEdge) (err error) {
@@ -64,9 +66,17 @@ func haproxyEdgeConfig(order realOrder, files int64) ([]byte, error) {
 	if vs == nil || vs.TLS == nil {
 		return nil, fmt.Errorf("%s: no server with TLS, which an edge is", order.Options.Source)
 	}
-	bind, err := haproxyBind(order.Options, vs.TLS)
+	from, err := haproxyFiles(order.Options, vs.TLS)
 	if err != nil {
 		return nil, err
+	}
+	bind, err := haproxyBind(order.Options, vs.TLS, from)
+	if err != nil {
+		return nil, err
+	}
+	dh := "tune.ssl.default-dh-param 2048"
+	if from.dh != "" {
+		dh = "ssl-dh-param-file " + from.dh
 	}
 	// A session takes about 200 bytes of HAProxy's cache, which counts blocks of them.
 	cache := int64(0)
@@ -80,7 +90,7 @@ func haproxyEdgeConfig(order realOrder, files int64) ([]byte, error) {
     log stdout format raw local0 info
     tune.ssl.cachesize %d
     tune.ssl.lifetime %d
-    tune.ssl.default-dh-param 2048
+    %s
     ssl-default-bind-options no-tls-tickets
 defaults
     mode http
@@ -102,7 +112,7 @@ frontend edge
     default_backend behind
 backend behind
     server behind %s
-`, min(2, runtime.NumCPU()), most, cache, int(vs.TLS.Timeout.Seconds()), haproxyLogged, haproxyTime(max(vs.KeepaliveTimeout, vs.HeaderTimeout)), haproxyTime(vs.HeaderTimeout),
+`, min(2, runtime.NumCPU()), most, cache, int(vs.TLS.Timeout.Seconds()), dh, haproxyLogged, haproxyTime(max(vs.KeepaliveTimeout, vs.HeaderTimeout)), haproxyTime(vs.HeaderTimeout),
 		haproxyTime(vs.KeepaliveTimeout), most, order.Addr, bind, order.Options.Upstream)
 	if vs.TLS.Tickets {
 		b = []byte(strings.Replace(string(b), "    ssl-default-bind-options no-tls-tickets\n", "", 1))
@@ -111,7 +121,7 @@ backend behind
 }
 
 // haproxyBind is what stands behind the address: certificate with its key in one file, versions, suites.
-func haproxyBind(o proxy.Options, t *proxy.TLSSettings) (string, error) {
+func haproxyBind(o proxy.Options, t *proxy.TLSSettings, from haproxyNamed) (string, error) {
 	pem := filepath.Join(o.Dir, "haproxy.pem")
 	var both []byte
 	for _, file := range []string{o.Certificate, o.Key} {
@@ -140,7 +150,67 @@ func haproxyBind(o proxy.Options, t *proxy.TLSSettings) (string, error) {
 	if !t.PreferServer {
 		words = append(words, "prefer-client-ciphers")
 	}
+	if from.curves != "" {
+		words = append(words, "curves", from.curves)
+	}
+	if t.EarlyData {
+		words = append(words, "allow-0rtt")
+	}
+	if from.tickets != "" {
+		words = append(words, "tls-ticket-keys", from.tickets)
+	}
 	return strings.Join(words, " "), nil
+}
+
+// haproxyNamed is what the configuration names and HAProxy reads from files or in its own spelling.
+type haproxyNamed struct{ dh, tickets, curves string }
+
+// haproxyFiles finds ssl_dhparam, ssl_ecdh_curve and ssl_session_ticket_key and writes what HAProxy wants in another form.
+func haproxyFiles(o proxy.Options, t *proxy.TLSSettings) (n haproxyNamed, err error) {
+	tree, err := proxy.Effective(o)
+	if err != nil {
+		return n, err
+	}
+	if err := placeBuiltins(tree, o.Dir); err != nil {
+		return n, err
+	}
+	var keys []string
+	eachDirective(tree, func(d *nginxconf.Directive) {
+		switch {
+		case d.Name == "ssl_dhparam" && n.dh == "":
+			n.dh = d.Args[0]
+		case d.Name == "ssl_ecdh_curve" && n.curves == "" && d.Args[0] != "auto":
+			n.curves = d.Args[0]
+		case d.Name == "ssl_session_ticket_key" && len(keys) < len(t.TicketKeys):
+			keys = append(keys, d.Args[0])
+		}
+	})
+	if len(keys) == 0 || !t.Tickets {
+		return n, nil
+	}
+	text, err := haproxyTickets(keys)
+	if err != nil {
+		return n, err
+	}
+	n.tickets = filepath.Join(o.Dir, "tickets.b64")
+	return n, os.WriteFile(n.tickets, text, 0o600)
+}
+
+// haproxyTickets writes ticket keys as HAProxy reads them: three lines, of which the middle one seals and all open.
+// nginx seals with the first of its keys.
+func haproxyTickets(files []string) ([]byte, error) {
+	if len(files) > 3 {
+		return nil, fmt.Errorf("ssl_session_ticket_key: HAProxy keeps 3 keys, here are %d", len(files))
+	}
+	var lines [3]string
+	for i, place := range []int{1, 2, 0} {
+		text, err := os.ReadFile(files[min(i, len(files)-1)])
+		if err != nil {
+			return nil, err
+		}
+		lines[place] = base64.StdEncoding.EncodeToString(text)
+	}
+	return []byte(strings.Join(lines[:], "\n") + "\n"), nil
 }
 
 func haproxyTime(d time.Duration) string {

@@ -69,6 +69,9 @@ type listenSpec struct {
 
 func parseListen(args []string, sslOn bool) (s listenSpec, err error) {
 	s.TLS, s.Backlog = sslOn, 511
+	if strings.HasPrefix(args[0], "unix:") {
+		return s, fmt.Errorf("listen: %s: the edge listens on TCP alone", args[0])
+	}
 	if s.Address, err = parseAddress(args[0]); err != nil {
 		return s, err
 	}
@@ -87,7 +90,7 @@ func parseListen(args []string, sslOn bool) (s listenSpec, err error) {
 			if s.Backlog, err = strconv.Atoi(value); err != nil || s.Backlog < 1 {
 				return s, fmt.Errorf("listen: backlog %q: a number, 1 or more", value)
 			}
-		case "spdy", "deferred", "bind", "reuseport", "ipv6only", "so_keepalive", "rcvbuf", "sndbuf", "fastopen", "setfib":
+		case "spdy", "deferred", "bind", "reuseport", "ipv6only", "so_keepalive", "rcvbuf", "sndbuf", "fastopen", "setfib", "accept_filter":
 		default:
 			return s, fmt.Errorf("listen: unknown parameter %q", a)
 		}

@@ -78,7 +78,11 @@ func setBacklog(n net.Listener, backlog int) error {
 func ListenTCP(addr netip.AddrPort) (net.Listener, error) {
 	lc := net.ListenConfig{KeepAlive: -1}
 	lc.SetMultipathTCP(false)
-	return lc.Listen(context.Background(), "tcp", addr.String())
+	network := "tcp4" // [::] is IPv6 alone, as nginx has it
+	if addr.Addr().Is6() {
+		network = "tcp6"
+	}
+	return lc.Listen(context.Background(), network, addr.String())
 }
 
 func (s *Server) add(n net.Listener, conf *Listener) {

@@ -226,6 +226,10 @@ func inside(name string, in Context) Context {
 }
 
 func unknown(d *Directive) error {
+	const shown = 40 // a file of another kind has words without end
+	if len(d.Name) > shown {
+		return &SyntaxError{d.File, d.Line, fmt.Sprintf("unknown directive %q…", d.Name[:shown])}
+	}
 	text := fmt.Sprintf("unknown directive %q", d.Name)
 	if n := nearest(d.Name); n != "" {
 		text += fmt.Sprintf("; the nearest that is known is %q", n)

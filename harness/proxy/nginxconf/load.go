@@ -1,6 +1,7 @@
 package nginxconf
 
 import (
+	"bytes"
 	"fmt"
 	"io/fs"
 	"os"
@@ -66,6 +67,9 @@ func (l *loader) file(path string) ([]*Directive, error) {
 	text, err := l.src.Read(path)
 	if err != nil {
 		return nil, err
+	}
+	if bytes.IndexByte(text, 0) >= 0 {
+		return nil, &SyntaxError{path, 1, "not a text: there is a NUL in it"}
 	}
 	if l.expand != nil {
 		text = l.expand(text)

@@ -118,7 +118,7 @@ func (p *parser) directive(depth int) (d *Directive, end byte, err error) {
 			}
 		case closing, eof:
 			if len(words) > 0 {
-				return nil, 0, p.fail(line, `directive %q is not ended by ";"`, words[0])
+				return nil, 0, p.fail(line, `directive %.40q is not ended by ";"`, words[0])
 			}
 			if tok.kind == closing {
 				return nil, '}', nil
