@@ -102,10 +102,13 @@ func (c *conn) exchange() bool {
 		return false
 	case isTimeout(err):
 		c.log("info", "", "client timed out", "client timed out (110: Connection timed out)"+c.while("reading client request headers"))
-		c.answerBad(start, &badRequest{status: 408, line: rawLine, req: r})
+		c.dropBad(start, rawLine, http.StatusRequestTimeout)
 		return false
 	default:
 		c.log("info", "", "client prematurely closed connection", "client prematurely closed connection"+c.while("reading client request headers"))
+		if rawLine != "" {
+			c.dropBad(start, rawLine, http.StatusBadRequest)
+		}
 		return false
 	}
 	c.vs = c.ln.pick(r.Host, c.vs)
@@ -204,6 +207,12 @@ type timedBody struct {
 	timeout time.Duration
 }
 
+// Broken says whether what has come of the body already is malformed.
+func (b *timedBody) Broken() bool {
+	c, ok := b.ReadCloser.(*chunkedBody)
+	return ok && c.Broken()
+}
+
 func (b *timedBody) Read(p []byte) (int, error) {
 	if b.c.br.Buffered() == 0 {
 		b.c.raw.SetReadDeadline(time.Now().Add(b.timeout))
@@ -230,6 +239,14 @@ func (c *conn) answerBad(start time.Time, bad *badRequest) {
 		c.secure.closeNotify()
 	}
 	c.linger(false)
+}
+
+// dropBad closes on a request that never became whole: there is a line in the log and no answer.
+func (c *conn) dropBad(start time.Time, line string, status int) {
+	w := newResponse(c, emptyRequest(), false)
+	c.server0().block.Drop(w, &site.Request{HTTP: emptyRequest(), Line: line, Conn: c.info, Start: start, Context: context.Background()}, status)
+	w.finish()
+	c.s.count.status(status)
 }
 
 func whileIn(reason string) string {

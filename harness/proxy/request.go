@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httputil"
 	"net/url"
 	"strconv"
 	"strings"
@@ -84,6 +83,12 @@ func readRequest(br *bufio.Reader, lim requestLimits) (r *http.Request, rawLine 
 // requestLine reads the first line; empty lines before it are skipped, as nginx does.
 func requestLine(br *bufio.Reader, limit int) ([]byte, error) {
 	for {
+		if first, err := br.Peek(1); err == nil && first[0] != '\r' && first[0] != '\n' && strings.IndexByte(methodLetters, first[0]) < 0 {
+			ahead, _ := br.Peek(br.Buffered())
+			ahead, _, _ = bytes.Cut(ahead, []byte("\n"))
+			line := string(clip(bytes.TrimSuffix(ahead, []byte("\r"))))
+			return nil, &badRequest{status: 400, reason: "client sent invalid method while reading client request line", line: line}
+		}
 		line, err := readLine(br, limit)
 		if errors.Is(err, errLineTooLong) {
 			return clip(line), &badRequest{status: http.StatusRequestURITooLong, reason: "client sent too long URI", line: string(clip(line))}
@@ -128,43 +133,72 @@ func readLine(br *bufio.Reader, limit int) ([]byte, error) {
 	return line, nil
 }
 
+// splitRequestLine takes a request line apart, and refuses what nginx refuses at the place where it does.
 func splitRequestLine(line string) (method, target, proto string, bad *badRequest) {
+	invalid := func(what string) (string, string, string, *badRequest) {
+		return "", "", "", &badRequest{status: 400, reason: "client sent invalid " + what + " while reading client request line"}
+	}
 	method, rest, ok := strings.Cut(line, " ")
-	if !ok || method == "" || strings.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_-") != "" {
-		return "", "", "", &badRequest{status: 400, reason: "client sent invalid method while reading client request line"}
+	if !ok || method == "" || strings.Trim(method, methodLetters) != "" {
+		return invalid("method")
 	}
-	i := strings.LastIndex(rest, " ")
-	if i < 0 {
-		return "", "", "", &badRequest{status: 400, reason: "client sent invalid request while reading client request line"}
-	}
-	target, proto = strings.Trim(rest[:i], " "), rest[i+1:]
-	major, minor, ok := strings.Cut(strings.TrimPrefix(proto, "HTTP/"), ".")
-	if !strings.HasPrefix(proto, "HTTP/") || !ok || !digits(major) || !digits(minor) || len(major) > 3 || len(minor) > 3 {
-		return "", "", "", &badRequest{status: 400, reason: "client sent invalid request while reading client request line"}
-	}
-	if major != "1" {
-		if major == "0" || strings.HasPrefix(major, "0") {
-			return "", "", "", &badRequest{status: 400, reason: "client sent invalid version while reading client request line"}
-		}
-		return "", "", "", &badRequest{status: 505, reason: "client sent invalid version while reading client request line"}
-	}
+	rest = strings.TrimLeft(rest, " ")
+	target, rest, ok = strings.Cut(rest, " ")
 	for i := 0; i < len(target); i++ {
 		if target[i] <= ' ' || target[i] == 0x7f {
-			return "", "", "", &badRequest{status: 400, reason: "client sent invalid request while reading client request line"}
+			return invalid("request")
 		}
 	}
-	if target == "" || target[0] != '/' && !hasScheme(target) {
-		return "", "", "", &badRequest{status: 400, reason: "client sent invalid request while reading client request line"}
+	if target == "" || target[0] != '/' && !validAuthority(target) {
+		return invalid("request")
 	}
-	if minor != "0" {
+	if rest = strings.Trim(rest, " "); !ok || rest == "" {
+		return invalid("request") // HTTP/0.9
+	}
+	version, has := strings.CutPrefix(rest, "HTTP/")
+	if !has || version == "" || version[0] < '1' || version[0] > '9' {
+		return invalid("request")
+	}
+	if version[0] > '1' {
+		return "", "", "", &badRequest{status: 505, reason: "client sent invalid version while reading client request line"}
+	}
+	major, minor, ok := strings.Cut(version, ".")
+	switch {
+	case len(major) > 1 && digits(major):
+		return "", "", "", &badRequest{status: 505, reason: "client sent invalid version while reading client request line"}
+	case major != "1" || !ok || !digits(minor) || len(strings.TrimLeft(minor, "0")) > 3:
+		return invalid("request")
+	}
+	if strings.Trim(minor, "0") != "" {
 		return method, target, "HTTP/1.1", nil
 	}
 	return method, target, "HTTP/1.0", nil
 }
 
-func hasScheme(target string) bool {
-	return strings.HasPrefix(target, "http://") || strings.HasPrefix(target, "https://")
+const methodLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ_-"
+
+// validAuthority judges a target that begins with a scheme.
+func validAuthority(target string) bool {
+	scheme, rest, ok := strings.Cut(target, "://")
+	if !ok || scheme == "" || strings.Trim(strings.ToLower(scheme), "abcdefghijklmnopqrstuvwxyz0123456789+-.") != "" {
+		return false
+	}
+	if i := strings.IndexAny(rest, "/?"); i >= 0 {
+		rest = rest[:i]
+	}
+	host, port := rest, ""
+	if end := strings.IndexByte(rest, ']'); strings.HasPrefix(rest, "[") {
+		if end < 0 {
+			return false
+		}
+		host, port = rest[1:end], rest[end+1:]
+		return strings.Trim(strings.ToLower(host), "0123456789abcdefghijklmnopqrstuvwxyz.:-_~!$&'()*+,;=") == "" && (port == "" || port[0] == ':' && strings.Trim(port[1:], "0123456789") == "")
+	}
+	host, port, _ = strings.Cut(rest, ":")
+	return host != "" && strings.Trim(strings.ToLower(host), "abcdefghijklmnopqrstuvwxyz0123456789.-") == "" && strings.Trim(port, "0123456789") == "" && validHost(host)
 }
+
+func hasScheme(target string) bool { return target != "" && target[0] != '/' }
 
 // originForm is a target without scheme and host.
 func originForm(target string) string {
@@ -210,7 +244,10 @@ func readHeader(br *bufio.Reader, r *http.Request, lim requestLimits, rawLine st
 			continue
 		}
 		key := http.CanonicalHeaderKey(string(name))
-		v := string(bytes.Trim(value, " \t"))
+		v := string(bytes.Trim(value, " "))
+		if once[key] && r.Header[key] != nil {
+			return nil, &badRequest{status: 400, reason: fmt.Sprintf("client sent duplicate header line: %q", clip(line)), line: rawLine}
+		}
 		if key == "Host" {
 			if hosts = append(hosts, v); len(hosts) > 1 || !validHost(v) {
 				r.Header[key] = hosts
@@ -221,6 +258,10 @@ func readHeader(br *bufio.Reader, r *http.Request, lim requestLimits, rawLine st
 		r.Header[key] = append(r.Header[key], v)
 	}
 }
+
+// once are the headers that nginx takes once in a request.
+var once = map[string]bool{"If-Modified-Since": true, "If-Unmodified-Since": true, "If-Match": true, "If-None-Match": true, "Content-Length": true,
+	"Content-Range": true, "If-Range": true, "Transfer-Encoding": true, "Expect": true, "Authorization": true}
 
 func validName(name []byte, underscores bool) bool {
 	for _, c := range name {
@@ -243,14 +284,14 @@ func setTarget(r *http.Request, hosts []string) error {
 		r.Host = hosts[0]
 	}
 	if hasScheme(r.RequestURI) {
-		u, err := url.Parse(r.RequestURI)
-		if err != nil || u.Host == "" {
-			return errors.New("client sent invalid request while reading client request line")
-		}
+		_, rest, _ := strings.Cut(r.RequestURI, "://")
+		host, _, _ := strings.Cut(rest, "/")
+		host, _, _ = strings.Cut(host, "?")
+		path, query, _ := strings.Cut(originForm(r.RequestURI), "?")
 		if hosts != nil {
 			r.Header["Host"] = hosts // what the header said is $http_host all the same
 		}
-		r.Host, r.URL = u.Host, u
+		r.Host, r.URL = host, &url.URL{Path: path, RawQuery: query}
 		return nil
 	}
 	path, query, _ := strings.Cut(r.RequestURI, "?")
@@ -261,48 +302,40 @@ func setTarget(r *http.Request, hosts []string) error {
 
 func validHost(h string) bool {
 	for i := 0; i < len(h); i++ {
-		if c := h[i]; c <= ' ' || c >= 0x7f || c == '/' || c == '\\' || c == '@' && i == 0 {
+		if c := h[i]; c <= ' ' || c == 0x7f || c == '/' || c == '\\' || c == '@' && i == 0 {
 			return false
 		}
 	}
-	return h != "" && !strings.HasPrefix(h, ".") && !strings.Contains(h, "..")
+	return h != "" && !strings.Contains(h, "..")
 }
 
 // setBody attaches the body that the header announces (RFC 9112 §6, Message Body).
 func setBody(r *http.Request, br *bufio.Reader) (status int, err error) {
 	lengths, codings := r.Header["Content-Length"], r.Header["Transfer-Encoding"]
 	r.Body = http.NoBody
+	var length int64
+	if len(lengths) > 0 {
+		if length, err = strconv.ParseInt(lengths[0], 10, 64); err != nil || !digits(lengths[0]) {
+			return 400, errors.New("client sent invalid \"Content-Length\" header")
+		}
+	}
 	if len(codings) > 0 {
 		switch {
 		case r.ProtoMinor == 0:
 			return 400, errors.New("client sent HTTP/1.0 request with \"Transfer-Encoding\" header")
+		case !strings.EqualFold(codings[0], "chunked"):
+			return 501, fmt.Errorf("client sent unknown \"Transfer-Encoding\": %q", codings[0])
 		case len(lengths) > 0:
 			return 400, errors.New("client sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time")
-		case len(codings) > 1:
-			return 400, errors.New("client sent duplicate header line: \"Transfer-Encoding\"")
-		case !strings.EqualFold(codings[0], "chunked"):
-			return 501, fmt.Errorf("client sent unknown \"Transfer-Encoding\": %q", strings.Join(codings, ", "))
 		}
 		delete(r.Header, "Transfer-Encoding")
 		r.TransferEncoding = []string{"chunked"}
 		r.ContentLength = -1
-		r.Body = &chunkedBody{r: httputil.NewChunkedReader(br), br: br}
+		r.Body = &chunkedBody{br: br}
 		return 0, nil
 	}
-	if len(lengths) > 1 {
-		return 400, errors.New("client sent duplicate header line: \"Content-Length\"")
-	}
-	if len(lengths) == 1 {
-		if !digits(lengths[0]) {
-			return 400, errors.New("client sent invalid \"Content-Length\" header")
-		}
-		n, err := strconv.ParseInt(lengths[0], 10, 63)
-		if err != nil {
-			return 400, errors.New("client sent invalid \"Content-Length\" header")
-		}
-		if r.ContentLength = n; n > 0 {
-			r.Body = &sizedBody{r: br, left: n}
-		}
+	if r.ContentLength = length; length > 0 {
+		r.Body = &sizedBody{r: br, left: length}
 	}
 	return 0, nil
 }
@@ -329,46 +362,13 @@ func (b *sizedBody) Read(p []byte) (int, error) {
 
 func (b *sizedBody) Close() error { return nil }
 
-// chunkedBody decodes chunks, and at the end the trailer, which is dropped.
-type chunkedBody struct {
-	r    io.Reader
-	br   *bufio.Reader
-	done bool
-}
-
-func (b *chunkedBody) Read(p []byte) (int, error) {
-	if b.done {
-		return 0, io.EOF
-	}
-	n, err := b.r.Read(p)
-	if err == nil {
-		return n, nil
-	}
-	b.done = true // or broken: either way nothing more can be read as this body
-	if err != io.EOF {
-		return n, err
-	}
-	for lines := 0; lines < 64; lines++ {
-		line, err := readLine(b.br, 8<<10)
-		if err != nil {
-			return n, io.ErrUnexpectedEOF
-		}
-		if len(line) == 0 {
-			return n, io.EOF
-		}
-	}
-	return n, errors.New("trailer too long")
-}
-
-func (b *chunkedBody) Close() error { return nil }
-
 // unread says whether the body has bytes left on the wire.
 func unread(body io.Reader) bool {
 	switch b := body.(type) {
 	case *sizedBody:
 		return b.left > 0
 	case *chunkedBody:
-		return !b.done
+		return b.err == nil
 	}
 	return false
 }

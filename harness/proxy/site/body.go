@@ -9,10 +9,18 @@ import (
 
 // body is a request body that may have to be sent again.
 type body struct {
-	r       io.Reader
-	length  int64 // -1: chunked
-	seeker  io.ReadSeeker
-	started bool
+	r      io.Reader
+	length int64 // -1: chunked
+	seeker io.ReadSeeker
+	failed error // why it could not be read to its end: the client's doing
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	if err != nil && err != io.EOF {
+		b.failed = err
+	}
+	return n, err
 }
 
 // rewind makes the body ready for another try; false: its bytes are gone.

@@ -283,7 +283,7 @@ func (x *exchange) plainPage(status int, location string) {
 		x.w.WriteHeader(status)
 		return
 	case 444:
-		x.w.drop()
+		x.w.drop(status)
 		return
 	}
 	h := x.w.Header()
@@ -298,6 +298,7 @@ func (x *exchange) plainPage(status int, location string) {
 	case 400, 408, 413, 414, 494, 495, 496, 497, 500, 501:
 		x.w.close = true
 	}
+	x.w.close = x.w.close || x.brokenBody()
 	h.Del("Content-Encoding")
 	h.Del("Last-Modified")
 	h.Del("Accept-Ranges")

@@ -63,7 +63,9 @@ func (x *exchange) forward(p *pass) {
 	}
 	x.up.host, x.up.secure = p.host, p.scheme == "https"
 	group := p.group
-	x.discards()
+	if !x.discards() {
+		return
+	}
 	body, spooled, err := x.requestBody()
 	if err != nil {
 		if errors.Is(err, errTooLarge) {
@@ -72,9 +74,7 @@ func (x *exchange) forward(p *pass) {
 			x.fail(http.StatusRequestEntityTooLarge)
 			return
 		}
-		x.log("info", "client prematurely closed connection while reading client request body")
-		x.w.close = true
-		x.fail(http.StatusBadRequest)
+		x.bodyFailed(err)
 		return
 	}
 	if spooled != nil {
@@ -94,6 +94,22 @@ func (x *exchange) forward(p *pass) {
 		}
 		tried[server] = true
 	}
+}
+
+// bodyFailed ends a request whose body did not come whole: with no answer where its time ran out, as nginx does.
+func (x *exchange) bodyFailed(err error) {
+	x.w.close = true
+	if isTimeout(err) {
+		x.log("info", "client timed out (110: Connection timed out) while reading client request body")
+		x.w.drop(http.StatusRequestTimeout)
+		return
+	}
+	if !errors.Is(err, io.ErrUnexpectedEOF) {
+		x.log("info", "%v", err)
+	} else {
+		x.log("info", "client prematurely closed connection")
+	}
+	x.fail(http.StatusBadRequest)
 }
 
 // resolved fills in the variables of a proxy_pass.
@@ -220,6 +236,11 @@ func (x *exchange) attempt(p *pass, g *upstream.Group, s *upstream.Server, tried
 	}
 	reused := c.Reused
 	c.End()
+	if body.failed != nil { // the client's fault, not the upstream's
+		g.Done(s, false)
+		x.bodyFailed(body.failed)
+		return true
+	}
 	if reused && body.rewind() && !isTimeout(err) { // the server had closed the kept connection: try a fresh one
 		g.Done(s, false)
 		g.CloseIdle()
@@ -351,7 +372,7 @@ func (x *exchange) upstreamRequest(p *pass, b *body) *upstream.Request {
 		add("Content-Length", strconv.FormatInt(b.length, 10))
 	}
 	if b.r != nil && b.length != 0 {
-		req.Body = b.r
+		req.Body = b
 	}
 	if b.length < 0 {
 		req.Chunked = true

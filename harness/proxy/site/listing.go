@@ -51,7 +51,9 @@ func (x *exchange) list(dir string) {
 		fmt.Fprintf(&b, "<a href=\"%s\">%s</a>%s %s %19s\r\n", escapeComponent(name), shown, pad, fi.ModTime().UTC().Format("02-Jan-2006 15:04"), size)
 	}
 	b.WriteString("</pre><hr></body>\r\n</html>\r\n")
-	x.discards()
+	if !x.discards() {
+		return
+	}
 	x.w.Header().Set("Content-Type", "text/html")
 	x.w.WriteHeader(http.StatusOK)
 	x.w.Write([]byte(b.String()))

@@ -193,8 +193,8 @@ func (b *builder) opReturn(d *nginxconf.Directive) (op, error) {
 		return nil, err
 	}
 	return func(x *exchange) verdict {
-		if code < 400 || text != "" {
-			x.discards()
+		if (code < 400 || text != "") && !x.discards() {
+			return answered
 		}
 		switch {
 		case code == 301 || code == 302 || code == 303 || code == 307 || code == 308:

@@ -271,6 +271,13 @@ func (s *Server) ServeBroken(w http.ResponseWriter, r *Request) {
 	io.WriteString(x.w, page)
 }
 
+// Drop writes the access log's line of a request that gets no answer.
+func (s *Server) Drop(w http.ResponseWriter, r *Request, status int) {
+	x := newExchange(s, w, r)
+	x.w.drop(status)
+	x.logAccess()
+}
+
 // ServePlain answers HTTP that came to a port where TLS is spoken: status 497, which error_page may name and which
 // the client sees as 400.
 func (s *Server) ServePlain(w http.ResponseWriter, r *Request) {

@@ -101,17 +101,32 @@ func (x *exchange) static() {
 		return
 	}
 	defer f.Close()
-	x.discards()
-	x.file(f, fi)
+	if x.discards() {
+		x.file(f, fi)
+	}
 }
 
-// discards is where a request's body begins to be read, or thrown away: a client that waits for 100 Continue gets it.
-func (x *exchange) discards() {
+// discards is where a request's body begins to be read, or thrown away: a client that waits for 100 Continue gets it. false: it is
+// malformed, and was answered.
+func (x *exchange) discards() (ok bool) {
 	if x.awaitsContinue() {
 		x.expected = true
 		x.w.WriteHeader(http.StatusContinue)
 		x.w.sent += continueLength
 	}
+	if x.errored || !x.brokenBody() {
+		return true
+	}
+	x.log("info", "client sent invalid chunked body")
+	x.w.close = true
+	x.fail(http.StatusBadRequest)
+	return false
+}
+
+// brokenBody says whether what has come of the request's body is malformed.
+func (x *exchange) brokenBody() bool {
+	b, ok := x.r.HTTP.Body.(interface{ Broken() bool })
+	return ok && b.Broken()
 }
 
 // continueLength is what $body_bytes_sent counts of an interim answer.
@@ -245,7 +260,9 @@ func (x *exchange) gif() {
 		x.fail(http.StatusMethodNotAllowed)
 		return
 	}
-	x.discards()
+	if !x.discards() {
+		return
+	}
 	h := x.w.Header()
 	h.Set("Content-Type", "image/gif")
 	h.Set("Content-Length", strconv.Itoa(len(pixel)))

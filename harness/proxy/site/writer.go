@@ -190,9 +190,9 @@ func (w *writer) finish() {
 	}
 }
 
-// drop closes without an answer (status 444).
-func (w *writer) drop() {
-	w.began, w.code = true, 444
+// drop closes without an answer.
+func (w *writer) drop(code int) {
+	w.began, w.code = true, code
 	if c, _, err := w.Hijack(); err == nil {
 		c.Close()
 	}
