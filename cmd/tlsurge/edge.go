@@ -18,11 +18,13 @@ func (a *app) edgeCmd() *cobra.Command {
 	var o proxy.Options
 	var listen, protocols string
 	var set []string
+	var check bool
 	cmd := &cobra.Command{
 		Use:   "edge --config FILE | --listen ADDR --stack STACK --cert FILE --key FILE",
 		Short: "Run one bundled TLS-terminating proxy until it is told to stop",
 		Long: `edge runs one bundled proxy and prints "ready IP:PORT" when it listens. SIGHUP reloads the configuration,
-SIGTERM and SIGQUIT end it after the requests in progress, SIGINT at once.
+SIGTERM and SIGQUIT end it after the requests in progress, SIGINT at once. --check reads the configuration, says what
+is wrong with it, and serves nothing.
 
 --listen, --cert and --key replace what a --config says of them, in every server of it.
 Without --config it serves the built-in application, with a shared session cache and tickets on.
@@ -59,6 +61,10 @@ Stacks: ` + strings.Join(stack.Names(), ", ") + ".",
 			for _, w := range cfg.Warnings {
 				fmt.Fprintf(a.err, "tlsurge: warning: %v\n", w)
 			}
+			if check {
+				fmt.Fprintln(a.out, "configuration is ok")
+				return nil
+			}
 			err = proxy.RunStandalone(ctx, cfg, a.out, func() (*proxy.Config, error) { return proxy.Load(o) })
 			for _, wrong := range []error{syscall.EADDRINUSE, syscall.EADDRNOTAVAIL, syscall.EACCES} {
 				if errors.Is(err, wrong) {
@@ -71,6 +77,7 @@ Stacks: ` + strings.Join(stack.Names(), ", ") + ".",
 	fl := cmd.Flags()
 	fl.StringVar(&o.Source, "config", "", "configuration `file`: nginx's syntax or TOML; or builtin:fl-ssl.conf")
 	fl.StringVar(&listen, "listen", "", "`address` to listen on, as 127.0.0.1:8443; port 0 is any free one")
+	fl.BoolVar(&check, "check", false, "read the configuration, say what is wrong, and end")
 	fl.StringVar(&o.Stack, "stack", "", "TLS personality (default: the configuration's own, else "+stack.Default+")")
 	fl.StringVar(&o.Certificate, "cert", "", "PEM `file` of the certificate chain")
 	fl.StringVar(&o.Key, "key", "", "PEM `file` of the private key")

@@ -368,7 +368,7 @@ func unread(body io.Reader) bool {
 	case *sizedBody:
 		return b.left > 0
 	case *chunkedBody:
-		return b.err == nil
+		return b.err == nil && !b.Broken()
 	}
 	return false
 }

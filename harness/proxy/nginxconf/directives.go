@@ -114,6 +114,19 @@ func Names() []string {
 	return out
 }
 
+// All lists every directive of the table.
+func All() []string {
+	out := make([]string, 0, len(known))
+	for name := range known {
+		out = append(out, name)
+	}
+	sort.Strings(out)
+	return out
+}
+
+// OpensBlock says whether a directive has a block.
+func OpensBlock(name string) bool { return known[name].block }
+
 // Known says whether the edge knows a directive of this name.
 func Known(name string) bool { _, ok := known[name]; return ok }
 
