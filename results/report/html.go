@@ -156,7 +156,7 @@ func upTo(u results.UserRow, kind int) string {
 }
 
 func newView(in HTMLInput) view {
-	v := view{Run: in.Run, Style: template.CSS(style), Sum: sum(in.Run.Users), ScenarioText: in.Scenario, Percentiles: latencyRows(in.Run), AllEdges: in.Run.Edges}
+	v := view{Run: in.Run, Style: template.CSS(style), Sum: sum(in.Run.Users), ScenarioText: in.Scenario, Percentiles: measured(latencyRows(in.Run)), AllEdges: in.Run.Edges}
 	for _, f := range in.Evidence {
 		v.Evidence = append(v.Evidence, evidenceView{f, evidenceMeanings[f]})
 	}
@@ -186,6 +186,11 @@ func newView(in HTMLInput) view {
 		}
 	}
 	return v
+}
+
+// measured leaves out the metrics of which there is no sample.
+func measured(list []latencyRow) []latencyRow {
+	return slices.DeleteFunc(list, func(r latencyRow) bool { return r.Count == 0 })
 }
 
 func newEnding(e ending) endingView {

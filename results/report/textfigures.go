@@ -24,7 +24,7 @@ func (t *text) figures() {
 	if n := len(r.Phases); n > 1 {
 		over = fmt.Sprintf(" over %d acts", n)
 	}
-	t.fact("connections", fmt.Sprintf("%s at the peak%s; %s opened%s, closed by the client %s, by the server %s, by a failure %s, open at the end %s",
+	t.fact("connections", fmt.Sprintf("%s at the peak%s; %s opened%s, closed by the client %s, by the server %s, by a failure %s, still in use when their act ended %s",
 		count(c.PeakEstablished), target, count(c.Opened), over, count(c.ClosedByClient), count(c.ClosedByServer), count(c.Failed), count(c.OpenAtEnd)))
 	unexplained := "all failures explained by a fault"
 	if a.Failed == 0 {
@@ -32,7 +32,7 @@ func (t *text) figures() {
 	} else if a.Unexplained > 0 {
 		unexplained = fmt.Sprintf("%s not explained by any fault", plural(a.Unexplained, "failure", "failures"))
 	}
-	t.fact("attempts", fmt.Sprintf("%s started = %s completed + %s failed + %s open at the end; %s",
+	t.fact("attempts", fmt.Sprintf("%s started = %s closed in good order + %s failed + %s still in use when their act ended; %s",
 		count(a.Started), count(a.Completed), count(a.Failed), count(a.OpenAtEnd), unexplained))
 	resumed := h.ResumedSessionID + h.ResumedTicket + h.ResumedPSK
 	early := ""
@@ -41,7 +41,7 @@ func (t *text) figures() {
 	}
 	t.fact("handshakes", fmt.Sprintf("%s full, %s resumed (session ID %s, ticket %s, PSK %s) of %s asked%s; peak %.0f/s; %s",
 		count(h.Full), count(resumed), count(h.ResumedSessionID), count(h.ResumedTicket), count(h.ResumedPSK), count(h.ResumptionAsked), early, h.PeakPerS, listed(sorted(h.ByVersion), " ")))
-	requests := fmt.Sprintf("%s sent (%.0f/s) = %s ok + %s failed + %s sent again + %s open at the end", count(q.Sent), q.PerS, count(q.OK), count(q.Failed), count(q.Retried), count(q.OpenAtEnd))
+	requests := fmt.Sprintf("%s sent (%.0f/s) = %s ok + %s failed + %s sent again + %s unanswered when their act ended", count(q.Sent), q.PerS, count(q.OK), count(q.Failed), count(q.Retried), count(q.OpenAtEnd))
 	if q.Unsent > 0 {
 		requests += fmt.Sprintf("; %s never written, for want of a connection", count(q.Unsent))
 	}
@@ -83,8 +83,8 @@ func (t *text) kernel() {
 			shown = append(shown, k.name)
 		}
 	}
-	if len(t.run.Kernel) == 0 {
-		return
+	if len(t.run.Kernel) == 0 || t.run.KernelNamespace != "own" && !t.All {
+		return // strangers' traffic is in the caller's: it tells little about this run
 	}
 	t.b.WriteByte('\n')
 	note := "this run's own network namespace"
