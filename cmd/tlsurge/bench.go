@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -251,6 +252,12 @@ func (a *app) selfTest(ctx context.Context, cfg bench.Config, rig makeRig, dir s
 	if err != nil {
 		return usagef("--only: %v", err)
 	}
+	// Each line is there as soon as its bench has ended: a session of an hour that is cut short is not lost.
+	kept, err := os.OpenFile(filepath.Join(dir, "selftest.jsonl"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer kept.Close()
 	list, err := bench.SelfTest(ctx, cfg, trials, f.benches, func(inside string, t bench.Trial, base, candidate bench.Side) (bench.Rig, error) {
 		if t.Plant == "" {
 			t.Parts = f.parts
@@ -258,6 +265,13 @@ func (a *app) selfTest(ctx context.Context, cfg bench.Config, rig makeRig, dir s
 		return rig(inside, t.Parts, base, candidate)
 	}, func(inside string, t bench.Trial, r *bench.Result) error {
 		cfg.Log("%s", t)
+		line, err := json.Marshal(t)
+		if err == nil {
+			_, err = kept.Write(append(line, '\n'))
+		}
+		if err != nil {
+			return err
+		}
 		return a.writeTo(filepath.Join(dir, inside, "bench.json"), func(w io.Writer) error { return writeJSON(w, r) })
 	})
 	if err != nil && len(list) == 0 {

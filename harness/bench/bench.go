@@ -12,6 +12,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -149,7 +150,9 @@ func open(r *compare.Report) bool {
 func (b *bench) confirm(ctx context.Context, first *Result, suspects []string) (*Result, error) {
 	want := b.Rounds
 	if want == 0 {
-		want = min(b.Most, max(b.Least, first.of(suspects).need(b.Options)))
+		if want = min(b.Most, max(b.Least, first.of(suspects).need(b.Options))); plain(first.Report, suspects) {
+			want = min(want, b.Least/2)
+		}
 	}
 	b.Log("worse in %d rounds: %s; %d more rounds before that is said", first.Rounds, firstFew(suspects), want)
 	s := &samples{}
@@ -161,6 +164,14 @@ func (b *bench) confirm(ctx context.Context, first *Result, suspects []string) (
 	second.Report.Notes = append(slices.Clone(first.Report.Notes), s.notes...)
 	second.Confirmed = true
 	return second, nil
+}
+
+// plain tells whether all suspects are browsers of whom at least half fare otherwise: half of the rounds show
+// that again.
+func plain(r *compare.Report, suspects []string) bool {
+	return !slices.ContainsFunc(r.Rows, func(row compare.Row) bool {
+		return slices.Contains(suspects, row.Name) && (row.Unit != "share" || math.Abs(row.Effect.Estimate) < 0.5)
+	})
 }
 
 // firstFew names the first few of many.

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"tlsurge/results"
@@ -16,10 +17,13 @@ func Annotations(run *results.Run) []byte {
 		fmt.Fprintf(&b, "::%s title=%s::%s\n", kind, ghProperty(title), ghData(text))
 	}
 	title := "tlsurge " + run.Scenario
-	for _, th := range run.Thresholds {
-		if !th.Pass {
-			say("error", title+": threshold", th.Expression+": "+observedWords(th))
+	failed := slices.DeleteFunc(slices.Clone(run.Thresholds), func(th results.ThresholdResult) bool { return th.Pass })
+	for i, th := range failed {
+		if more := len(failed) - i; i == shownAnnotations-1 && more > 1 {
+			say("error", title+": thresholds", fmt.Sprintf("%d more do not hold; the summary has them all", more))
+			break
 		}
+		say("error", title+": threshold", th.Expression+": "+observedWords(th))
 	}
 	kind := map[results.State]string{results.Invalid: "error", results.Suspect: "warning"}[run.Verdict.State]
 	for _, r := range run.Verdict.Reasons {
@@ -30,6 +34,9 @@ func Annotations(run *results.Run) []byte {
 		count(s.SawError), count(s.PageLoads), share(s.SawError, s.PageLoads), run.Verdict.State, run.Seed, tagged(run.Tags)))
 	return []byte(b.String())
 }
+
+// shownAnnotations is how many errors of a step GitHub shows; one is left for an INVALID run.
+const shownAnnotations = 9
 
 // tagged is the run's labels behind a sentence.
 func tagged(tags map[string]string) string {

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"encoding/xml"
 	"fmt"
 	"io"
@@ -21,9 +22,11 @@ type junitSuite struct {
 	Skipped    int             `xml:"skipped,attr"`
 	Time       string          `xml:"time,attr"`
 	Timestamp  string          `xml:"timestamp,attr"`
+	Hostname   string          `xml:"hostname,attr"`
 	Properties []junitProperty `xml:"properties>property"`
 	Cases      []junitCase     `xml:"testcase"`
 	Output     string          `xml:"system-out"`
+	Errout     string          `xml:"system-err"` // empty: the strictest of the schemas wants it
 }
 
 type junitProperty struct {
@@ -51,6 +54,7 @@ type junitDetail struct {
 func JUnit(w io.Writer, run *results.Run) error {
 	s := junitSuite{
 		Name: "tlsurge " + run.Scenario, Time: fmt.Sprintf("%.3f", time.Duration(run.DurationNs).Seconds()), Timestamp: run.Started.UTC().Format("2006-01-02T15:04:05"),
+		Hostname:   cmp.Or(run.Machine.Hostname, "localhost"),
 		Properties: []junitProperty{{"seed", fmt.Sprint(run.Seed)}, {"tool_version", run.ToolVersion}, {"verdict", string(run.Verdict.State)}},
 		Output:     string(Text(run, Options{})),
 	}

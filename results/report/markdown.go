@@ -38,9 +38,28 @@ func Markdown(run *results.Run) []byte {
 		b.WriteByte('\n')
 	}
 	mdUsers(&b, run)
-	mdChains(&b, run)
-	mdLatency(&b, run)
-	return []byte(b.String())
+	var chains, latency strings.Builder
+	mdChains(&chains, run)
+	mdLatency(&latency, run)
+	if b.Len()+chains.Len()+latency.Len() > commentLimit {
+		chains.Reset()
+		chains.WriteString("The chains of faults and retries are too many for a comment; report.html has them.\n\n")
+	}
+	b.WriteString(chains.String() + latency.String())
+	return cutLines(b.String(), commentLimit)
+}
+
+// commentLimit is what a comment on a pull request may hold; GitHub takes 65,536 characters, and a step summary 1 MiB.
+const commentLimit = 65_000
+
+// cutLines keeps as many whole lines as fit.
+func cutLines(text string, limit int) []byte {
+	const cut = "\n(cut here: a comment holds no more; report.html has the rest)\n"
+	if len(text) <= limit {
+		return []byte(text)
+	}
+	text = text[:limit-len(cut)]
+	return []byte(text[:strings.LastIndexByte(text, '\n')+1] + cut)
 }
 
 func mdUsers(b *strings.Builder, run *results.Run) {
