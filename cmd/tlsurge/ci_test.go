@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,6 +52,11 @@ func TestWorkflowsWouldRun(t *testing.T) {
 						t.Errorf("%s: no report has the format %s", file, args[i+1])
 					}
 				}
+			}
+		}
+		for _, path := range artifacts(doc) {
+			if !written(path, scripts) {
+				t.Errorf("%s: nothing writes the artifact %s", file, path)
 			}
 		}
 		if commands < 4 {
@@ -102,6 +109,46 @@ func gitlabScripts(t *testing.T, doc map[string]any) (scripts []string) {
 	return scripts
 }
 
+// artifacts lists the files that a workflow keeps: lists and lines of paths, without what is excluded.
+func artifacts(doc any) (paths []string) {
+	switch v := doc.(type) {
+	case map[string]any:
+		for _, inner := range v {
+			paths = append(paths, artifacts(inner)...)
+		}
+	case map[any]any:
+		for key, inner := range v {
+			switch text, list := fmt.Sprint(inner), inner; {
+			case key == "path" || key == "junit":
+				paths = append(paths, strings.Fields(strings.ReplaceAll(text, "${{ runner.temp }}", "$RUNNER_TEMP"))...)
+			case key == "paths":
+				for _, p := range list.([]any) {
+					paths = append(paths, p.(string))
+				}
+			default:
+				paths = append(paths, artifacts(inner)...)
+			}
+		}
+	case []any:
+		for _, inner := range v {
+			paths = append(paths, artifacts(inner)...)
+		}
+	}
+	return slices.DeleteFunc(paths, func(p string) bool { return strings.HasPrefix(p, "!") })
+}
+
+// written tells whether a script has tlsurge write a path: with --out, or bench.json in a directory given with it.
+func written(path string, scripts []string) bool {
+	for _, s := range scripts {
+		for _, args := range tlsurgeIn(s) {
+			if i := slices.Index(args, "--out"); i > 0 && (args[i+1] == path || args[0] == "bench" && args[i+1] == strings.TrimSuffix(path, "/bench.json")) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // checkShell has bash read a script without running it; an expression of the host is a word to it.
 func checkShell(t *testing.T, script string) {
 	t.Helper()
@@ -120,6 +167,7 @@ func tlsurgeIn(script string) (all [][]string) {
 			continue
 		}
 		rest, _, _ = strings.Cut(rest, " >")
+		rest, _, _ = strings.Cut(rest, " ||")
 		all = append(all, strings.Fields(strings.NewReplacer(`"`, "", "$SEED", "42").Replace(rest)))
 	}
 	return all
