@@ -56,7 +56,7 @@ func ParseThreshold(pathText, conditionText string) (Threshold, error) {
 	}
 	m := condition.FindStringSubmatch(conditionText)
 	if m == nil {
-		return bad("the condition is not a comparison", "< <= > >= == != and a number with a unit, as in \"< 250ms\"")
+		return bad("the condition is not a comparison", "one of < <= > >= == != and a decimal number with its unit, as in \"< 250ms\"")
 	}
 	limit, err := strconv.ParseFloat(m[2], 64)
 	if err != nil || math.IsInf(limit, 0) {
@@ -67,6 +67,12 @@ func ParseThreshold(pathText, conditionText string) (Threshold, error) {
 		return bad(err.Error(), pathWords)
 	}
 	t.unit = t.path.unit()
+	if limit < 0 {
+		return bad(fmt.Sprintf("nothing in run.json is below zero, and the limit is %s", m[2]), "a number of zero or more")
+	}
+	if t.unit == "count" && limit != math.Trunc(limit) {
+		return bad(fmt.Sprintf("%q is a count, and %s is no whole number", pathText, m[2]), "a whole number; with .rate behind the path, a share")
+	}
 	if m[3] == "" {
 		if t.unit == "ns" && limit != 0 {
 			return bad("a time needs a unit", unitWords)

@@ -112,7 +112,7 @@ func TestSetReachesEveryKindOfKey(t *testing.T) {
 	s, err := Parse("x.toml", src, Overrides{Set: []string{
 		"load.connections=7", "load.ramp=3s", "load.lifetime=1s..2s", "load.per_browser=3", "fleet.set.keepalive_timeout=9",
 		"faults.cut.one.probability=0.5", "faults.cut.one.who.attempt=2", "browsers.firefox-35-osx.share=3", "phases.a.duration=5s",
-		"thresholds.users.saw_error.rate=< 1%", "kernel.net.ipv4.tcp_fin_timeout=15",
+		"thresholds.users.saw_error.rate=< 1%", `thresholds."requests.failed"=== 0`, "thresholds.users[profile=firefox-*].saw_error=== 0", "kernel.net.ipv4.tcp_fin_timeout=15",
 	}})
 	if err != nil {
 		t.Fatal(err)

@@ -13,7 +13,7 @@ var elementKeys = map[string]string{"faults": "name", "phases": "name", "browser
 // set applies one "key.path=value" to the tree and gives the path as messages write it. A path into a
 // list of tables names the element: faults.NAME.key, browsers.PROFILE.share, phases.NAME.duration.
 func set(tree map[string]any, s string) (string, error) {
-	path, text, ok := strings.Cut(s, "=")
+	path, text, ok := assignment(s)
 	if !ok || strings.TrimSpace(path) == "" {
 		return "", &Error{File: "--set", Key: s, Msg: "want key.path=value, as load.connections=500"}
 	}
@@ -23,7 +23,7 @@ func set(tree map[string]any, s string) (string, error) {
 		key, more, deeper := strings.Cut(rest, ".")
 		// thresholds and kernel have dotted keys of their own.
 		if strings.HasPrefix(shown, "thresholds") || strings.HasPrefix(shown, "kernel") {
-			key, more, deeper = rest, "", false
+			key, more, deeper = unquoted(rest), "", false
 		}
 		if shown != "" {
 			shown += "."
@@ -54,6 +54,31 @@ func set(tree map[string]any, s string) (string, error) {
 		}
 		rest = more
 	}
+}
+
+// assignment takes "key=value" apart at the first = that is not within brackets: the path of a threshold may have
+// filters, users[profile=firefox-*].saw_error.
+func assignment(s string) (path, text string, ok bool) {
+	depth := 0
+	for i, c := range s {
+		switch {
+		case c == '[':
+			depth++
+		case c == ']':
+			depth--
+		case c == '=' && depth == 0:
+			return s[:i], s[i+1:], true
+		}
+	}
+	return strings.Cut(s, "=")
+}
+
+// unquoted is a key without the quotes that TOML wants around its dots.
+func unquoted(key string) string {
+	if n := len(key); n >= 2 && key[0] == key[n-1] && (key[0] == '"' || key[0] == '\'') {
+		return key[1 : n-1]
+	}
+	return key
 }
 
 // element finds which element of the list the path goes on with. Names may hold dots
