@@ -84,7 +84,7 @@ func ParseThreshold(pathText, conditionText string) (Threshold, error) {
 		return bad(fmt.Sprintf("unit %q", m[3]), unitWords)
 	}
 	if u.kind != t.unit {
-		return bad(fmt.Sprintf("%s measures %s, and %q is in %s", m[3], unitNames[u.kind], pathText, unitNames[t.unit]), unitWords)
+		return bad(fmt.Sprintf("%s measures %s, and %q is %s", m[3], unitNames[u.kind], pathText, unitNames[t.unit]), unitWords)
 	}
 	t.limit *= u.scale
 	return t, nil
