@@ -47,6 +47,7 @@ func (t *task) confirm(ctx context.Context, c tried, number int) (done bool, err
 	}
 	seen, confirmed := t.judge(run)
 	if confirmed&t.required != t.required {
+		_ = os.Remove(file) // best effort: it is only in the way
 		t.refuted[c.kind()]++
 		if t.wrong++; t.wrong > mostWrong {
 			return false, nil

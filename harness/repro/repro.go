@@ -174,6 +174,7 @@ func Do(ctx context.Context, cfg Config) (*Result, error) {
 	if !t.result.Reproduced {
 		t.result.Trials = t.lab.trials.Load()
 	}
+	_ = os.Remove(t.path("runs")) // if it is empty: the confirming run has moved out
 	t.result.Elapsed = t.used()
 	if err := t.write(); err != nil || unfit == nil {
 		return t.result, err
@@ -213,9 +214,9 @@ func required(list []target) (m mask) {
 func (t *task) find(ctx context.Context) error {
 	k := &ranking{config: t.Nginx, targets: t.targets, era: eraOf(t.targets)}
 	ranked := k.candidates()
-	for i, c := range ranked {
-		if i < 5 {
-			t.result.First = append(t.result.First, fmt.Sprintf("%s (%v)", c.Cause, c))
+	for _, c := range ranked {
+		if words := fmt.Sprintf("%s (%v)", c.Cause, c); len(t.result.First) < 5 && !slices.Contains(t.result.First, words) {
+			t.result.First = append(t.result.First, words)
 		}
 	}
 	t.search, t.stop = newSearch(t.lab, t.targets, k.era.people(t.targets, t.Report.Hellos), chained(slices.Values(ranked), systematic(t.Nginx, k.era.stacks)))
