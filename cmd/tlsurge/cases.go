@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
@@ -114,7 +115,11 @@ func (a *app) playCase(ctx context.Context, f reproFlags) error {
 		}
 		played = append(played, p)
 	}
-	if err := a.tellPlayed(c, played, dir, f); err != nil {
+	file, err := writeCase(c, dir, f.seed)
+	if err != nil {
+		return err
+	}
+	if err := a.tellPlayed(c, played, file, f); err != nil {
 		return err
 	}
 	for _, p := range played {
@@ -125,8 +130,22 @@ func (a *app) playCase(ctx context.Context, f reproFlags) error {
 	return nil
 }
 
+// writeCase leaves the case's scenario in dir, for whoever wants to change it.
+func writeCase(c *cases.Case, dir string, seed uint64) (file string, err error) {
+	sc, err := c.Scenario(scenario.Overrides{Seed: &seed})
+	if err != nil {
+		return "", err
+	}
+	text, err := sc.TOML()
+	if err != nil {
+		return "", err
+	}
+	file = filepath.Join(dir, "scenario.toml")
+	return file, os.WriteFile(file, text, 0o600)
+}
+
 // tellPlayed prints what the runs of a case have shown.
-func (a *app) tellPlayed(c *cases.Case, played []*cases.Played, dir string, f reproFlags) error {
+func (a *app) tellPlayed(c *cases.Case, played []*cases.Played, file string, f reproFlags) error {
 	type finding struct {
 		Expect string `json:"expect"`
 		Seen   bool   `json:"seen"`
@@ -139,12 +158,13 @@ func (a *app) tellPlayed(c *cases.Case, played []*cases.Played, dir string, f re
 		Findings []finding `json:"findings"`
 	}
 	out := struct {
-		Case  string `json:"case"`
-		Title string `json:"title"`
-		Fix   string `json:"fix"`
-		Ways  []way  `json:"ways"`
-		Dir   string `json:"dir"`
-	}{c.Name, c.Title, c.Fix.About, nil, dir}
+		Case     string `json:"case"`
+		Title    string `json:"title"`
+		Fix      string `json:"fix"`
+		Ways     []way  `json:"ways"`
+		Dir      string `json:"dir"`
+		Scenario string `json:"scenario"`
+	}{c.Name, c.Title, c.Fix.About, nil, filepath.Dir(file), file}
 	for _, p := range played {
 		w := way{Way: p.Way.String(), Kept: p.Err() == nil, Findings: []finding{}}
 		for _, x := range p.Findings {
@@ -172,6 +192,6 @@ func (a *app) tellPlayed(c *cases.Case, played []*cases.Played, dir string, f re
 			fmt.Fprintf(a.out, "  %v\n", x)
 		}
 	}
-	_, err := fmt.Fprintf(a.out, "\nrun it alone: tlsurge run case:%s\n", c.Name)
+	_, err := fmt.Fprintf(a.out, "\nrun it alone: tlsurge run case:%s, or, to change it: tlsurge run %s\n", c.Name, file)
 	return err
 }
