@@ -210,3 +210,25 @@ func FuzzParse(f *testing.F) {
 		_, _ = c.Scenario(scenario.Overrides{Set: c.Set(Way{Fixed: true})}) // no panic, whatever it holds
 	})
 }
+
+// TestScenariosStandAlone: written as a file, each case's scenario reads back as the same.
+func TestScenariosStandAlone(t *testing.T) {
+	for _, c := range All() {
+		sc, err := c.Scenario(scenario.Overrides{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := sc.TOML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := scenario.Parse(c.Name+".toml", string(text), scenario.Overrides{})
+		if err != nil {
+			t.Errorf("%s: %v\n%s", c.Name, err, text)
+			continue
+		}
+		if second, err := again.TOML(); err != nil || string(second) != string(text) {
+			t.Errorf("%s: %v\n%s\nreads back as\n%s", c.Name, err, text, second)
+		}
+	}
+}
