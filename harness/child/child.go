@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -66,7 +67,11 @@ func Do(ctx context.Context, r Run) (*results.Run, error) {
 		cmd.WaitDelay = 20 * time.Second
 	}
 	// A terminal's interrupt goes to the whole foreground group: ours to hand on, once.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// Should we be killed, it is too, and its whole PID namespace with it. The kernel looks at the thread that
+	// started it: that stays ours until the run is over.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	err := cmd.Run()

@@ -107,11 +107,19 @@ func (t *task) survey(ctx context.Context) {
 	}
 	for _, c := range t.library() {
 		a := t.ofLibrary(c)
-		if t.kase != nil && t.kase.Name == c.Name {
+		own := t.kase != nil && t.kase.Name == c.Name
+		if !own && slices.ContainsFunc(t.result.Chains, func(w results.Chain) bool {
+			return slices.ContainsFunc(w.Steps, func(s results.ChainStep) bool { return a.reason != "" && s.LogReason == a.reason })
+		}) {
+			continue // the confirmed chain goes through the case's own line
+		}
+		if own {
 			a.Confirmed = true
 			first = append(first, a)
-		} else if len(rest) == 0 || t.literal(c) {
-			rest = append([]Alternative{a}, rest...)
+			continue
+		}
+		if t.literal(c) {
+			rest = slices.Insert(rest, 0, a)
 		} else {
 			rest = append(rest, a)
 		}
