@@ -32,14 +32,28 @@ type Link struct {
 // String is the chain on one line.
 func (c Chain) String() string {
 	var parts []string
-	for _, a := range c.Attempts {
-		parts = append(parts, a.Text)
+	for i := 0; i < len(c.Attempts); {
+		again := i + 1
+		for again < len(c.Attempts) && c.Attempts[again].like(c.Attempts[i]) {
+			again++
+		}
+		text := c.Attempts[i].Text
+		if n := again - i; n > 1 {
+			text = fmt.Sprintf("%d × %s", n, text)
+		}
+		parts = append(parts, text)
+		i = again
 	}
 	who := ""
 	if len(c.Profiles) > 0 {
 		who = " (" + c.Profiles[0] + ")"
 	}
 	return fmt.Sprintf("%s%s to %s: %s", c.Client, who, c.Server, strings.Join(parts, "; then "))
+}
+
+// like says whether two connections ended in the same way.
+func (l Link) like(o Link) bool {
+	return l.Offered == o.Offered && l.SCSV == o.SCSV && l.Class == o.Class && l.Alert == o.Alert && l.Sender == o.Sender && l.Stage == o.Stage
 }
 
 // soonAfter is how long after a failed attempt the next one still belongs to it.
@@ -67,7 +81,7 @@ func chains(attempts []attempt) []Chain {
 		k := pair{a.client.Addr(), a.server.Port()}
 		if list := open[k]; len(list) > 0 {
 			before := list[len(list)-1]
-			if before.Class == results.ClassOK || a.start.Sub(before.ended()) > soonAfter {
+			if before.Class == results.ClassOK || a.start.Sub(before.ended()) > soonAfter || a.anew(before) {
 				closeChain(list)
 				open[k] = nil
 			}
@@ -80,6 +94,12 @@ func chains(attempts []attempt) []Chain {
 		delete(open, k)
 	}
 	return out
+}
+
+// anew says whether a hello cannot follow from what became of the one before: a browser that has lowered its version
+// for a page load does not raise it again in the same one.
+func (a attempt) anew(before attempt) bool {
+	return a.hello != nil && before.hello != nil && before.hello.SCSV && !a.hello.SCSV
 }
 
 func (a attempt) ended() time.Time {
