@@ -26,7 +26,7 @@ func TestReproOfACapture(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd, stderr := start(t, "repro", capture, "--budget", "30s", "--quiet", "--out", dir)
+	cmd, stderr := start(t, "repro", capture, "--budget", "20s", "--quiet", "--out", dir)
 	if err := cmd.Wait(); err != nil {
 		t.Fatalf("%v: %s", err, stderr)
 	}
