@@ -140,6 +140,15 @@ func (c *Conn) sendEncryptedExtensions(ch *hello.ClientHello) {
 	if code := c.limitFragments(); code != nil && cfg.Rules.Statem {
 		add(wire.ExtMaxFragmentLength, code)
 	}
+	// "clients ... SHOULD NOT act upon any information found in 'supported_groups' prior to successful completion"
+	// (RFC 8446 §4.2.7): OpenSSL says what it would rather have used.
+	if cfg.Rules.Statem && len(cfg.Groups) > 0 && c.facts.Group != cfg.Groups[0] {
+		var list []byte
+		for _, g := range cfg.Groups {
+			list = wire.AppendU16(list, uint16(g))
+		}
+		add(wire.ExtSupportedGroups, wire.AppendVec16(nil, list))
+	}
 	if limit, ok := ch.RecordSizeLimit(); ok && limit >= 64 && !cfg.Rules.Statem {
 		c.peerLimit = limit - 1
 		add(wire.ExtRecordSizeLimit, wire.AppendU16(nil, wire.MaxPlaintext+1))
