@@ -71,7 +71,7 @@ func excludedClient(c cell, early, gnutls, golang bool) string {
 	case c.mode == modeUpdate && golang:
 		return "crypto/tls changes its keys only after 2^24 records"
 	case c.mode == modeUpdate:
-		return "s_client changes keys on a typed command: see TestKeyUpdateTyped; gnutls-cli, tstclnt and curl have none"
+		return "s_client and gnutls-cli change keys on a typed command: see TestKeyUpdateTyped; tstclnt and curl know none"
 	case early && c.peer == "curl":
 		return "curl 7.88 sends no 0-RTT data"
 	case c.mode == modeRefused && gnutls:

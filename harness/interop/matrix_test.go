@@ -187,7 +187,8 @@ const beside = `
   knows P-384 alone: full and resumed.
 - ` + "`TestActTwo`" + `: every hello that a browser of January 2015 sends on its way down, to a real nginx with the thread's protocols and
   ciphers and to the bundled edge of act two: the same alert in the same record version, or the same version and suite.
-- ` + "`TestKeyUpdateTyped`" + `: s_client changes its keys three times, asking for ours or not, and so does s_server.
+- ` + "`TestKeyUpdateTyped`" + `: s_client and gnutls-cli change their keys three times, asking for ours or not, and so does
+  s_server.
 - ` + "`TestTicketsAndEarlyDataOfSServer`" + `: none, one and five NewSessionTickets from s_server; 0-RTT data that it accepts once and rejects
   the second time.
 - ` + "`TestMangledHellosAsNginx`" + ` in harness/proxy: hellos that are wrong in 34 ways, alone and among other records. The personality

@@ -23,9 +23,9 @@ type typed struct {
 	text  string
 }
 
-func typeTo(t *testing.T, args ...string) *typed {
+func typeTo(t *testing.T, program string, args ...string) *typed {
 	t.Helper()
-	cmd := exec.Command("openssl", args...)
+	cmd := exec.Command(program, args...)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -74,21 +74,33 @@ func (ty *typed) say(t *testing.T, line string) {
 	}
 }
 
-// TestKeyUpdateTyped: s_client changes its keys on K (and asks for ours) and on k, and goes on to its request.
+// TestKeyUpdateTyped: a client changes its keys by command, asking for ours or not, and goes on to its request;
+// s_server does so too.
 func TestKeyUpdateTyped(t *testing.T) {
-	need(t, "openssl")
-	for _, command := range []string{"K", "k"} {
-		t.Run("s_client "+command, func(t *testing.T) {
+	need(t, "openssl", "gnutls")
+	for _, v := range []struct{ name, command, ready, done string }{
+		{"s_client, both", "K", "Verify return code: 0", "KEYUPDATE"},
+		{"s_client, its own", "k", "Verify return code: 0", "KEYUPDATE"},
+		{"gnutls-cli, both", "^rekey^", "Simple Client Mode", "Rekey was completed"},
+		{"gnutls-cli, its own", "^rekey1^", "Simple Client Mode", "Rekey was completed"},
+	} {
+		t.Run(v.name, func(t *testing.T) {
 			s, err := serve(serverConfig(cell{version: wire.TLS13, suite: wire.TLS_AES_128_GCM_SHA256, group: wire.X25519, cert: "ecdsa", mode: modePSK}), false)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer s.stop()
-			c := typeTo(t, "s_client", "-connect", s.addr, "-servername", serverName, "-CAfile", pki().caFile, "-verify_return_error", "-tls1_3")
-			c.after(t, "Verify return code: 0")
+			program, args := "openssl", []string{"s_client", "-connect", s.addr, "-servername", serverName, "-CAfile", pki().caFile, "-verify_return_error", "-tls1_3"}
+			if strings.HasPrefix(v.name, "gnutls") {
+				host, port, _ := net.SplitHostPort(s.addr)
+				program, args = "gnutls-cli", []string{"-p", port, "--x509cafile", pki().caFile, "--sni-hostname", serverName, "--verify-hostname", serverName,
+					"--priority", "NORMAL:-VERS-ALL:+VERS-TLS1.3", "--inline-commands", host}
+			}
+			c := typeTo(t, program, args...)
+			c.after(t, v.ready)
 			for range 3 {
-				c.say(t, command)
-				c.after(t, "KEYUPDATE")
+				c.say(t, v.command)
+				c.after(t, v.done)
 			}
 			c.say(t, strings.ReplaceAll(strings.TrimSpace(request), "\r\n", "\n")+"\r\n\r\n")
 			c.after(t, "200 OK")
@@ -137,7 +149,7 @@ func TestKeyUpdateTyped(t *testing.T) {
 // typedServer is an s_server that talks.
 func typedServer(t *testing.T, extra ...string) (*typed, string) {
 	id := pki().identity("ecdsa")
-	s := typeTo(t, append([]string{"s_server", "-accept", "127.0.0.1:0", "-cert", id.certFile, "-key", id.keyFile, "-tls1_3"}, extra...)...)
+	s := typeTo(t, "openssl", append([]string{"s_server", "-accept", "127.0.0.1:0", "-cert", id.certFile, "-key", id.keyFile, "-tls1_3"}, extra...)...)
 	return s, strings.TrimSpace(s.after(t, "ACCEPT "))
 }
 
