@@ -10,30 +10,30 @@ import (
 
 // oddities are further ways for TestMangledHellosAsNginx: what stands in and around a hello that has no business there.
 var oddities = []mangling{
-	{"an unknown extension twice", func(r *rand.Rand, ch *hello.ClientHello) []byte {
+	{name: "an unknown extension twice", mangle: func(r *rand.Rand, ch *hello.ClientHello) []byte {
 		t := wire.ExtensionType([]int{0x1a1a, 0xfe99, 17513, 30032, 15, 28, 27, 34}[r.IntN(8)])
 		return with(ch, r, t, randomBody(r), t, randomBody(r))
 	}},
-	{"an extension of any type with any body", func(r *rand.Rand, ch *hello.ClientHello) []byte {
+	{name: "an extension of any type with any body", mangle: func(r *rand.Rand, ch *hello.ClientHello) []byte {
 		t := anyExtension(r)
 		ch.Extensions = slices.DeleteFunc(ch.Extensions, func(e hello.Extension) bool { return e.Type == t })
 		return with(ch, r, t, randomBody(r))
 	}},
-	{"any extension twice", func(r *rand.Rand, ch *hello.ClientHello) []byte {
+	{name: "any extension twice", mangle: func(r *rand.Rand, ch *hello.ClientHello) []byte {
 		t, b := anyExtension(r), randomBody(r)
 		return with(ch, r, t, b, t, b)
 	}},
-	{"a server_name of any form", func(r *rand.Rand, ch *hello.ClientHello) []byte {
+	{name: "a server_name of any form", mangle: func(r *rand.Rand, ch *hello.ClientHello) []byte {
 		bodies := [][]byte{{0, 3, 0, 0, 0}, {0, 0}, {}, {0, 4, 0, 0, 1, 'x'}, {0, 4, 1, 0, 1, 'x'}, {0, 8, 0, 0, 1, 'x', 0, 0, 1, 'y'}, {0, 8, 1, 0, 1, 'x', 0, 0, 1, 'y'},
 			{0, 5, 0, 0, 2, 'a', 0}, {0, 6, 0, 0, 3, '.', '.', '.'}, {0, 7, 0, 0, 4, 'a', 0xff, '/', ' '}, {0, 4, 0, 0, 2, 'x'}, {0, 5, 0, 0, 1, 'x', 0}}
 		ch.Extensions = slices.DeleteFunc(ch.Extensions, func(e hello.Extension) bool { return e.Type == wire.ExtServerName })
 		return with(ch, r, wire.ExtServerName, bodies[r.IntN(len(bodies))])
 	}},
-	{"max_fragment_length", func(r *rand.Rand, ch *hello.ClientHello) []byte {
+	{name: "max_fragment_length", mangle: func(r *rand.Rand, ch *hello.ClientHello) []byte {
 		bodies := [][]byte{{byte(r.IntN(10))}, {9}, {255}, {}, {1, 1}}
 		return with(ch, r, wire.ExtMaxFragmentLength, bodies[r.IntN(len(bodies))])
 	}},
-	{"a share outside supported_groups", func(r *rand.Rand, ch *hello.ClientHello) []byte {
+	{name: "a share outside supported_groups", mangle: func(r *rand.Rand, ch *hello.ClientHello) []byte {
 		for i := range ch.Extensions {
 			if ch.Extensions[i].Type == wire.ExtSupportedGroups {
 				lists := [][]byte{{0, 2, 0, 0x17}, {0, 2, 0, 0x1d}, {0, 2, 0, 0x18}, {0, 4, 0, 0x18, 0, 0x19}, {0, 4, 0, 0x1d, 0, 0x17}}
@@ -42,7 +42,7 @@ var oddities = []mangling{
 		}
 		return ch.AppendRecords(nil)
 	}},
-	{"a share twice", func(_ *rand.Rand, ch *hello.ClientHello) []byte {
+	{name: "a share twice", mangle: func(_ *rand.Rand, ch *hello.ClientHello) []byte {
 		for i := range ch.Extensions {
 			if d := ch.Extensions[i].Data; ch.Extensions[i].Type == wire.ExtKeyShare && len(d) > 2 {
 				ch.Extensions[i].Data = wire.AppendVec16(nil, append(slices.Clone(d[2:]), d[2:]...))
@@ -50,40 +50,40 @@ var oddities = []mangling{
 		}
 		return ch.AppendRecords(nil)
 	}},
-	{"half a hello, then another record", func(r *rand.Rand, ch *hello.ClientHello) []byte {
+	{name: "half a hello, then another record", mangle: func(r *rand.Rand, ch *hello.ClientHello) []byte {
 		msg := ch.AppendMessage(nil)
 		raw := wire.AppendRecord(nil, wire.RecordHandshake, ch.RecordVersion, msg[:1+r.IntN(len(msg)-1)])
 		return append(raw, oddRecord(r)...)
 	}},
-	{"another record first", func(r *rand.Rand, ch *hello.ClientHello) []byte {
+	{name: "another record first", mangle: func(r *rand.Rand, ch *hello.ClientHello) []byte {
 		odd := oddRecord(r)
 		for odd[0] != byte(wire.RecordHandshake) { // else it is HTTP to nginx
 			odd = oddRecord(r)
 		}
 		return ch.AppendRecords(odd)
 	}},
-	{"another record behind", func(r *rand.Rand, ch *hello.ClientHello) []byte {
+	{name: "another record behind", mangle: func(r *rand.Rand, ch *hello.ClientHello) []byte {
 		return append(ch.AppendRecords(nil), oddRecord(r)...)
 	}},
-	{"two hellos", func(r *rand.Rand, ch *hello.ClientHello) []byte {
+	{name: "two hellos", mangle: func(r *rand.Rand, ch *hello.ClientHello) []byte {
 		msg := ch.AppendMessage(nil)
 		if r.IntN(2) == 0 {
 			return wire.AppendRecord(nil, wire.RecordHandshake, ch.RecordVersion, append(slices.Clone(msg), msg...))
 		}
 		return append(ch.AppendRecords(nil), ch.AppendRecords(nil)...)
 	}},
-	{"a record too long", func(r *rand.Rand, ch *hello.ClientHello) []byte {
+	{name: "a record too long", mangle: func(r *rand.Rand, ch *hello.ClientHello) []byte {
 		n := []int{16384, 16385, 16640, 16641, 17000, 18432, 18433, 65535}[r.IntN(8)]
 		raw := wire.AppendRecordHeader(nil, wire.RecordHeader{Type: wire.RecordHandshake, Version: ch.RecordVersion, Length: n})
 		return append(append(raw, ch.AppendMessage(nil)...), make([]byte, n)...)[:5+n]
-	}},
-	{"a message length that is not the message's", func(r *rand.Rand, ch *hello.ClientHello) []byte {
+	}, reads: true},
+	{name: "a message length that is not the message's", mangle: func(r *rand.Rand, ch *hello.ClientHello) []byte {
 		msg := ch.AppendMessage(nil)
 		n := []int{0, 1, 37, len(msg) - 5, len(msg) - 3, len(msg) + 50, 16384, 20000, 1 << 16, 131396, 131397, 1 << 20, 1<<24 - 1}[r.IntN(13)]
 		msg[1], msg[2], msg[3] = byte(n>>16), byte(n>>8), byte(n)
 		return wire.AppendRecord(nil, wire.RecordHandshake, ch.RecordVersion, msg)
 	}},
-	{"the SSLv2 format with any version", func(r *rand.Rand, ch *hello.ClientHello) []byte {
+	{name: "the SSLv2 format with any version", mangle: func(r *rand.Rand, ch *hello.ClientHello) []byte {
 		ch.Format, ch.ChallengeLen, ch.Extensions, ch.HasExtensions, ch.SessionID = hello.FormatSSLv2, 16, nil, false, nil
 		for _, s := range ch.Suites {
 			ch.SSLv2Suites = append(ch.SSLv2Suites, uint32(s))
@@ -91,7 +91,7 @@ var oddities = []mangling{
 		ch.Version = []wire.Version{0x0002, 0x0200, 0x0300, 0x0301, 0x0302, 0x0303, 0x0304, 0x0400, 0xfeff}[r.IntN(9)]
 		return ch.AppendRecords(nil)
 	}},
-	{"a hello of many records", func(r *rand.Rand, ch *hello.ClientHello) []byte {
+	{name: "a hello of many records", mangle: func(r *rand.Rand, ch *hello.ClientHello) []byte {
 		size := []int{3000, 15000, 20000, 40000, 65000}[r.IntN(5)]
 		with(ch, r, 0xfe98, make([]byte, min(size, 65535-1200)))
 		msg := ch.AppendMessage(nil)
