@@ -136,7 +136,8 @@ func (c *Conn) serverExtension(t wire.ExtensionType) (body []byte, ok bool) {
 	case wire.ExtServerName:
 		return nil, offered && c.acksServerName() && !hs.resumed
 	case wire.ExtMaxFragmentLength:
-		return c.limitFragments(), c.peerLimit > 0
+		body = c.limitFragments()
+		return body, body != nil
 	case wire.ExtECPointFormats:
 		if c.server.Rules.OnlyUncompressed {
 			body = uncompressedOnly

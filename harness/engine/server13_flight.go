@@ -137,7 +137,7 @@ func (c *Conn) sendEncryptedExtensions(ch *hello.ClientHello) {
 	if c.acksServerName() {
 		add(wire.ExtServerName, nil)
 	}
-	if code := c.limitFragments(); code != nil && cfg.Rules.Statem {
+	if code := c.limitFragments(); code != nil {
 		add(wire.ExtMaxFragmentLength, code)
 	}
 	// "clients ... SHOULD NOT act upon any information found in 'supported_groups' prior to successful completion"

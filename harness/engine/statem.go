@@ -116,7 +116,7 @@ func (c *Conn) firstField(data []byte) []byte {
 // limitFragments obeys max_fragment_length (RFC 6066 §4) and gives its answer, nil for none.
 func (c *Conn) limitFragments() []byte {
 	code, ok := c.offered(wire.ExtMaxFragmentLength)
-	if !ok || len(code) != 1 || code[0] == 0 || code[0] > 4 {
+	if !ok || !c.server.Rules.Statem || len(code) != 1 || code[0] == 0 || code[0] > 4 {
 		return nil
 	}
 	c.peerLimit = 256 << code[0]
