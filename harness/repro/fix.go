@@ -143,19 +143,53 @@ func changes(list []Change) string {
 	return strings.Join(parts, " and ")
 }
 
-// overall is the share of page loads that show any of the confirmed signatures: the largest of their rates, over
-// all page loads of the recipe's browsers.
+// overall is the share of page loads that show any of the confirmed signatures: in each act the largest of their
+// counts, over all page loads of the recipe's browsers.
 func (t *task) overall(run *results.Run) Rate {
 	var hits, loads int64
-	for _, u := range run.Users {
-		loads += u.PageLoads
-	}
-	for i, g := range t.targets {
-		if t.confirmed.has(i) {
-			hits = max(hits, min(loads, g.sightings(run).Count))
+	for _, act := range acts(run) {
+		var in, of int64
+		for _, u := range act.Users {
+			of += u.PageLoads
 		}
+		for i, g := range t.targets {
+			if t.confirmed.has(i) {
+				in = max(in, min(of, g.sightings(act).Count))
+			}
+		}
+		hits, loads = hits+in, loads+of
 	}
 	return NewRate(hits, loads)
+}
+
+// acts are the parts of a run that its phases are.
+func acts(run *results.Run) (list []*results.Run) {
+	var names []string
+	for _, u := range run.Users {
+		if !slices.Contains(names, u.Phase) {
+			names = append(names, u.Phase)
+		}
+	}
+	for _, name := range names {
+		act := &results.Run{}
+		for _, u := range run.Users {
+			if u.Phase == name {
+				act.Users = append(act.Users, u)
+			}
+		}
+		for _, o := range run.Outcomes {
+			if o.Phase == name {
+				act.Outcomes = append(act.Outcomes, o)
+			}
+		}
+		for _, e := range run.Edges {
+			if e.Phase == name {
+				act.Edges = append(act.Edges, e)
+			}
+		}
+		list = append(list, act)
+	}
+	return list
 }
 
 // shown says whether the run shows any of the confirmed signatures.

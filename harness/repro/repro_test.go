@@ -260,6 +260,18 @@ func TestRate(t *testing.T) {
 	}
 }
 
+// TestOverall: in each act the signature that most show, over all page loads of both.
+func TestOverall(t *testing.T) {
+	task := &task{targets: targets(&symptom.Report{Signatures: []symptom.Signature{missing, fallback}})}
+	task.confirmed = 3
+	run := &results.Run{Users: []results.UserRow{{Phase: "a", PageLoads: 30}, {Phase: "b", PageLoads: 30}}, Edges: []results.EdgeRow{
+		{Phase: "a", LogLines: []results.LogLine{{Code: missing.Code, Reason: missing.Reason, Count: 30}, {Code: fallback.Code, Reason: fallback.Reason, Count: 10}}},
+		{Phase: "b", LogLines: []results.LogLine{{Code: fallback.Code, Reason: fallback.Reason, Count: 99}}}}}
+	if r := task.overall(run); r.Hits != 60 || r.Loads != 60 {
+		t.Errorf("%v", r)
+	}
+}
+
 func TestLibrariesOf(t *testing.T) {
 	for code, want := range map[string]string{"1408A0D7": "openssl-1.0.1j", "140A1175": "openssl-1.0.1j", "1417A0C1": "openssl-1.1.1", "14209102": "openssl-1.1.1", "0A0000C1": "openssl-3.0"} {
 		if got := librariesOf(code); len(got) == 0 || got[0] != want {
