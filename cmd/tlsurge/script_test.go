@@ -26,6 +26,9 @@ func (s suite) Run() int {
 }
 
 func TestMain(m *testing.M) {
+	if os.Getenv(envServeNATS) != "" {
+		os.Exit(serveNATS())
+	}
 	testscript.Main(suite{m}, map[string]func(){
 		"tlsurge":       func() { os.Exit(program()) },
 		"as":            func() { os.Exit(as(os.Args[1:])) },
