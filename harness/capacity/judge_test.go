@@ -212,3 +212,25 @@ func TestDeviation(t *testing.T) {
 		t.Errorf("too short to tell: %.3f", d)
 	}
 }
+
+// The document names suites, and the key that each goes with: another is no error, and said.
+func TestPresetNotesOtherSuitesAndKeys(t *testing.T) {
+	for _, tc := range []struct{ key, suite, departure string }{
+		{"rsa-2048", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", ""},
+		{"rsa-2048", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", "over a key of rsa-2048, where the document has rsa-4096"},
+		{"ecdsa-p256", "TLS_AES_256_GCM_SHA384", ""},
+		{"rsa-2048", "TLS_RSA_WITH_AES_128_CBC_SHA", "does not name"},
+	} {
+		p, err := RFC9411(Handshakes, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sc := &scenario.Scenario{}
+		sc.Fleet.Key = tc.key
+		p.Traffic(sc, Handshakes)
+		p.see(&results.Run{Handshakes: results.Handshakes{BySuite: map[string]int64{tc.suite: 3}}})
+		if got := strings.Join(p.Departures, "; "); !strings.Contains(got, tc.departure) || tc.departure == "" && got != "" {
+			t.Errorf("%s over %s: departures %q, want %q", tc.suite, tc.key, got, tc.departure)
+		}
+	}
+}

@@ -22,6 +22,8 @@ type Preset struct {
 	// asks for.
 	Suites     []string `json:"suites"`
 	Departures []string `json:"departures"`
+
+	key string // of the fleet's certificate; empty: the target's, which nobody knows
 }
 
 // RFC 9411, Benchmarking Methodology for Network Security Device Performance: section 4.3.4 gives the phases of a
@@ -47,11 +49,12 @@ var rfc9411Sections = map[Dimension]string{
 	Connections: "7.9 concurrent TCP or QUIC connection capacity with HTTPS traffic",
 }
 
-// rfc9411Suites are those that section 4.3.1 asks a client to offer.
-var rfc9411Suites = []string{
-	"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
-	"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
-	"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256",
+// rfc9411Suites are those that section 4.3.1 asks a client to offer, with the key of the certificate that each goes with;
+// TLS 1.3's go with any.
+var rfc9411Suites = map[string]string{
+	"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256": "ecdsa-p256", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256": "rsa-2048",
+	"TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384": "ecdsa-p384", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384": "rsa-4096",
+	"TLS_AES_128_GCM_SHA256": "", "TLS_AES_256_GCM_SHA384": "", "TLS_CHACHA20_POLY1305_SHA256": "", "TLS_AES_128_CCM_SHA256": "",
 }
 
 // RFC9411 is that document's procedure for what is turned up, with objects of the given size; 0 is the smallest.
@@ -81,7 +84,9 @@ func (p *Preset) Traffic(sc *scenario.Scenario, d Dimension) {
 	for i := range sc.Browsers {
 		sc.Browsers[i].Returning = 0
 	}
+	p.key = sc.Fleet.Key
 	if sc.Target != nil {
+		p.key = ""
 		p.Departures = append(p.Departures, fmt.Sprintf("the target has to serve %s itself", sc.Load.URLs[0].Path))
 	}
 }
@@ -104,8 +109,11 @@ func (p *Preset) see(run *results.Run) {
 		}
 		p.Suites = append(p.Suites, suite)
 		slices.Sort(p.Suites)
-		if !slices.Contains(rfc9411Suites, suite) {
+		switch key, named := rfc9411Suites[suite]; {
+		case !named:
 			p.Departures = append(p.Departures, fmt.Sprintf("%s was negotiated, which the document does not name", suite))
+		case key != "" && p.key != "" && key != p.key:
+			p.Departures = append(p.Departures, fmt.Sprintf("%s was negotiated over a key of %s, where the document has %s", suite, p.key, key))
 		}
 	}
 	if run.Handshakes.ResumptionAsked > 0 && !slices.Contains(p.Departures, resumes) {
