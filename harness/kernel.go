@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"tlsurge/faults"
+	"tlsurge/harness/scenario"
 )
 
 // setKernel turns the scenario's network settings before anything listens or connects, and says what they
@@ -56,7 +57,32 @@ func kernelSetting(name string) (full, path string, err error) {
 			return full, path, nil
 		}
 	}
-	return "", "", &ConfigError{Text: fmt.Sprintf("kernel: this kernel has no %s in a network namespace of its own", strings.Join(tries, " or "))}
+	return "", "", &ConfigError{Text: fmt.Sprintf("kernel: this kernel has no %s in a network namespace of its own%s", strings.Join(tries, " or "), similarSetting(name))}
+}
+
+// similarSetting is the setting that was meant, if one is spelt much like it.
+func similarSetting(name string) string {
+	var names []string
+	short := name[strings.LastIndexByte(name, '.')+1:]
+	for _, family := range []string{"ipv4", "core"} {
+		entries, _ := os.ReadDir(filepath.Join("/proc/sys/net", family))
+		for _, e := range entries {
+			if e.Type().IsRegular() {
+				names = append(names, e.Name())
+			}
+		}
+	}
+	return scenario.Suggest(short, names)
+}
+
+// CheckKernel says whether the settings' names are good, and turns nothing.
+func CheckKernel(settings map[string]string) error {
+	for _, name := range sortedKeys(settings) {
+		if _, _, err := kernelSetting(name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readSetting gives a setting in one line: ip_local_port_range is two numbers with a tab.

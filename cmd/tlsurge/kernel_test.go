@@ -52,6 +52,7 @@ func TestKernelSettings(t *testing.T) {
 	}
 	for _, tc := range []struct{ why, setting, want string }{
 		{"a name that there is not", `tcp_make_fast = "1"`, "no net.ipv4.tcp_make_fast or net.core.tcp_make_fast"},
+		{"a name that is misspelt", `tcp_fin_timeuot = "1"`, `did you mean "tcp_fin_timeout"?`},
 		{"a setting of another family", `"vm.swappiness" = "1"`, "not a network setting"},
 		{"a value that the kernel refuses", `tcp_fin_timeout = "soon"`, `tcp_fin_timeout = "soon" is refused`},
 	} {

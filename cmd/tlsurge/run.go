@@ -220,6 +220,9 @@ func oneLine(err error) string {
 
 // dryRun says what a run of the scenario would do.
 func (a *app) dryRun(sc *scenario.Scenario) error {
+	if err := harness.CheckKernel(sc.Kernel); err != nil {
+		return err
+	}
 	for _, p := range sc.Phases {
 		fmt.Fprintf(a.out, "%s: %v, %d connections, %s\n", p.Name, time.Duration(p.Duration), sc.Load.Connections, rulesInWords(p.Faults))
 	}
