@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -80,9 +81,20 @@ func (c *compiler) compile() error {
 	return c.checkListeners()
 }
 
-// paths makes the log paths absolute: relative ones are in the options' Dir.
+// beside are the directives whose file, if its path is relative, nginx looks for in the configuration's folder.
+var beside = map[string]bool{"ssl_certificate": true, "ssl_certificate_key": true, "ssl_dhparam": true, "ssl_session_ticket_key": true,
+	"proxy_ssl_trusted_certificate": true, "auth_basic_user_file": true}
+
+// paths makes the log paths absolute: relative ones are in the options' Dir. Files that stand beside the
+// configuration are found there before they are looked for in the working directory.
 func (c *compiler) paths(block []*nginxconf.Directive) {
 	for _, d := range block {
+		if beside[d.Name] && len(d.Args) == 1 && !filepath.IsAbs(d.Args[0]) && d.Line > 0 {
+			near := filepath.Join(filepath.Dir(c.o.Source), d.Args[0])
+			if _, err := os.Stat(near); err == nil {
+				d.Args[0] = near
+			}
+		}
 		if (d.Name == "access_log" || d.Name == "error_log") && len(d.Args) > 0 {
 			if p := d.Args[0]; p != "off" && p != "stderr" && !filepath.IsAbs(p) && c.o.Dir != "" {
 				d.Args[0] = filepath.Join(c.o.Dir, p)

@@ -19,13 +19,14 @@ func readDHParam(file string) (*keys.DHGroup, error) {
 		return nil, err
 	}
 	block, _ := pem.Decode(text)
-	if block == nil || block.Type != "DH PARAMETERS" {
+	if block == nil || block.Type != "DH PARAMETERS" && block.Type != "X9.42 DH PARAMETERS" {
 		return nil, fmt.Errorf("ssl_dhparam %s: no PEM block DH PARAMETERS in it", file)
 	}
 	// PKCS #3, Section 9, Object Identifier: DHParameter.
+	// X9.42 has the order of the group third, and what it was made from.
 	var params struct {
 		P, G *big.Int
-		L    int `asn1:"optional"`
+		L    *big.Int `asn1:"optional"`
 	}
 	if rest, err := asn1.Unmarshal(block.Bytes, &params); err != nil || len(rest) > 0 || params.P.Sign() <= 0 || params.G.Sign() <= 0 {
 		return nil, fmt.Errorf("ssl_dhparam %s: not DER of a prime and a generator", file)

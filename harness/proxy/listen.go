@@ -18,11 +18,16 @@ func (c *compiler) listens(d *nginxconf.Directive, sslOn bool) (out []listenSpec
 	if len(found) == 0 {
 		found = []*nginxconf.Directive{{Name: "listen", Args: []string{"80"}, File: d.File, Line: d.Line}}
 	}
+	http2, err := c.flag(d, "http2", false)
+	if err != nil {
+		return nil, err
+	}
 	for _, l := range found {
 		spec, err := parseListen(l.Args, sslOn)
 		if err != nil {
 			return nil, at(l, err)
 		}
+		spec.HTTP2 = spec.HTTP2 || http2
 		spec.where = l
 		out = append(out, spec)
 	}
