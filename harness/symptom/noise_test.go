@@ -3,8 +3,10 @@ package symptom
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -100,7 +102,11 @@ func TestLinesInEnvelopes(t *testing.T) {
 			continue
 		}
 		n++
-		for why, wrap := range envelopes {
+		for i, why := range slices.Sorted(maps.Keys(envelopes)) {
+			if (i+n)%3 != 0 { // each line in a third of them
+				continue
+			}
+			wrap := envelopes[why]
 			r := readText(t, wrap(line)+"\n")
 			if told(r.Signatures) != told(plain.Signatures) || r.Signatures[0].Clients != plain.Signatures[0].Clients || r.Signatures[0].Level != plain.Signatures[0].Level {
 				t.Errorf("in %s: %s\n got %s\nwant %s", why, wrap(line), told(r.Signatures), told(plain.Signatures))
