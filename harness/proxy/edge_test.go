@@ -595,3 +595,27 @@ http { server { listen 127.0.0.1:0 ssl; ssl_certificate %s; ssl_certificate_key 
 		}
 	}
 }
+
+// An error page that answers 200 is asked the conditions of the request once, and may be 304.
+func TestConditionsOnAnErrorPage(t *testing.T) {
+	p, dir := newPKI(t, "rsa"), t.TempDir()
+	writeFile(t, filepath.Join(dir, "x.html"), []byte("<p>x</p>"))
+	conf := filepath.Join(dir, "site.conf")
+	writeFile(t, conf, fmt.Appendf(nil, "events {} http { access_log off; server { listen 127.0.0.1:0 ssl; root %s; error_page 404 =200 /x.html; error_page 412 /x.html; recursive_error_pages on; } }", dir))
+	e := startEdge(t, Options{Source: conf, Certificate: p.cert, Key: p.key})
+	for header, want := range map[string]int{"": 200, "If-None-Match: *": 304, "If-Match: \"no\"": 412} {
+		c, err := tls.Dial("tcp", e.addr, p.client())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if header != "" {
+			header += "\r\n"
+		}
+		io.WriteString(c, "GET /nothing HTTP/1.1\r\nHost: x\r\n"+header+"\r\n")
+		resp, err := http.ReadResponse(newReader(c), nil)
+		if err != nil || resp.StatusCode != want {
+			t.Errorf("%q: %v, %v, want %d", header, resp, err, want)
+		}
+	}
+}

@@ -27,6 +27,7 @@ type writer struct {
 	began    bool
 	varied   bool // Vary was added
 	cut      bool // the answer broke off
+	judged   bool // the conditions of the request were asked
 	replaced bool // a condition of the request has put another answer in the place of the one that is being made
 	gz       *gzip.Writer
 }
@@ -43,7 +44,7 @@ func (w *writer) WriteHeader(code int) {
 	if w.override > 0 {
 		code = w.override
 	}
-	if code == http.StatusOK && !w.x.passed && w.unchanged() {
+	if code == http.StatusOK && !w.x.passed && !w.judged && w.unchanged() {
 		return
 	}
 	w.began, w.code = true, code
@@ -84,6 +85,7 @@ func (w *writer) WriteHeader(code int) {
 
 // unchanged asks the conditions of the request about an answer that would be 200. true: the answer is 304 or 412.
 func (w *writer) unchanged() bool {
+	w.judged = true // once: an error page for 412 would be asked the same
 	h := w.Header()
 	code := w.x.conf.conditions(w.x.header(), h.Get("Last-Modified"), h.Get("Etag"))
 	switch code {
@@ -91,6 +93,7 @@ func (w *writer) unchanged() bool {
 		for _, k := range []string{"Content-Type", "Content-Length", "Accept-Ranges", "Content-Encoding"} {
 			h.Del(k)
 		}
+		w.override = 0
 		w.WriteHeader(code)
 	case http.StatusPreconditionFailed:
 		clear(h)
