@@ -197,8 +197,9 @@ func (e *Edges) Round(ctx context.Context, base, candidate Side, r Round) (_ Pai
 			v.stop()
 		}
 	}()
-	for i, s := range []Side{base, candidate} {
-		if sides[i], err = e.visit(ctx, s); err != nil {
+	for k := range sides { // who starts first changes too
+		i := (k + r.Number) % 2
+		if sides[i], err = e.visit(ctx, [2]Side{base, candidate}[i]); err != nil {
 			return Pair{}, err
 		}
 	}
