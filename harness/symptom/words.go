@@ -334,7 +334,7 @@ func receivedBefore(ts []token, i int) bool {
 		switch ts[j].text {
 		case "received", "remote", "receive", "sslv3", "tlsv1", "got", "get", "read":
 			return true
-		case "sent", "generated", "local", "sending", "send", "write":
+		case "sent", "generated", "local", "sending", "send", "write", "out": // "TLSv1.2 (OUT), TLS alert"
 			return false
 		}
 	}
