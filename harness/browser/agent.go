@@ -55,7 +55,7 @@ type Agent struct {
 
 // gatherPause is how much later than it came the closed model may see an answer, where answers come in
 // torrents. A browser there asks when it has been answered, so that the server keeps its queue meanwhile.
-const gatherPause = 150 * time.Microsecond
+const gatherPause = 200 * time.Microsecond
 
 // visitorState is what all browsers of one entry of the mix share.
 type visitorState struct {
