@@ -48,7 +48,7 @@ func (a *app) doctorCmd() *cobra.Command {
 func findings(l fleet.Limits) []finding {
 	held := mostConnections(l)
 	list := []finding{
-		{"open files per process", fmt.Sprint(l.Files), fmt.Sprintf("%d connections per agent, %d per edge", min(fleet.ConnectionsPerAgent, l.Files-300), (l.Files-300)*4/5),
+		{"open files per process", fmt.Sprint(l.Files), perProcess(l.Files),
 			"ulimit -n; more agents and edges need no more files each"},
 		{"open files in all", fmt.Sprint(l.FilesSystem), "both ends of a loopback connection count", ""},
 		{"cores", fmt.Sprint(l.Cores), "one event loop each; an RSA-2048 handshake costs about 2 ms, both ends together", ""},
@@ -66,6 +66,15 @@ func findings(l fleet.Limits) []finding {
 		c = finding{"packet capture", "not in this network namespace", "run --capture moves into a user and network namespace of its own; a target outside cannot be captured", "CAP_NET_RAW"}
 	}
 	return append(list, f, c)
+}
+
+// perProcess is how many connections an agent and an edge can hold with so many files, of which 300 go to other things.
+func perProcess(files int64) string {
+	const spare = 300
+	if files <= spare {
+		return fmt.Sprintf("no load: a process needs %d files beside its connections", spare)
+	}
+	return fmt.Sprintf("%d connections per agent, %d per edge", min(fleet.ConnectionsPerAgent, files-spare), (files-spare)*4/5)
 }
 
 // mostConnections is a bound by memory: what was measured for a connection with both ends here.

@@ -2,7 +2,9 @@ package fleet
 
 import (
 	"fmt"
+	"math"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -17,7 +19,7 @@ type Limits struct {
 	Files       int64 // RLIMIT_NOFILE, hard: what one process may open
 	FilesSystem int64 // fs.file-max
 	Cores       int   // usable by this process
-	MemoryBytes int64 // MemAvailable
+	MemoryBytes int64 // MemAvailable, or what is left of the control group's limit
 	PortLow     int   // net.ipv4.ip_local_port_range
 	PortHigh    int
 	Somaxconn   int64 // net.core.somaxconn
@@ -26,7 +28,7 @@ type Limits struct {
 // ReadLimits reads them now.
 func ReadLimits() Limits {
 	l := Limits{Cores: runtime.GOMAXPROCS(0), FilesSystem: readNumber("/proc/sys/fs/file-max"),
-		Somaxconn: readNumber("/proc/sys/net/core/somaxconn"), MemoryBytes: memAvailable()}
+		Somaxconn: readNumber("/proc/sys/net/core/somaxconn"), MemoryBytes: min(memAvailable(), groupMemory("/sys/fs/cgroup"))}
 	var lim unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err == nil {
 		l.Files = int64(lim.Max)
@@ -61,6 +63,20 @@ func memAvailable() int64 {
 		}
 	}
 	return 0
+}
+
+// groupMemory is what this process's control group leaves it, as a container sees its own at the root: of version 2, then
+// of version 1. Without a limit it is more than any machine has.
+func groupMemory(root string) int64 {
+	for _, v := range []struct{ most, used string }{
+		{"memory.max", "memory.current"},
+		{"memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"},
+	} {
+		if most := readNumber(filepath.Join(root, v.most)); most > 0 { // "max" is no number
+			return max(0, most-readNumber(filepath.Join(root, v.used)))
+		}
+	}
+	return math.MaxInt64
 }
 
 const (
