@@ -60,5 +60,5 @@ func (x *exchange) list(dir string) {
 }
 
 func escapeComponent(name string) string {
-	return strings.ReplaceAll(escapePath(name), ":", "%3A")
+	return strings.ReplaceAll(escape(name, " %?#\"<>\\^`{|}&:+=@,;$!*'()[]"), "%2F", "/")
 }

@@ -27,10 +27,14 @@ func (x *exchange) search() {
 			x.fail(http.StatusNotFound)
 			return
 		}
-		if max := x.conf.maxBody; max > 0 && x.r.HTTP.ContentLength > max && !x.errored {
+		if max := x.conf.maxBody; max > 0 && x.r.HTTP.ContentLength > max {
 			x.log("error", "client intended to send too large body: %d bytes", x.r.HTTP.ContentLength)
 			x.w.close = true
 			x.fail(http.StatusRequestEntityTooLarge)
+			return
+		}
+		if loc != nil && loc.slashes(x.uri) {
+			x.failWith(http.StatusMovedPermanently, x.absolute(x.withArgs(loc.pattern)))
 			return
 		}
 		x.changed = false

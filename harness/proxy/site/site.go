@@ -125,6 +125,11 @@ func (ls *locations) find(uri string, x *exchange) (best *location, final bool) 
 			best = l
 		}
 	}
+	for _, l := range ls.prefix {
+		if l.slashes(uri) {
+			return l, true
+		}
+	}
 	regex := ls.regex
 	if best != nil {
 		if best.kind == '^' {
@@ -145,6 +150,12 @@ func (ls *locations) find(uri string, x *exchange) (best *location, final bool) 
 		}
 	}
 	return best, false
+}
+
+// slashes: the location passes requests on, and the URI is its prefix without the slash at the end. nginx sends the
+// client there.
+func (l *location) slashes(uri string) bool {
+	return l.kind != '=' && l.kind != '~' && l.conf.pass != nil && len(l.pattern) == len(uri)+1 && l.pattern == uri+"/"
 }
 
 // header is one add_header or proxy_set_header.

@@ -64,6 +64,9 @@ func (w *writer) WriteHeader(code int) {
 			}
 		}
 	}
+	if code == http.StatusNoContent {
+		h.Del("Content-Length")
+	}
 	w.charset(code)
 	if w.close {
 		h.Set("Connection", "close")
