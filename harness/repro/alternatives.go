@@ -73,7 +73,7 @@ func (c Candidate) of(h hit) (name, why string) {
 // of them are told, of one cause the first.
 const (
 	mostSurveyed     = 80
-	mostAlternatives = 6
+	mostAlternatives = 8
 	mostOfACause     = 2
 )
 
@@ -92,7 +92,7 @@ func (t *task) survey(ctx context.Context) {
 			t.complete = append(t.complete, c)
 		}
 	}
-	var first, rest, old []Alternative
+	var first, rest, old, shelf []Alternative
 	for _, c := range t.complete {
 		a := t.alternative(c)
 		switch {
@@ -121,10 +121,10 @@ func (t *task) survey(ctx context.Context) {
 		if t.literal(c) {
 			rest = slices.Insert(rest, 0, a)
 		} else {
-			rest = append(rest, a)
+			shelf = append(shelf, a)
 		}
 	}
-	for _, a := range slices.Concat(first, rest, old) {
+	for _, a := range slices.Concat(first, rest, old, shelf) {
 		of := 0
 		for _, b := range t.result.Alternatives {
 			if a.Cause == b.Cause {
