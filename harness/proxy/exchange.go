@@ -111,7 +111,8 @@ func (c *conn) exchange() bool {
 		}
 		return false
 	}
-	c.vs = c.ln.pick(r.Host, c.vs)
+	var captures *site.Captures
+	c.vs, captures = c.ln.pick(r.Host, c.vs)
 	vs = c.vs
 	if r.Body != http.NoBody {
 		r.Body = &timedBody{ReadCloser: r.Body, c: c, timeout: vs.BodyTimeout}
@@ -122,17 +123,18 @@ func (c *conn) exchange() bool {
 	if vs.KeepaliveHeader > 0 && keep {
 		w.hdr.Set("Keep-Alive", fmt.Sprintf("timeout=%d", int(vs.KeepaliveHeader.Seconds())))
 	}
+	req := &site.Request{HTTP: r, Line: rawLine, Captures: captures, Conn: c.info, Start: start, Context: context.Background()}
 	if c.plain {
 		const text = "client sent plain HTTP request to HTTPS port"
 		c.log("info", "", text, fmt.Sprintf("%s while reading client request headers, client: %s, server: %s, request: %q, host: %q", text, c.client.Addr(), vs.block.Name, rawLine, r.Host))
 		w.keep = false
-		vs.block.ServePlain(w, &site.Request{HTTP: r, Line: rawLine, Conn: c.info, Start: start, Context: context.Background()})
+		vs.block.ServePlain(w, req)
 		c.s.count.status(w.code)
 		w.finish()
 		c.linger(unread(bodyOf(r)))
 		return false
 	}
-	if !c.answer(vs, w, &site.Request{HTTP: r, Line: rawLine, Conn: c.info, Start: start, Context: context.Background()}) {
+	if !c.answer(vs, w, req) {
 		w.finish()
 		return false
 	}

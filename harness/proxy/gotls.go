@@ -17,7 +17,7 @@ func (c *conn) goHandshake() step {
 	cfg := set.std[conf.Servers[0]].Clone()
 	cfg.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) {
 		c.info.ServerName = h.ServerName
-		vs := findServer(conf.Servers, h.ServerName)
+		vs, _ := findServer(conf.Servers, h.ServerName)
 		if h.ServerName == "" || vs == nil || set.std[vs] == nil {
 			vs = conf.Servers[0]
 		}

@@ -68,10 +68,10 @@ func (c *conn) stream2(w http.ResponseWriter, r *http.Request) {
 	c.s.count.requests.Add(1)
 	info := *c.info
 	info.Requests = int(c.streams.Add(1))
-	vs := c.ln.pick(r.Host, c.vs)
+	vs, captures := c.ln.pick(r.Host, c.vs)
 	r.RequestURI = r.URL.RequestURI()
 	rw := &writer2{ResponseWriter: w}
-	c.answer(vs, rw, &site.Request{HTTP: r, Line: fmt.Sprintf("%s %s HTTP/2.0", r.Method, r.RequestURI), Conn: &info,
+	c.answer(vs, rw, &site.Request{HTTP: r, Line: fmt.Sprintf("%s %s HTTP/2.0", r.Method, r.RequestURI), Captures: captures, Conn: &info,
 		Start: time.Now(), Context: r.Context()})
 	c.s.count.status(rw.code)
 }

@@ -16,6 +16,7 @@ import (
 	"tlsurge/faults"
 	"tlsurge/faults/sockfilter"
 	"tlsurge/harness/engine"
+	"tlsurge/harness/proxy/site"
 	"tlsurge/profiles/hello"
 )
 
@@ -145,7 +146,7 @@ func (l *listener) engineFor(c *conn) *engine.ServerConfig {
 	cfg.Select = func(ch *hello.ClientHello) (*engine.ServerConfig, error) {
 		name := ch.ServerName()
 		c.info.ServerName = name
-		vs := findServer(conf.Servers, name)
+		vs, _ := findServer(conf.Servers, name)
 		if name == "" || vs == nil || set.engine[vs] == nil {
 			vs = conf.Servers[0]
 		}
@@ -167,15 +168,15 @@ func rejecting(first *engine.ServerConfig) *engine.ServerConfig {
 }
 
 // pick finds the server for a request's host; one that the connection already has holds where none is named so.
-func (l *listener) pick(host string, current *VirtualServer) *VirtualServer {
+func (l *listener) pick(host string, current *VirtualServer) (*VirtualServer, *site.Captures) {
 	servers := l.conf.Load().Servers
-	if vs := findServer(servers, host); vs != nil {
-		return vs
+	if vs, captures := findServer(servers, host); vs != nil {
+		return vs, captures
 	}
 	if current != nil && slices.Contains(servers, current) {
-		return current
+		return current, nil
 	}
-	return servers[0]
+	return servers[0], nil
 }
 
 // accept takes connections off one listener until it is closed.

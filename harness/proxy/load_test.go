@@ -176,7 +176,8 @@ func TestPortTakenAndLogThatCannotBeWritten(t *testing.T) {
 
 func TestServerNamesChooseAsNginxDoes(t *testing.T) {
 	list := []*VirtualServer{{Names: []string{"example.test"}}, {Names: []string{"*.example.test"}}, {Names: []string{"*.deep.example.test", "mail.*"}},
-		{Names: []string{`~^(?<user>\w+)\.users\.test$`}}, {Names: []string{".both.test"}}}
+		{Names: []string{`~^(?<user>\w+)\.users\.test$`}}, {Names: []string{".both.test"}},
+		{Names: []string{"mail.deep.*"}}}
 	for _, s := range list {
 		var err error
 		if s.names, err = compileNames(s.Names); err != nil {
@@ -186,9 +187,9 @@ func TestServerNamesChooseAsNginxDoes(t *testing.T) {
 	for _, tc := range []struct {
 		host string
 		want int
-	}{{"example.test", 0}, {"EXAMPLE.test:443", 0}, {"a.example.test", 1}, {"b.deep.example.test", 2}, {"mail.org", 2}, {"joe.users.test", 3},
+	}{{"example.test", 0}, {"EXAMPLE.test:443", 0}, {"a.example.test", 1}, {"b.deep.example.test", 2}, {"mail.org", 2}, {"mail.deep.org", 5}, {"joe.users.test", 3},
 		{"both.test", 4}, {"x.both.test", 4}, {"nobody.test", -1}, {"", -1}} {
-		got := findServer(list, tc.host)
+		got, _ := findServer(list, tc.host)
 		if tc.want < 0 && got != nil || tc.want >= 0 && got != list[tc.want] {
 			t.Errorf("%q chose %+v, want server %d", tc.host, got, tc.want)
 		}

@@ -3,8 +3,9 @@ package proxy
 import (
 	"fmt"
 	"net"
-	"regexp"
 	"strings"
+
+	"tlsurge/harness/proxy/site"
 )
 
 // names is server_name compiled: exact names, "*.example.test", "www.example.*", ".example.test" and "~expression".
@@ -12,7 +13,7 @@ type names struct {
 	exact  map[string]bool
 	suffix []string // ".example.test"
 	prefix []string // "www.example."
-	regex  []*regexp.Regexp
+	regex  []*site.Regex
 }
 
 func compileNames(list []string) (n names, err error) {
@@ -21,7 +22,8 @@ func compileNames(list []string) (n names, err error) {
 		lower := strings.ToLower(name)
 		switch {
 		case strings.HasPrefix(name, "~"):
-			re, err := regexp.Compile(strings.ReplaceAll(name[1:], "(?<", "(?P<"))
+			// a host is in lower case by then: capitals make the expression one that is blind to case
+			re, err := site.CompileRegex(name[1:], lower != name)
 			if err != nil {
 				return n, fmt.Errorf("server_name %q: %v", name, err)
 			}
@@ -43,22 +45,22 @@ func compileNames(list []string) (n names, err error) {
 // Named is the virtual server that a hello with this name gets: the default one where the name is empty or
 // nobody's.
 func (l *Listener) Named(name string) *VirtualServer {
-	if vs := findServer(l.Servers, name); name != "" && vs != nil && vs.TLS != nil {
+	if vs, _ := findServer(l.Servers, name); name != "" && vs != nil && vs.TLS != nil {
 		return vs
 	}
 	return l.Servers[0]
 }
 
 // findServer chooses the server for a name as nginx does: an exact name, the longest wildcard in front, the
-// longest behind, the first expression. nil: none is named so.
-func findServer(servers []*VirtualServer, host string) *VirtualServer {
+// longest behind, the first expression, whose groups are the request's first. nil: none is named so.
+func findServer(servers []*VirtualServer, host string) (*VirtualServer, *site.Captures) {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
 	for _, s := range servers {
 		if s.names.exact[host] {
-			return s
+			return s, nil
 		}
 	}
 	var best *VirtualServer
@@ -70,22 +72,23 @@ func findServer(servers []*VirtualServer, host string) *VirtualServer {
 			}
 		}
 	}
+	behind := best == nil
 	for _, s := range servers {
 		for _, prefix := range s.names.prefix {
-			if best == nil && strings.HasPrefix(host, prefix) && len(prefix) > length {
+			if behind && strings.HasPrefix(host, prefix) && len(prefix) > length {
 				best, length = s, len(prefix)
 			}
 		}
 	}
 	if best != nil {
-		return best
+		return best, nil
 	}
 	for _, s := range servers {
 		for _, re := range s.names.regex {
-			if re.MatchString(host) {
-				return s
+			if c := re.Capture(host); c != nil {
+				return s, c
 			}
 		}
 	}
-	return nil
+	return nil, nil
 }

@@ -49,6 +49,9 @@ type upstreamFacts struct {
 func newExchange(s *Server, w http.ResponseWriter, r *Request) *exchange {
 	x := &exchange{s: s, r: r, conf: s.conf, method: r.HTTP.Method, remote: r.Conn.Remote.Addr().Unmap()}
 	x.w = &writer{ResponseWriter: w, x: x}
+	if r.Captures != nil {
+		x.captured(r.Captures)
+	}
 	return x
 }
 

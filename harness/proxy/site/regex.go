@@ -67,8 +67,8 @@ func (r *Regex) Match(s string) bool {
 	return ok && err == nil
 }
 
-// Groups are the whole match and its groups; nil: none.
-func (r *Regex) Groups(s string) []string {
+// groups are the whole match and its groups; nil: none.
+func (r *Regex) groups(s string) []string {
 	if r.fast != nil {
 		return r.fast.FindStringSubmatch(s)
 	}
@@ -94,24 +94,46 @@ func (b *builder) compileRegex(text string, fold bool) (*Regex, error) {
 	return r, nil
 }
 
+// Captures is what an expression has found: its groups, of which some have names.
+type Captures struct {
+	names  []string
+	groups []string
+}
+
+// Capture is the whole match and its groups; nil: none.
+func (r *Regex) Capture(s string) *Captures {
+	if groups := r.groups(s); groups != nil {
+		return &Captures{r.names, groups}
+	}
+	return nil
+}
+
 // match tests s; with an exchange, the groups become $1 to $9 and named variables.
 func (r *Regex) match(s string, x *exchange) bool {
 	if x == nil {
 		return r.Match(s)
 	}
-	m := r.Groups(s)
-	if m == nil {
-		return false
+	c := r.Capture(s)
+	if c != nil {
+		x.captured(c)
 	}
-	x.captured(r, m)
-	return true
+	return c != nil
 }
 
-func (x *exchange) captured(r *Regex, groups []string) {
-	x.captures = groups
-	for i, n := range r.names {
-		if n != "" && i < len(groups) {
-			x.set(n, groups[i])
+// tests is match for rewrite and if, where an expression that is not found takes the groups of the one before away.
+func (r *Regex) tests(s string, x *exchange) bool {
+	ok := r.match(s, x)
+	if !ok {
+		x.captures = nil
+	}
+	return ok
+}
+
+func (x *exchange) captured(c *Captures) {
+	x.captures = c.groups
+	for i, n := range c.names {
+		if n != "" && i < len(c.groups) {
+			x.set(n, c.groups[i])
 		}
 	}
 }

@@ -97,7 +97,7 @@ func (b *builder) opRewrite(d *nginxconf.Directive) (op, error) {
 	}
 	hasArgs := strings.Contains(replacement, "?")
 	return func(x *exchange) verdict {
-		if !re.match(x.uri, x) {
+		if !re.tests(x.uri, x) {
 			return goOn
 		}
 		result := target.evalURI(x, code != 0)
@@ -286,9 +286,9 @@ func (b *builder) condition(args []string) (func(*exchange) bool, error) {
 			return nil, err
 		}
 		if operator[0] == '!' {
-			return func(x *exchange) bool { return !re.match(left.eval(x), nil) }, nil
+			return func(x *exchange) bool { return !re.tests(left.eval(x), x) }, nil
 		}
-		return func(x *exchange) bool { return re.match(left.eval(x), x) }, nil
+		return func(x *exchange) bool { return re.tests(left.eval(x), x) }, nil
 	}
 	return nil, bad
 }

@@ -36,11 +36,13 @@ type ConnInfo struct {
 
 // Request is one request on its way through the site.
 type Request struct {
-	HTTP    *http.Request
-	Line    string // the request line as it came
-	Conn    *ConnInfo
-	Start   time.Time
-	Context context.Context
+	HTTP *http.Request
+	Line string // the request line as it came
+	// Captures are the groups of the server_name that the host matched; nil: it was no expression.
+	Captures *Captures
+	Conn     *ConnInfo
+	Start    time.Time
+	Context  context.Context
 }
 
 // Env is what the site needs from the edge.
