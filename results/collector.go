@@ -57,8 +57,9 @@ type Collector struct {
 	firingCount map[string]int64
 
 	kernel    map[string]int64
-	lostEdges map[string]string // "edge-2" -> why
-	silent    map[string]*silence
+	lostEdges map[string]string   // "edge-2" -> why
+	silent    map[string]*silence // edges that others went on without
+	unheard   silence             // of everybody at once
 	timeline  timeline
 	files     *runFiles // nil without Dir
 	failure   error     // the first write that failed; later ones are not tried

@@ -143,18 +143,27 @@ func (c *Collector) Live() (l Live, ok bool) {
 	return l, true
 }
 
-// silence is how long an edge has not reported, and the longest time that it did not. Edges report each second.
+// silence is how long somebody has not reported, and the longest time that it did not. Agents and edges report each
+// second.
 type silence struct {
 	seq          uint64
 	now, longest time.Duration
 }
 
+func (s *silence) goOn(d time.Duration) {
+	s.now += d
+	s.longest = max(s.longest, s.now)
+}
+
 // noteSilence looks which edges of a phase that runs have said nothing new in the interval: stopped ones, and those
-// that get no processor.
+// that get no processor. While nobody at all is heard of, agents neither, that says nothing of an edge: it is what all
+// of them speak through, or this process, that was away.
 func (c *Collector) noteSilence(p *phaseState, interval time.Duration) {
 	if !p.end.IsZero() {
 		return
 	}
+	heard, anybody := p.news(), len(p.edges) > 0 || p.seqs() > 0
+	var quiet []*silence
 	for name, e := range p.edges {
 		s := c.silent[name]
 		if s == nil {
@@ -162,10 +171,18 @@ func (c *Collector) noteSilence(p *phaseState, interval time.Duration) {
 			c.silent[name] = s
 		}
 		if s.seq != e.Seq {
-			s.seq, s.now = e.Seq, 0
+			s.seq, s.now, heard = e.Seq, 0, true
 			continue
 		}
-		s.now += interval
-		s.longest = max(s.longest, s.now)
+		quiet = append(quiet, s)
+	}
+	switch {
+	case heard:
+		c.unheard.now = 0
+		for _, s := range quiet {
+			s.goOn(interval)
+		}
+	case anybody:
+		c.unheard.goOn(interval)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tlsurge/faults"
+	"tlsurge/results/hist"
 )
 
 // judge collects why a run is not VALID. Reasons come in a fixed order, the gravest kind first.
@@ -66,9 +67,13 @@ func (c *Collector) verdict(run *Run, in judgement) Verdict {
 	c.judgeNetwork(d, run, in)
 	judgeResumption(d, run, c.cfg.Limits.ResumptionMisses)
 	d.v.Notes = append(d.v.Notes, c.cfg.Notes...)
+	if n := c.unheard.longest; n >= silentEdge {
+		d.note("no agent and no edge was heard of for %s: the NATS server was away, or the coordinator was stopped or had no processor; they went on and reported afterwards, with %d requests open at the end",
+			short(n), run.Requests.OpenAtEnd)
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.silent)) {
 		if n := c.silent[name].longest; n >= silentEdge && c.lostEdges[name] == "" {
-			d.note("%s did not report for %s: it was stopped, or had no processor; %d requests were open at the end", name, short(n), run.Requests.OpenAtEnd)
+			d.note("%s did not report for %s while others did: it was stopped, or had no processor; %d requests were open at the end", name, short(n), run.Requests.OpenAtEnd)
 		}
 	}
 	if in.claimed > 0 {
@@ -183,19 +188,54 @@ func (c *Collector) judgeGenerator(d *judge, run *Run, in judgement) {
 		if share := float64(a.CPUNs) / float64(max(1, run.DurationNs)); share > lim.AgentCPU {
 			d.suspect("%s used %.0f %% of a core: it may have measured itself (limit %.0f %%)", a.ID, 100*share, 100*lim.AgentCPU)
 		}
-		switch pause := time.Duration(a.GCPauseMaxNs); {
-		case pause <= lim.GCPause:
-		case float64(a.GCPausedNs) > stoppedShare*float64(run.DurationNs):
-			d.suspect("%s stopped %s for its garbage collector (limit %s)", a.ID, short(pause), short(lim.GCPause))
-		default:
-			d.note("%s stopped %s for its garbage collector once (limit %s): all its stops together are below a thousandth of the run, and reach no percentile up to p99.9",
-				a.ID, short(pause), short(lim.GCPause))
-		}
+		c.judgePauses(d, run, a)
 	}
 }
 
-// stoppedShare is how much of a run an agent's collector may stop it: what it stops for longer shows in p99.9.
+// stoppedShare is how much of the time under load an agent's collector may stop it: what it stops for longer shows in
+// the p99.9 of whatever comes evenly.
 const stoppedShare = 0.001
+
+// judgePauses: a collector's stop delays everything that its agent had due meanwhile, and the schedule lag measures by
+// how much. It condemns figures that it reaches: where 1 in 1,000 starts of any act was later than the limit, or where
+// the stops make a thousandth of the time, which a closed model's requests, with no schedule to lag behind, would show.
+// Else the maximum alone contains it, and a note says so.
+func (c *Collector) judgePauses(d *judge, run *Run, a AgentRow) {
+	pause, limit := time.Duration(a.GCPauseMaxNs), c.cfg.Limits.GCPause
+	if pause <= limit {
+		return
+	}
+	late, act := c.lateStarts(a.ID)
+	var loaded int64
+	for _, p := range run.Phases {
+		loaded += p.DurationNs
+	}
+	switch {
+	case late > limit:
+		d.suspect("%s stopped %s for its garbage collector (limit %s), and 1 in 1,000 of its starts in %s was later than %s: percentiles contain it",
+			a.ID, short(pause), short(limit), act, short(late))
+	case float64(a.GCPausedNs) > stoppedShare*float64(loaded):
+		d.suspect("%s stopped %s for its garbage collector (limit %s), and %s in all, which is more than a thousandth of the time under load", a.ID, short(pause), short(limit), short(time.Duration(a.GCPausedNs)))
+	default:
+		d.note("%s stopped %s for its garbage collector (limit %s): 999 in 1,000 of its starts were at most %s late in every act, so that only a maximum contains it", a.ID, short(pause), short(limit), short(late))
+	}
+}
+
+// lateStarts is the largest p99.9 of an agent's schedule lag in any act, and that act.
+func (c *Collector) lateStarts(agent string) (late time.Duration, act string) {
+	for _, p := range c.phases {
+		all := hist.New()
+		for k, s := range p.snapshots {
+			if k.agent == agent {
+				all.Merge(s.Lag)
+			}
+		}
+		if n := time.Duration(all.Quantile(0.999)); n > late {
+			late, act = n, p.Name
+		}
+	}
+	return late, act
+}
 
 // judgeNetwork: whether packets were lost that no rule dropped.
 func (c *Collector) judgeNetwork(d *judge, run *Run, in judgement) {

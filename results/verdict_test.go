@@ -85,12 +85,25 @@ func TestVerdict(t *testing.T) {
 			}
 		}, state: Invalid, reason: "could not keep up"},
 		{why: "an agent with a core of its own to itself", change: func(_ *cfg, s *Snapshot, _ *PhaseInfo) { s.Process.CPU = 9500 * time.Millisecond }, state: Suspect, reason: "used 95 % of a core"},
-		{why: "a long stop of the collector", change: func(_ *cfg, s *Snapshot, _ *PhaseInfo) {
+		{why: "a long stop of the collector, a thousandth of the time", change: func(_ *cfg, s *Snapshot, _ *PhaseInfo) {
 			s.Process.GCPauseMax, s.Process.GCPaused = 80*time.Millisecond, 90*time.Millisecond
-		}, state: Suspect, reason: "stopped 80ms"},
-		{why: "a long stop in a run so long that it does not matter", change: func(_ *cfg, s *Snapshot, _ *PhaseInfo) {
+		}, state: Suspect, reason: "agent-1 stopped 80ms for its garbage collector (limit 50ms), and 90ms in all"},
+		{why: "a long stop that reaches the lag's p99.9", change: func(_ *cfg, s *Snapshot, _ *PhaseInfo) {
 			s.Process.GCPauseMax, s.Process.GCPaused = 80*time.Millisecond, time.Millisecond
-		}, state: Valid, reason: "below a thousandth"},
+			for range 1000 {
+				s.Lag.Record(int64(time.Millisecond))
+			}
+			for range 2 {
+				s.Lag.Record(int64(70 * time.Millisecond))
+			}
+		}, state: Suspect, reason: "1 in 1,000 of its starts in act was later than 70"},
+		{why: "a long stop that reaches the maximum alone", change: func(_ *cfg, s *Snapshot, _ *PhaseInfo) {
+			s.Process.GCPauseMax, s.Process.GCPaused = 80*time.Millisecond, time.Millisecond
+			for range 2000 {
+				s.Lag.Record(int64(time.Millisecond))
+			}
+			s.Lag.Record(int64(80 * time.Millisecond))
+		}, state: Valid, reason: "only a maximum contains it"},
 		{why: "an accept queue that overflowed unasked", after: func(c *Collector) { c.Kernel(map[string]int64{"ListenOverflows": 4}) }, state: Suspect, reason: "ListenOverflows is 4"},
 		{why: "the same in a namespace that strangers use informs and condemns nothing",
 			change: func(c *cfg, _ *Snapshot, _ *PhaseInfo) { c.KernelNamespace = "caller" },
@@ -175,5 +188,30 @@ func TestASilentEdgeIsNoted(t *testing.T) {
 	notes := strings.Join(run.Verdict.Notes, "\n")
 	if !strings.Contains(notes, "edge-2 did not report for 5s") || strings.Contains(notes, "edge-1 did not") || run.Verdict.State != Valid {
 		t.Errorf("%+v: want a note on edge-2 alone", run.Verdict)
+	}
+}
+
+// Where nobody is heard of for some seconds it is not the edges' doing: the note says what may have been away.
+func TestSilenceOfAllIsNotAnEdges(t *testing.T) {
+	c := healthy(t, nil)
+	for second := range 9 {
+		seq := uint64(second + 1)
+		if second >= 2 && second < 7 {
+			seq = 2
+		}
+		for _, e := range []string{"edge-1", "edge-2"} {
+			if err := c.Edge(EdgeStats{Name: e, Phase: "act", Seq: seq}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.Tick(epoch.Add(time.Duration(second+1) * time.Second))
+	}
+	run, err := c.Finish(FinishInfo{At: epoch.Add(10 * time.Second)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	notes := strings.Join(run.Verdict.Notes, "\n")
+	if !strings.Contains(notes, "no agent and no edge was heard of for 5s: the NATS server was away") || strings.Contains(notes, "edge-1") || strings.Contains(notes, "edge-2") {
+		t.Errorf("%q: want a note on all of them, and none on an edge", notes)
 	}
 }

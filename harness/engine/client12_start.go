@@ -15,7 +15,7 @@ func (c *Conn) startClient(ch *hello.ClientHello) error {
 	hs.scratch = hs.room[:0]
 	c.hs = hs
 	if c.client.Renegotiate == RenegotiateSecure || c.client.Renegotiate == RenegotiateAlways {
-		c.again = ch
+		c.again = &again{hello: ch}
 	}
 	if err := c.prepareClient13(ch); err != nil {
 		return err

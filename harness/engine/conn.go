@@ -38,23 +38,34 @@ type Conn struct {
 	server *ServerConfig
 
 	read, write record.Half // nil: in the clear
-	in          []byte      // the beginning of a record
-	msgs        []byte      // the beginning of a handshake message
 	out         []byte
-	events      []Event
-	head        int      // first undrained event
-	one         [1]Event // where events begin: most Receives give one
 
-	hs       *handshake         // nil when established
-	exporter *exporter12        // where the configuration asks for it
-	k13      *post13            // what TLS 1.3 needs after the handshake
-	finished []byte             // verify_data of client and server, kept where renegotiation may need them
-	again    *hello.ClientHello // client: kept where the configuration allows renegotiation
-	storedID []byte             // server: the session that a fatal alert drops from the store
+	*work                // nil only where parked
+	hs       *handshake  // nil when established
+	exporter *exporter12 // where the configuration asks for it
+	k13      *post13     // what TLS 1.3 needs after the handshake
+	again    *again      // where there may be another handshake
+	storedID []byte      // server: the session that a fatal alert drops from the store
 
-	now time.Time // during Receive
-	msg []byte    // the handshake message being handled, header included
-	err error     // sticky
+	err error // sticky
+}
+
+// work is what bytes and events need that are under way: an idle connection has none of them and parks it.
+type work struct {
+	in     []byte // the beginning of a record
+	msgs   []byte // the beginning of a handshake message
+	events []Event
+	head   int       // first undrained event
+	one    [1]Event  // where events begin: most Receives give one
+	now    time.Time // during Receive
+	msg    []byte    // the handshake message being handled, header included
+}
+
+// wake brings back what Park took.
+func (c *Conn) wake() {
+	if c.work == nil {
+		c.work = &work{}
+	}
 }
 
 // NewClient starts a client's handshake with the hello ch, which goes out byte for byte as given. The
@@ -63,7 +74,7 @@ func NewClient(cfg *ClientConfig, ch *hello.ClientHello) (*Conn, error) {
 	if cfg.Rand == nil {
 		return nil, errors.New("engine: ClientConfig.Rand is nil")
 	}
-	c := &Conn{isClient: true, client: cfg, outVersion: ch.RecordVersion}
+	c := &Conn{isClient: true, client: cfg, outVersion: ch.RecordVersion, work: &work{}}
 	if err := c.startClient(ch); err != nil {
 		return nil, err
 	}
@@ -72,7 +83,7 @@ func NewClient(cfg *ClientConfig, ch *hello.ClientHello) (*Conn, error) {
 
 // NewServer waits for a ClientHello.
 func NewServer(cfg *ServerConfig) *Conn {
-	c := &Conn{server: cfg, state: stateWaitCH, outVersion: wire.TLS10}
+	c := &Conn{server: cfg, state: stateWaitCH, outVersion: wire.TLS10, work: &work{}}
 	if cfg.Rules.Statem {
 		c.outVersion = wire.TLS12
 	}
@@ -81,6 +92,9 @@ func NewServer(cfg *ServerConfig) *Conn {
 
 // Next gives the oldest event that was not drained yet; Kind is EventNone when there is none.
 func (c *Conn) Next() Event {
+	if c.work == nil {
+		return Event{}
+	}
 	if c.head == len(c.events) {
 		clear(c.events)
 		c.events, c.head = c.events[:0], 0
@@ -146,6 +160,7 @@ func (c *Conn) CloseNotify() {
 // ReceiveEOF says that the peer's bytes have ended. Before close_notify that is truncation, an error
 // that wraps ErrTruncated; nothing is sent in answer.
 func (c *Conn) ReceiveEOF(now time.Time) error {
+	c.wake()
 	c.now = now
 	c.sawEOF = true
 	switch {
@@ -199,13 +214,12 @@ func (c *Conn) Err() error { return c.err }
 // objects, event and output storage. The next Receive or Send brings it back. It does nothing while
 // output or events wait.
 func (c *Conn) Park() {
-	if !c.done || c.hs != nil || len(c.out) > 0 || c.head < len(c.events) {
+	if !c.done || c.hs != nil || len(c.out) > 0 || c.work != nil && c.head < len(c.events) {
 		return
 	}
-	c.events, c.head, c.out, c.msg, c.now = nil, 0, nil, nil, time.Time{}
-	c.one[0] = Event{}
-	if len(c.in) == 0 {
-		c.in = nil
+	c.out = nil
+	if c.work != nil && len(c.in) == 0 && len(c.msgs) == 0 {
+		c.work = nil
 	}
 	if c.read != nil {
 		c.read.Park()
@@ -266,7 +280,10 @@ func (c *Conn) finishHandshake() state {
 // release frees what a dead connection does not need.
 func (c *Conn) release() {
 	c.state = stateFailed
-	c.hs, c.in, c.msgs, c.msg = nil, nil, nil, nil
+	c.hs = nil
+	if c.work != nil {
+		c.in, c.msgs, c.msg = nil, nil, nil
+	}
 }
 
 // fail ends the connection: the alert that alertFor names goes out, and the error sticks.

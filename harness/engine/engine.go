@@ -56,33 +56,29 @@ type Facts struct {
 	Scheme  wire.SignatureScheme // of the server's handshake signature
 
 	ClientScheme wire.SignatureScheme // of the client's, where it showed a certificate
+	// PassedOver is the first suite that both sides have and that this engine cannot speak (Camellia,
+	// DSS, …): a real server might have taken it. 0 if there was none.
+	PassedOver      wire.CipherSuite
+	KeyUpdates      uint16               // TLS 1.3: how many of the peer's came
+	CertCompression wire.CertCompression // TLS 1.3: how the chain was compressed, 0 if it was not
 
-	ALPN    string
-	NPN     string
-	Resumed Resumption
-	EMS     bool // extended_master_secret in force
-	EarlyOK bool // 0-RTT accepted
+	Resumed           Resumption
+	EMS               bool // extended_master_secret in force
+	EtM               bool // encrypt_then_mac in force
+	RenegotiationInfo bool // the peer knows RFC 5746
+	Heartbeat         bool // both said heartbeat
+	ClientCert        bool // a client certificate was presented
+	FalseStart        bool // data could be sent before the server's Finished
+	EarlyOK           bool // 0-RTT accepted
+	cbc               bool // the suite is CBC
 	// EarlySent is how much of ClientConfig.EarlyData went out as 0-RTT: what the ticket allows. The rest,
 	// and all of it where EarlyOK is false, is the caller's to send.
 	EarlySent int
-	EtM       bool // encrypt_then_mac in force
 
-	RenegotiationInfo bool   // the peer knows RFC 5746
-	Heartbeat         bool   // both said heartbeat
-	ClientCert        bool   // a client certificate was presented
-	FalseStart        bool   // data could be sent before the server's Finished
-	ServerName        string // server: what the client asked for
-	Stapled           []byte // client: the OCSP response
-
-	// PassedOver is the first suite that both sides have and that this engine cannot speak (Camellia,
-	// DSS, …): a real server might have taken it. 0 if there was none.
-	PassedOver wire.CipherSuite
-
-	KeyUpdates uint16 // TLS 1.3: how many of the peer's came
-
-	CertCompression wire.CertCompression // TLS 1.3: how the chain was compressed, 0 if it was not
-
-	cbc bool // the suite is CBC
+	ALPN       string
+	NPN        string
+	ServerName string // server: what the client asked for
+	Stapled    []byte // client: the OCSP response
 }
 
 // LocalAlert is an error of our own finding: we refused the peer's bytes and sent Description.

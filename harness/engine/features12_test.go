@@ -29,7 +29,7 @@ func TestRenegotiation(t *testing.T) {
 		for _, byServer := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%v, asked by the server: %v", row.v, byServer), func(t *testing.T) {
 				p := build(row.v, row.suite, RenegotiateSecure, RenegotiateSecure)
-				before := bytes.Clone(p.client.finished)
+				before := bytes.Clone(p.client.lastFinished())
 				asks := p.client
 				if byServer {
 					asks = p.server
@@ -41,8 +41,8 @@ func TestRenegotiation(t *testing.T) {
 					p.run()
 					p.exchange([]byte("again"), []byte("and again"))
 				}
-				if bytes.Equal(before, p.client.finished) || !bytes.Equal(p.client.finished, p.server.finished) {
-					t.Fatalf("verify_data before %x, now %x and %x", before, p.client.finished, p.server.finished)
+				if bytes.Equal(before, p.client.lastFinished()) || !bytes.Equal(p.client.lastFinished(), p.server.lastFinished()) {
+					t.Fatalf("verify_data before %x, now %x and %x", before, p.client.lastFinished(), p.server.lastFinished())
 				}
 			})
 		}
@@ -83,7 +83,7 @@ func TestRenegotiation(t *testing.T) {
 	})
 	t.Run("wrong verify_data is handshake_failure", func(t *testing.T) {
 		p := build(wire.TLS12, ecdheGCM, RenegotiateSecure, RenegotiateSecure)
-		p.client.finished[0] ^= 1
+		p.client.lastFinished()[0] ^= 1
 		if err := p.client.Renegotiate(); err != nil {
 			t.Fatal(err)
 		}

@@ -148,13 +148,16 @@ func (c *Conn) keepFinished(vd []byte, client bool) {
 	if c.renegotiate() == RenegotiateRefuse || c.renegotiate() == RenegotiateClose {
 		return
 	}
-	if len(c.finished) != 2*len(vd) {
-		c.finished = make([]byte, 2*len(vd))
+	if c.again == nil {
+		c.again = &again{}
+	}
+	if len(c.again.finished) != 2*len(vd) {
+		c.again.finished = make([]byte, 2*len(vd))
 	}
 	if client {
-		copy(c.finished[:len(vd)], vd)
+		copy(c.again.finished[:len(vd)], vd)
 	} else {
-		copy(c.finished[len(vd):], vd)
+		copy(c.again.finished[len(vd):], vd)
 	}
 }
 

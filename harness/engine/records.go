@@ -20,6 +20,7 @@ func (c *Conn) Receive(now time.Time, p []byte) error {
 	if c.err != nil {
 		return c.err
 	}
+	c.wake()
 	c.now = now
 	if len(c.in) > 0 {
 		rec, rest, err := c.completeRecord(p)

@@ -9,6 +9,20 @@ import (
 	"tlsurge/profiles/wire"
 )
 
+// again is what a connection keeps for another handshake.
+type again struct {
+	hello    *hello.ClientHello // client: the first one
+	finished []byte             // verify_data of client and server, as the last handshake left them
+}
+
+// lastFinished is the verify_data of client and server, nil where there can be no other handshake.
+func (c *Conn) lastFinished() []byte {
+	if c.again == nil {
+		return nil
+	}
+	return c.again.finished
+}
+
 // checkRenegotiationInfo compares the peer's renegotiation_info with what this connection's last
 // handshake left (RFC 5746 §3.4 to §3.7): empty the first time; then the client's verify_data, and from a
 // server both.
@@ -20,9 +34,9 @@ func (c *Conn) checkRenegotiationInfo(data []byte) error {
 	}
 	var want []byte
 	if c.hs.renegotiated {
-		want = c.finished
+		want = c.lastFinished()
 		if !c.isClient {
-			want = c.finished[:len(c.finished)/2]
+			want = want[:len(want)/2]
 		}
 	}
 	if string(got) != string(want) {
@@ -92,7 +106,7 @@ var not12 = []wire.ExtensionType{
 // sendHelloAgain sends the first hello once more, with a new random, without a session, and with
 // renegotiation_info in place of its SCSV (RFC 5746 §3.5, Client Behavior: Secure Renegotiation).
 func (c *Conn) sendHelloAgain() error {
-	ch := c.again.Clone()
+	ch := c.again.hello.Clone()
 	if _, err := io.ReadFull(c.client.Rand, ch.Random[:]); err != nil {
 		return fmt.Errorf("%w: drawing a random: %v", ErrInternal, err)
 	}
@@ -113,7 +127,8 @@ func (c *Conn) sendHelloAgain() error {
 	}
 	ch.Suites, ch.Extensions = suites, exts
 	if c.facts.RenegotiationInfo {
-		info := wire.AppendVec8(nil, c.finished[:len(c.finished)/2])
+		last := c.lastFinished()
+		info := wire.AppendVec8(nil, last[:len(last)/2])
 		ch.Extensions = append(ch.Extensions, hello.Extension{Type: wire.ExtRenegotiationInfo, Data: info})
 	}
 	c.hs = &handshake{hello: ch, clientRandom: ch.Random, renegotiated: true}

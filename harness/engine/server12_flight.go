@@ -130,7 +130,7 @@ func (c *Conn) serverExtension(t wire.ExtensionType) (body []byte, ok bool) {
 			return nil, false
 		}
 		if hs.renegotiated {
-			return wire.AppendVec8(nil, c.finished), true
+			return wire.AppendVec8(nil, c.lastFinished()), true
 		}
 		return emptyRenegotiation, true
 	case wire.ExtServerName:

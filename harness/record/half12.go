@@ -17,7 +17,7 @@ import (
 	"tlsurge/profiles/wire"
 )
 
-// Half12 is one direction of SSL 3.0 to TLS 1.2. It keeps the keys, 200 bytes in all; the cipher objects
+// Half12 is one direction of SSL 3.0 to TLS 1.2. It keeps the keys, 112 bytes, and a MAC's key where there is one; the cipher objects
 // made of them are in live and come and go.
 type Half12 struct {
 	suite   *keys.Suite12
@@ -28,8 +28,8 @@ type Half12 struct {
 	used    uint64 // RC4: bytes of key stream used, to find the place again after Park
 	rand    io.Reader
 	key     [32]byte
-	mac     [48]byte
-	iv      [16]byte // chained CBC: the next IV; AEAD: the fixed part of the nonce
+	mac     *[48]byte // nil where the cipher authenticates
+	iv      [16]byte  // chained CBC: the next IV; AEAD: the fixed part of the nonce
 	live    *live12
 }
 
@@ -49,7 +49,10 @@ type live12 struct {
 func New12(s *keys.Suite12, v wire.Version, k keys.DirectionKeys, etm, seal bool, rand io.Reader) *Half12 {
 	h := &Half12{suite: s, version: v, etm: etm && s.CBC(), seal: seal, rand: rand}
 	copy(h.key[:], k.Key)
-	copy(h.mac[:], k.MAC)
+	if len(k.MAC) > 0 {
+		h.mac = new([48]byte)
+		copy(h.mac[:], k.MAC)
+	}
 	copy(h.iv[:], k.IV)
 	return h
 }
