@@ -29,7 +29,7 @@ var rooms = []struct{ pkgs, why string }{
 	{"harness/browser/http1", "answers of a server, out of bytes"},
 	{"harness/browser", "browsers drive loops"},
 	{"harness/proxy/stack harness/proxy/nginxconf harness/proxy/proxyproto", "tables and syntax of the edge, without its sockets"},
-	{"harness/proxy/upstream", "connections to what stands behind the edge"},
+	{"harness/proxy/upstream harness/proxy/limit", "connections to what stands behind the edge"},
 	{"harness/proxy/site", "what a configuration says about a request"},
 	{"harness/proxy", "the edge is the engine's other end"},
 	{"harness/symptom", "reports in words, logs and captures become signatures in the program's own vocabulary"},

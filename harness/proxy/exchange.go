@@ -123,7 +123,7 @@ func (c *conn) exchange() bool {
 	if vs.KeepaliveHeader > 0 && keep {
 		w.hdr.Set("Keep-Alive", fmt.Sprintf("timeout=%d", int(vs.KeepaliveHeader.Seconds())))
 	}
-	req := &site.Request{HTTP: r, Line: rawLine, Captures: captures, Conn: c.info, Start: start, Context: context.Background()}
+	req := &site.Request{HTTP: r, Line: rawLine, Captures: captures, Gone: c.gone, Conn: c.info, Start: start, Context: context.Background()}
 	if c.plain {
 		const text = "client sent plain HTTP request to HTTPS port"
 		c.log("info", "", text, fmt.Sprintf("%s while reading client request headers, client: %s, server: %s, request: %q, host: %q", text, c.client.Addr(), vs.block.Name, rawLine, r.Host))
@@ -265,6 +265,13 @@ func (c *conn) unreadInput() bool {
 	}
 	n, err := unix.IoctlGetInt(c.fd, unix.TIOCINQ)
 	return err == nil && n > 0
+}
+
+// gone says whether the client has closed its side, as nginx sees it: whatever it sent before.
+func (c *conn) gone() bool {
+	fds := []unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLRDHUP}}
+	n, err := unix.Poll(fds, 0)
+	return c.fd >= 0 && err == nil && n > 0
 }
 
 // emptyRequest stands for a request that could not be read.

@@ -50,6 +50,12 @@ func TestLoadErrors(t *testing.T) {
 		{"DH parameters that are none", ssl("ssl_dhparam " + empty + ";"), "no PEM block DH PARAMETERS"},
 		{"DH parameters that are not built in", ssl("ssl_dhparam builtin:dh-666.pem;"), "no such file is built in; there are builtin:dh-2048.pem, builtin:dh-512.pem, builtin:dh-768.pem"},
 		{"ticket key of the wrong length", ssl("ssl_session_ticket_key " + empty + ";"), "0 bytes; a key has 48"},
+		{"a limit without its zone", ssl("limit_req zone=none;"), `:7: limit_req: no limit_req_zone is called "none"`},
+		{"a rate that is none", "events {}\nhttp { limit_req_zone $uri zone=a:1m rate=5/s; }", `:2: limit_req_zone: invalid rate "5/s"`},
+		{"a zone that holds nothing", "events {}\nhttp { limit_conn_zone $uri zone=a:1k; }", `:2: limit_conn_zone: zone "zone=a:1k" is too small`},
+		{"a zone of two keys", "events {}\nhttp { limit_conn_zone $uri zone=a:1m; limit_req_zone $host zone=a:1m rate=1r/s; }", `zone "a" is already bound to a key`},
+		{"a limit of nothing", "events {}\nhttp { limit_conn_zone $uri zone=a:1m; limit_conn a 0; }", `:2: limit_conn: "0": a number of 1 to 65535`},
+		{"a limit's status", ssl("limit_req_status 200;"), `:7: limit_req_status: "200": a status of 400 to 599`},
 	} {
 		path := filepath.Join(dir, "t.conf")
 		writeFile(t, path, []byte(tc.conf))

@@ -46,6 +46,7 @@ func (s *Server) Reload(cfg *Config) error {
 	}
 	old := s.cfg.Load()
 	cfg.Name, cfg.Phase, cfg.Reporter, cfg.Faults, cfg.KeyLog = old.Name, old.Phase, old.Reporter, old.Faults, old.KeyLog
+	cfg.site.Succeed(old.site)
 	if err := s.adopt(cfg); err != nil {
 		return undo(err)
 	}

@@ -38,6 +38,7 @@ type Server struct {
 	tickets   map[string]engine.FixedTicketKeys
 	armed     map[*conn]struct{} // connections that the listener's filter acts on
 	stop      chan struct{}
+	ended     chan struct{} // closed when requests in flight have had their time
 	stopped   bool
 }
 
@@ -49,7 +50,7 @@ func New(cfg *Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{name: cfg.Name, stack: cfg.Stack, keyLog: cfg.KeyLog, rand: rand.Reader, lot: l,
-		conns: map[*conn]struct{}{}, armed: map[*conn]struct{}{}, caches: map[string]*sessionCache{}, tickets: map[string]engine.FixedTicketKeys{}, stop: make(chan struct{})}
+		conns: map[*conn]struct{}{}, armed: map[*conn]struct{}{}, caches: map[string]*sessionCache{}, tickets: map[string]engine.FixedTicketKeys{}, stop: make(chan struct{}), ended: make(chan struct{})}
 	l.wake = s.wake
 	l.close = (func(c *conn, why closeKind) { c.closeParked(why) })
 	if err := s.adopt(cfg); err != nil {
@@ -85,7 +86,7 @@ func (s *Server) adopt(cfg *Config) error {
 			return fmt.Errorf("access_log: %w", err)
 		}
 	}
-	cfg.site.Bind(site.Env{Log: s.siteLog, Access: s.accessLine, Status: s.status, Take: s.takeUpstream, Application: defaultApplication})
+	cfg.site.Bind(site.Env{Log: s.siteLog, Access: s.accessLine, Status: s.status, Take: s.takeUpstream, Ended: s.ended, Application: defaultApplication})
 	s.cfg.Store(cfg)
 	return nil
 }
@@ -208,6 +209,7 @@ func (s *Server) shutdown() {
 	select {
 	case <-done:
 	case <-time.After(drainTime):
+		close(s.ended)
 		s.mu.Lock()
 		for c := range s.conns {
 			c.raw.SetDeadline(time.Unix(1, 0))

@@ -26,6 +26,9 @@ func Build(http *nginxconf.Directive) (*Site, []*Server, error) {
 	if err := b.upstreams(http.Block); err != nil {
 		return nil, nil, err
 	}
+	if err := b.limitZones(http.Block); err != nil {
+		return nil, nil, err
+	}
 	if err := b.logFormats(http.Block); err != nil {
 		return nil, nil, err
 	}
@@ -180,7 +183,7 @@ func (b *builder) defaults() *conf {
 	index, _ := b.parseTemplate("index.html")
 	return &conf{root: root, index: []*template{index}, types: defaultTypes, defType: "text/plain", etag: true, msiePad: true,
 		maxBody: 1 << 20, errorPages: map[int]errorPage{}, hide: map[string]bool{}, passed: map[string]bool{},
-		absolute: true, portInRedirect: true, logNotFound: true, chunked: true, maxRanges: math.MaxInt, ifModified: "exact",
+		absolute: true, portInRedirect: true, logNotFound: true, chunked: true, maxRanges: math.MaxInt, ifModified: "exact", limits: limitDefaults,
 		charsetTypes: []string{"text/html", "text/xml", "text/plain", "text/vnd.wap.wml", "application/javascript", "application/rss+xml"},
 		gzip:         gzipConf{level: 1, minLength: 20, types: map[string]bool{"text/html": true}, proxied: map[string]bool{"off": true}, httpVersion: 1},
 		proxy: proxyConf{connect: 60 * time.Second, send: 60 * time.Second, read: 60 * time.Second, next: map[string]bool{"error": true, "timeout": true},

@@ -36,6 +36,10 @@ type exchange struct {
 	quoted     bool // the URI came with something escaped in it
 	changed    bool // a rewrite has changed the URI: its location is searched anew
 	turns      int  // how often it was sent round
+
+	// reqStatus and connStatus are what the limits said, which they do once; counted gives back what was counted.
+	reqStatus, connStatus string
+	counted               []func()
 }
 
 // upstreamFacts are the $upstream_ variables.

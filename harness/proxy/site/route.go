@@ -76,8 +76,11 @@ func (x *exchange) excepted() bool {
 	return true
 }
 
-// admitted asks who is there, then answers.
+// admitted asks how many there are and who is there, then answers.
 func (x *exchange) admitted() {
+	if !x.withinLimits() {
+		return
+	}
 	if code := x.enters(); code != 0 {
 		x.fail(code)
 		return

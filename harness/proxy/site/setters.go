@@ -262,6 +262,7 @@ func init() {
 		"real_ip_recursive": flag(func(c *conf) *bool { return &c.realIP.recursive }),
 	}
 	maps.Copy(setters, answerSetters())
+	maps.Copy(setters, limitSetters())
 }
 
 func (b *builder) addHeader(list *[]header, d *nginxconf.Directive, first bool) error {

@@ -41,8 +41,10 @@ type Request struct {
 	// Captures are the groups of the server_name that the host matched; nil: it was no expression.
 	Captures *Captures
 	Conn     *ConnInfo
-	Start    time.Time
-	Context  context.Context
+	// Gone says whether the client has left meanwhile; nil: Context does.
+	Gone    func() bool
+	Start   time.Time
+	Context context.Context
 }
 
 // Env is what the site needs from the edge.
@@ -55,6 +57,8 @@ type Env struct {
 	Status func() Status
 	// Take asks for a place in the connection table for an upstream connection of this request.
 	Take func(r *Request) (release func(), ok bool)
+	// Ended is closed when requests in flight may wait no longer.
+	Ended <-chan struct{}
 	// Application answers requests for the upstream address "builtin:application".
 	Application http.Handler
 }
@@ -74,6 +78,7 @@ type Site struct {
 	set        map[string]bool // variables of set
 	keepBody   bool            // $request_body is named somewhere
 	boundaries atomic.Int64    // of multipart/byteranges, numbered
+	zones      zones
 	// logPaths are the paths of all access logs.
 	logPaths []string
 }
@@ -207,6 +212,7 @@ type conf struct {
 	msiePad    bool
 	intercept  bool
 	access     access
+	limits     limits
 	except     *except
 	referers   *referers
 
@@ -248,6 +254,7 @@ const maxCycles = 10
 // Serve answers one request and writes its access log.
 func (s *Server) Serve(w http.ResponseWriter, r *Request) {
 	x := newExchange(s, w, r)
+	defer x.uncount()
 	defer x.logAccess()
 	if x.normalise(); x.uri == "" {
 		x.fail(http.StatusBadRequest)

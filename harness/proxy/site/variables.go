@@ -60,6 +60,8 @@ func init() {
 		},
 		"request_body":            func(x *exchange) string { return x.sentBody },
 		"limit_rate":              func(*exchange) string { return "0" },
+		"limit_req_status":        func(x *exchange) string { return x.reqStatus },
+		"limit_conn_status":       func(x *exchange) string { return x.connStatus },
 		"request_id":              func(x *exchange) string { return x.id() },
 		"tcpinfo_rtt":             func(*exchange) string { return "" },
 		"binary_remote_addr":      func(x *exchange) string { return string(x.remote.AsSlice()) },
