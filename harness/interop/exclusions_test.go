@@ -20,6 +20,8 @@ func excluded(c cell) string {
 	gnutls := strings.HasPrefix(c.peer, "gnutls")
 	golang := strings.HasPrefix(c.peer, "crypto/tls")
 	switch {
+	case c.version == wire.SSL30 && !strings.HasPrefix(c.peer, "nss"):
+		return "SSL 3.0 is compiled out of Debian's OpenSSL and GnuTLS, and crypto/tls has it no more"
 	case suite != nil && suite.Cipher == keys.CipherDES:
 		return "single DES is compiled out of every peer, or switched off for good"
 	case openssl && suite != nil && (suite.Cipher == keys.CipherRC4 || suite.Cipher == keys.Cipher3DES):

@@ -26,6 +26,10 @@ func testClientMatrix(t *testing.T) {
 				}
 				addr := p.start(t, pki().identity(kind), false)
 				for _, v := range versions {
+					addr := addr
+					if v == wire.SSL30 && p.start30 != nil && kind == "rsa" {
+						addr = p.start30(t, pki().identity(kind))
+					}
 					for _, suite := range suitesOf(v, kind) {
 						for _, m := range modesOf(v) {
 							c := cell{"client", p.name, v, suite, groupOf(suite), kind, m}

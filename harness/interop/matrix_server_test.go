@@ -304,6 +304,9 @@ func runNSS(t *testing.T, addr string, c cell) {
 	}
 	groups = append(groups, "FF2048")
 	v := strings.ToLower(strings.ReplaceAll(c.version.String(), " ", ""))
+	if c.version == wire.SSL30 {
+		v = "ssl3"
+	}
 	args := []string{"-4", "-h", host, "-p", port, "-d", pki().nss(t), "-V", v + ":" + v, "-o"}
 	if c.mode != modeID {
 		args = append(args, "-u")

@@ -82,8 +82,8 @@ func try(t *testing.T, c cell, run func(t *testing.T)) {
 	}
 }
 
-// versions are those that Debian's peers still have; SSL 3.0 is compiled out of all of them.
-var versions = []wire.Version{wire.TLS10, wire.TLS11, wire.TLS12, wire.TLS13}
+// versions of the matrix; of Debian's peers only NSS still has SSL 3.0.
+var versions = []wire.Version{wire.SSL30, wire.TLS10, wire.TLS11, wire.TLS12, wire.TLS13}
 
 // suitesOf lists the suites of a version that go with a kind of certificate.
 func suitesOf(v wire.Version, kind string) []wire.CipherSuite {
@@ -96,14 +96,20 @@ func suitesOf(v wire.Version, kind string) []wire.CipherSuite {
 		if s.Only12 && v < wire.TLS12 || s.Cipher == keys.CipherNull || (s.Auth == keys.AuthECDSA) != (kind == "ecdsa") {
 			continue
 		}
+		if v == wire.SSL30 && s.Kx == keys.KxECDHE { // elliptic curves came with TLS (RFC 4492)
+			continue
+		}
 		out = append(out, id)
 	}
 	return out
 }
 
 func modesOf(v wire.Version) []mode {
-	if v == wire.TLS13 {
+	switch v {
+	case wire.TLS13:
 		return []mode{modeFull, modePSK}
+	case wire.SSL30: // no extensions, so no tickets
+		return []mode{modeFull, modeID}
 	}
 	return []mode{modeFull, modeID, modeTicket}
 }

@@ -20,16 +20,18 @@ type peerServer struct {
 	certs []string
 	// start runs it with the identity; auth asks for a client certificate and refuses clients without one.
 	start func(t testing.TB, id *identity, auth bool) (addr string)
+	// start30 runs it with SSL 3.0, where it has that; nil: it has not.
+	start30 func(t testing.TB, id *identity) (addr string)
 }
 
 // peerServers are set up to allow everything that they have, so that the client's hello alone decides.
 var peerServers = []peerServer{
-	{"openssl s_server", "openssl", both, startOpenSSL},
-	{"gnutls-serv", "gnutls", both, startGnuTLS},
-	{"nss selfserv", "nss", both, startNSS},
-	{"nginx", "nginx", both, startNginx},
-	{"haproxy", "haproxy", both, startHAProxy},
-	{"crypto/tls", "", both, startGo},
+	{"openssl s_server", "openssl", both, startOpenSSL, nil},
+	{"gnutls-serv", "gnutls", both, startGnuTLS, nil},
+	{"nss selfserv", "nss", both, startNSS, startNSS30},
+	{"nginx", "nginx", both, startNginx, nil},
+	{"haproxy", "haproxy", both, startHAProxy, nil},
+	{"crypto/tls", "", both, startGo, nil},
 }
 
 var both = []string{"rsa", "ecdsa"}
@@ -72,9 +74,20 @@ func startGnuTLS(t testing.TB, id *identity, auth bool) string {
 }
 
 func startNSS(t testing.TB, id *identity, auth bool) string {
+	more := []string{"-Z"} // 0-RTT
+	if auth {
+		more = append(more, "-r", "-r")
+	}
+	return runSelfserv(t, id, "tls1.0:", more...)
+}
+
+// startNSS30: no range of NSS's reaches from SSL 3.0 to TLS 1.3.
+func startNSS30(t testing.TB, id *identity) string { return runSelfserv(t, id, "ssl3:tls1.2") }
+
+func runSelfserv(t testing.TB, id *identity, versions string, more ...string) string {
 	dir := pki().nss(t)
 	port := freePort(t)
-	args := []string{"-d", dir, "-p", port, "-V", "tls1.0:", "-v", "-u", "-Z", "-G", "-H", "1",
+	args := []string{"-d", dir, "-p", port, "-V", versions, "-v", "-u", "-G", "-H", "1",
 		"-c", ":0005:0004:000A:002F:0035:003C:003D:009C:009D:0033:0039:0067:006B:009E:009F:0016:C009:C00A:C013:C014:C023:C027:" +
 			"C024:C028:C02B:C02C:C02F:C030:CCA8:CCA9:CCAA:C011:C007:C008:C012:1301:1302:1303"}
 	if id.kind == "rsa" {
@@ -82,10 +95,7 @@ func startNSS(t testing.TB, id *identity, auth bool) string {
 	} else {
 		args = append(args, "-e", "ecdsa")
 	}
-	if auth {
-		args = append(args, "-r", "-r")
-	}
-	startReady(t, exec.Command("selfserv", args...), `About to call accept`)
+	startReady(t, exec.Command("selfserv", append(args, more...)...), `About to call accept`)
 	return "127.0.0.1:" + port
 }
 
