@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tlsurge/harness/engine"
+	"tlsurge/profiles/hello"
 	"tlsurge/profiles/wire"
 )
 
@@ -115,7 +116,7 @@ func TestKeyUpdateTyped(t *testing.T) {
 	}
 	for _, command := range []string{"K", "k"} {
 		t.Run("s_server "+command, func(t *testing.T) {
-			s, addr := typedServer(t)
+			s, addr := typedServer(t, "-tls1_3")
 			l := meet(t, addr, offer{})
 			s.after(t, "CIPHER is")
 			for i := range uint16(3) { // what it says of them stays in its buffer
@@ -146,20 +147,29 @@ func TestKeyUpdateTyped(t *testing.T) {
 	}
 }
 
-// typedServer is an s_server that talks.
-func typedServer(t *testing.T, extra ...string) (*typed, string) {
+// typedServer is an s_server of one version that talks.
+func typedServer(t *testing.T, version string, extra ...string) (*typed, string) {
 	id := pki().identity("ecdsa")
-	s := typeTo(t, "openssl", append([]string{"s_server", "-accept", "127.0.0.1:0", "-cert", id.certFile, "-key", id.keyFile, "-tls1_3"}, extra...)...)
+	s := typeTo(t, "openssl", append([]string{"s_server", "-accept", "127.0.0.1:0", "-cert", id.certFile, "-key", id.keyFile, version}, extra...)...)
 	return s, strings.TrimSpace(s.after(t, "ACCEPT "))
 }
 
-// meet shakes hands and leaves the connection open.
+// meet shakes hands in TLS 1.3 and leaves the connection open.
 func meet(t *testing.T, addr string, o offer) *link {
 	t.Helper()
 	o.max, o.suites, o.groups = wire.TLS13, []wire.CipherSuite{wire.TLS_AES_128_GCM_SHA256}, []wire.Group{wire.X25519}
+	return meetAs(t, addr, o, nil)
+}
+
+// meetAs shakes hands as o offers, after change of what is configured and said.
+func meetAs(t *testing.T, addr string, o offer, change func(*engine.ClientConfig, *hello.ClientHello)) *link {
+	t.Helper()
 	cfg, ch, err := o.build(seeded(5), &engine.Verifier{Roots: pki().roots})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if change != nil {
+		change(cfg, ch)
 	}
 	nc, err := net.DialTimeout("tcp", addr, patience)
 	if err != nil {
@@ -182,7 +192,7 @@ func meet(t *testing.T, addr string, o offer) *link {
 func TestTicketsAndEarlyDataOfSServer(t *testing.T) {
 	need(t, "openssl")
 	for _, tickets := range []int{0, 1, 5} {
-		s, addr := typedServer(t, "-num_tickets", fmt.Sprint(tickets), "-early_data", "-max_early_data", "4096")
+		s, addr := typedServer(t, "-tls1_3", "-num_tickets", fmt.Sprint(tickets), "-early_data", "-max_early_data", "4096")
 		l := meet(t, addr, offer{})
 		s.after(t, "CIPHER is")
 		s.say(t, "good day")

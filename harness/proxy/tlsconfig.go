@@ -277,7 +277,7 @@ func (t *TLSSettings) Engine(st *stack.Stack, h2 bool) *engine.ServerConfig {
 	cfg := &engine.ServerConfig{
 		Certificates: t.Certificates, Versions: engine.Versions(t.Versions...), Suites: t.Suites, PreferServer: t.PreferServer,
 		Groups: t.Groups, DH: t.DH, ALPN: st.ALPN, ALPNStrict: st.Nginx.ALPNStrict, NPN: st.NPN, SessionLifetime: t.Timeout, TicketCount: 2,
-		Rules: st.RulesAt(t.SecurityLevel), Renegotiate: engine.RenegotiateClose,
+		Rules: st.RulesAt(t.SecurityLevel), Renegotiate: st.Nginx.Renegotiate,
 	}
 	if h2 && len(st.ALPN) > 0 {
 		cfg.ALPN = append([]string{"h2"}, st.ALPN...)

@@ -74,6 +74,9 @@ type Nginx struct {
 	DrainAt float64
 	// ALPNStrict refuses a hello whose protocols are all unknown (1.21.4 on); before, it was answered without one.
 	ALPNStrict bool
+	// Renegotiate is what a client gets that asks for a second handshake: from 1.15.2 on the library's warning, before
+	// a close without a word.
+	Renegotiate engine.Renegotiate
 	// KeepaliveRequests is keepalive_requests' default.
 	KeepaliveRequests int
 	// levels is the reason -> level rule of ngx_ssl_connection_error in this release.
@@ -81,8 +84,8 @@ type Nginx struct {
 }
 
 var (
-	nginx162  = Nginx{Release: "1.6.2", DrainQuietly: true, KeepaliveRequests: 100, levels: level162}
-	nginx1221 = Nginx{Release: "1.22.1", DrainAt: 1.0 / 16, ALPNStrict: true, KeepaliveRequests: 1000, levels: level1221}
+	nginx162  = Nginx{Release: "1.6.2", DrainQuietly: true, Renegotiate: engine.RenegotiateClose, KeepaliveRequests: 100, levels: level162}
+	nginx1221 = Nginx{Release: "1.22.1", DrainAt: 1.0 / 16, ALPNStrict: true, Renegotiate: engine.RenegotiateRefuse, KeepaliveRequests: 1000, levels: level1221}
 )
 
 var (
