@@ -45,11 +45,17 @@ func (l *link) pump() error {
 	if err := l.flush(); err != nil {
 		return err
 	}
+	err := l.readOnce()
+	l.flush()
+	return err
+}
+
+// readOnce hands the engine what one read gives; its answer stays where it is.
+func (l *link) readOnce() error {
 	n, err := l.nc.Read(l.buf)
 	if n > 0 {
 		rerr := l.c.Receive(time.Now(), l.buf[:n])
 		l.drain()
-		l.flush()
 		return rerr
 	}
 	if errors.Is(err, io.EOF) {

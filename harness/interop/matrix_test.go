@@ -197,6 +197,12 @@ const beside = `
   s_server.
 - ` + "`TestTicketsAndEarlyDataOfSServer`" + `: none, one and five NewSessionTickets from s_server; 0-RTT data that it accepts once and rejects
   the second time.
+- ` + "`TestRenegotiationByTheClient`, `TestRenegotiationByOurServer`, `TestRenegotiationWithServers`" + `: a second handshake asked for by s_client,
+  by us of s_client and gnutls-cli, by s_server of us, and by us of s_server; refused by us, by s_server and by nginx, whose warning
+  the bundled edge gives too.
+- ` + "`TestStaplingAndTimestamps`, `TestNextProtocol`, `TestFalseStartWithServers`" + `: OCSP responses and SCTs in TLS 1.2 and 1.3, and NPN, with
+  s_client and s_server; requests before the Finished of s_server and nginx.
+- ` + "`TestSSLv2FormatHello`" + `: Java 6's hello, read by s_server.
 - ` + "`TestMangledHellosAsNginx`" + ` in harness/proxy: hellos that are wrong in 34 ways, alone and among other records. The personality
   "openssl-3.0" and Debian's nginx give the same alert in the same record version, the same close or the same ServerHello. The suite
   tries 816; ` + "`go test ./harness/proxy -run Mangled -mangled 1000`" + ` tries 68,000. What differs:
