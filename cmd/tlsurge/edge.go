@@ -61,6 +61,9 @@ Stacks: ` + strings.Join(stack.Names(), ", ") + ".",
 			for _, w := range cfg.Warnings {
 				fmt.Fprintf(a.err, "tlsurge: warning: %v\n", w)
 			}
+			for _, n := range cfg.Notes {
+				fmt.Fprintf(a.err, "tlsurge: note: %v\n", n)
+			}
 			if check {
 				fmt.Fprintln(a.out, "configuration is ok")
 				return nil

@@ -170,6 +170,9 @@ func (c *Conn) takeServerExtension(e wire.Extension) error {
 		return c.takeALPN(e.Data)
 	case wire.ExtHeartbeat:
 		c.facts.Heartbeat = true
+	case wire.ExtChannelID, wire.ExtChannelIDOld:
+		// Such a server waits for a signed EncryptedExtensions before our Finished (draft-balfanz-tls-channelid §4).
+		return fmt.Errorf("%w: %v", ErrUnspokenExtension, e.Type)
 	case wire.ExtRecordSizeLimit:
 		r := wire.NewReader(e.Data)
 		limit := r.U16()

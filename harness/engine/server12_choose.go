@@ -29,6 +29,7 @@ func (c *Conn) chooseSuite(list []wire.CipherSuite, v wire.Version) (*keys.Suite
 		if s == nil {
 			if c.facts.PassedOver == 0 {
 				c.facts.PassedOver = id
+				why = fmt.Sprintf("; %v: ranked and not spoken by this engine", id)
 			}
 			continue
 		}

@@ -43,6 +43,8 @@ type Config struct {
 
 	// Warnings are what the configuration says in vain.
 	Warnings []nginxconf.Warning
+	// Notes are where this edge knowingly falls short of the library it stands for.
+	Notes []nginxconf.Warning
 
 	expired *engine.Certificate
 	site    *site.Site

@@ -231,3 +231,31 @@ func TestNoDirectiveIsForgotten(t *testing.T) {
 		}
 	}
 }
+
+// What a cipher string asks for and does not get here is noted: suites that the engine passes over, levels before their time.
+func TestCipherNotes(t *testing.T) {
+	p := newPKI(t, "rsa")
+	for _, row := range []struct {
+		stack, ciphers string
+		want           []string
+	}{
+		{"openssl-1.0.1j", "AES128-SHA:CAMELLIA:DHE-DSS-AES128-SHA:@SECLEVEL=1", []string{"younger than openssl-1.0.1j", "CAMELLIA"}},
+		{"openssl-3.0", "AES128-SHA:CAMELLIA128-SHA:@SECLEVEL=0", []string{"CAMELLIA128-SHA"}},
+		{"openssl-3.0", "AES128-SHA:PSK:@SECLEVEL=0", nil},
+		{"openssl-1.0.1j", "AES128-SHA", nil},
+	} {
+		cfg, err := Load(Options{Stack: row.stack, Certificate: p.cert, Key: p.key, Dir: t.TempDir(), Ciphers: row.ciphers})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(cfg.Notes) != len(row.want) {
+			t.Errorf("%s, %s: notes %v, wanted %d", row.stack, row.ciphers, cfg.Notes, len(row.want))
+			continue
+		}
+		for i, n := range cfg.Notes {
+			if !strings.Contains(n.Text, row.want[i]) {
+				t.Errorf("%s, %s: %q, wanted %q in it", row.stack, row.ciphers, n.Text, row.want[i])
+			}
+		}
+	}
+}

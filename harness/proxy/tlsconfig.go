@@ -123,6 +123,7 @@ func (c *compiler) tls(d *nginxconf.Directive) (*TLSSettings, error) {
 		return nil, at(where, fmt.Errorf("ssl_ciphers: %w", err))
 	}
 	t.Suites, t.SecurityLevel = list.Suites, list.SecurityLevel
+	c.noteCiphers(where, st, t)
 	t.Versions = st.AtLevel(t.Versions, t.SecurityLevel)
 	if len(t.Versions) == 0 {
 		return nil, at(where, fmt.Errorf("security level %d of %s allows none of the protocols that are enabled", t.SecurityLevel, st.Name))
@@ -140,6 +141,27 @@ func (c *compiler) tls(d *nginxconf.Directive) (*TLSSettings, error) {
 		return nil, err
 	}
 	return t, c.sessions(d, t)
+}
+
+// noteCiphers says what a cipher string asks for and does not get here.
+func (c *compiler) noteCiphers(d *nginxconf.Directive, st *stack.Stack, t *TLSSettings) {
+	if d == nil {
+		return
+	}
+	if strings.Contains(t.CipherString, "@SECLEVEL") && !st.KnowsLevels() {
+		c.note(d, "@SECLEVEL is younger than %s and ignored", st.Name)
+	}
+	if unspoken := st.Unspoken(t.Suites); len(unspoken) > 0 {
+		more := ""
+		if n := len(unspoken); n > 3 {
+			unspoken, more = unspoken[:3], fmt.Sprintf(" and %d more", n-3)
+		}
+		c.note(d, "ranked as %s does, and never chosen because this engine has not got them: %s%s", st.Name, strings.Join(unspoken, ", "), more)
+	}
+}
+
+func (c *compiler) note(d *nginxconf.Directive, format string, a ...any) {
+	c.cfg.Notes = append(c.cfg.Notes, nginxconf.Warning{File: d.File, Line: d.Line, Text: fmt.Sprintf(format, a...)})
 }
 
 func (c *compiler) warn(d *nginxconf.Directive, format string, a ...any) {

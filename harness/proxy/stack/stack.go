@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"tlsurge/harness/engine"
+	"tlsurge/harness/keys"
 	"tlsurge/profiles/wire"
 )
 
@@ -250,6 +251,23 @@ func GroupNamed(name string) (wire.Group, bool) {
 		return wire.X25519, true
 	}
 	return 0, false
+}
+
+// KnowsLevels says whether the library has security levels (@SECLEVEL): those from 1.1.0 on.
+func (s *Stack) KnowsLevels() bool { return s.era >= era110 }
+
+// Unspoken names the suites of a list that our engine ranks and passes over: Camellia, DSS and others that the standard
+// library has no primitives for. Suites by PSK and SRP, which nginx cannot be told the secrets of, are no loss.
+func (s *Stack) Unspoken(list []wire.CipherSuite) (names []string) {
+	if !s.Library {
+		return nil
+	}
+	for _, id := range list {
+		if n := Name(id); keys.Lookup12(id) == nil && !strings.Contains(n, "PSK") && !strings.Contains(n, "SRP") {
+			names = append(names, n)
+		}
+	}
+	return names
 }
 
 // RulesAt gives the rules with what a security level adds: from level 1 on 3.0 signs nothing with SHA-1.
