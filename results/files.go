@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"tlsurge/results/hist"
 )
@@ -71,7 +73,11 @@ func openRunFiles(cfg CollectorConfig) (*runFiles, error) {
 		return nil, errors.Join(err, r.close())
 	}
 	r.hlogBuffer = bufio.NewWriter(r.hlogFile)
-	comment := fmt.Sprintf("tlsurge %s, scenario %s, seed %d; values in nanoseconds; tags are PHASE/METRIC", cfg.ToolVersion, cfg.Scenario, cfg.Seed)
+	tags := ""
+	for _, k := range slices.Sorted(maps.Keys(cfg.Tags)) {
+		tags += fmt.Sprintf(", %s=%s", k, cfg.Tags[k])
+	}
+	comment := fmt.Sprintf("tlsurge %s, scenario %s, seed %d%s; values in nanoseconds; tags are PHASE/METRIC", cfg.ToolVersion, cfg.Scenario, cfg.Seed, tags)
 	if r.hlog, err = hist.NewLogWriter(r.hlogBuffer, cfg.Started.UnixMilli(), comment); err != nil {
 		return nil, errors.Join(err, r.close())
 	}

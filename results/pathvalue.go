@@ -10,6 +10,9 @@ import (
 // value reads the number out of a run; missing says why there is none.
 func (p *path) value(run *Run) (v float64, missing string) {
 	v, n, missing := p.walk(reflect.ValueOf(run).Elem(), p.segments)
+	if list := p.segments[0].name; missing == "" && n == 0 && (list == "outcomes" || list == "chains") {
+		return 0, "" // these lists have a row only for what happened
+	}
 	if missing == "" && n == 0 {
 		missing = "no row of this run fits the path"
 	}

@@ -17,7 +17,8 @@ type Run struct {
 	DurationNs  int64             `json:"duration_ns"`
 	Tags        map[string]string `json:"tags,omitempty"`
 	// Digests are SHA-256 in hex of what the run was made of: "scenario" (as resolved, without seed, tags and
-	// thresholds) and the files that it names ("fleet.config"). Runs of one digest asked for the same.
+	// thresholds) and the files that it names ("fleet.config" with what it includes, "target.ca"). Runs of
+	// equal digests asked for the same.
 	Digests map[string]string `json:"digests,omitempty"`
 
 	Verdict     Verdict     `json:"verdict"`

@@ -73,6 +73,9 @@ func ParseThreshold(pathText, conditionText string) (Threshold, error) {
 	if t.unit == "count" && limit != math.Trunc(limit) {
 		return bad(fmt.Sprintf("%q is a count, and %s is no whole number", pathText, m[2]), "a whole number; with .rate behind the path, a share")
 	}
+	if share := limit > 1 && m[3] == "" || limit > 100; t.unit == "share" && share {
+		return bad(fmt.Sprintf("%q is a share, and no share is above 100%%", pathText), "0% to 100%, or a number of 0 to 1")
+	}
 	if m[3] == "" {
 		if t.unit == "ns" && limit != 0 {
 			return bad("a time needs a unit", unitWords)

@@ -3,6 +3,9 @@ package results
 import (
 	"errors"
 	"math"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -62,6 +65,8 @@ func TestThresholds(t *testing.T) {
 		{"a version with a dot in its name", "handshakes.by_version[TLS 1.2]", ">= 7", 7, true, 0},
 		{"firings of eligible attempts", "faults[name=cut].fired.rate", "> 5%", 0.1, true, 1},
 		{"rows by a number", "outcomes[class=peer_alert,alert=86].count", "== 10", 10, true, 0},
+		{"an ending that nobody came to is zero", "outcomes[class=reset].count", "== 0", 0, true, 0},
+		{"a way that nobody took", "chains[verdict=downgraded].count", "== 0", 0, true, 0},
 		{"connections held", "connections.peak_established", ">= 39000", 39000, true, 0},
 	} {
 		th, err := ParseThreshold(row.path, row.condition)
@@ -113,6 +118,8 @@ func TestParseThresholdRefuses(t *testing.T) {
 		{"a filter by something else", "users[colour=red].saw_error", "< 3", "cannot be filtered by \"colour\""},
 		{"a filter on a table", "attempts[phase=a].failed", "< 3", "is not a list"},
 		{"an open bracket", "users[phase=a.saw_error", "< 3", "no closing bracket"},
+		{"more than all of it", "users.saw_error.rate", "< 150%", "no share is above 100%"},
+		{"the same without a unit", "users.saw_error.rate", "< 5", "no share is above 100%"},
 		{"a dot at the end", "users.", "< 3", "ends in a dot"},
 		{"an empty path", "", "< 3", "the path is empty"},
 	} {
@@ -121,6 +128,56 @@ func TestParseThresholdRefuses(t *testing.T) {
 		if !errors.As(err, &bad) || !strings.Contains(err.Error(), row.says) || bad.Allowed == "" {
 			t.Errorf("%s: %v; want a ThresholdError with %q", row.why, err, row.says)
 		}
+	}
+}
+
+func TestAFilterThatNoRowCanFit(t *testing.T) {
+	names := Names{Phases: []string{"before", "after"}, Profiles: []string{"firefox-35-osx", "chrome-40-osx"}, Edges: []string{"edge-1", "edge-2"}, Faults: []string{"cut"}}
+	for _, row := range []struct{ path, says string }{
+		{"users[profile=firefox-*].saw_error", ""},
+		{"users[profile=opera-*].saw_error", "no row of users can have profile=opera-*; allowed: firefox-35-osx, chrome-40-osx"},
+		{"users[phase=befor,profile=firefox-*].saw_error", "phase=befor; allowed: before, after"},
+		{"users[phase!=*].saw_error", "phase!=*"},
+		{"users[phase!=before,phase!=after].saw_error", "phase!=after"},
+		{"users[phase!=before].saw_error", ""},
+		{"edges[name=edge-3].handshakes", "allowed: edge-1, edge-2"},
+		{"faults[name=cuts].fired", "allowed: cut"},
+		{"phases[name=later].peak_established", "allowed: before, after"},
+		{"outcomes[class=resets].count", "can have class=resets; allowed: ok, connect_refused"},
+		{"chains[verdict=saw_eror].count", "allowed: fine, saved_by_retry"},
+		{"outcomes[user_sees=whatever].count", ""},
+		{"agents[id=agent-9].cpu", ""},
+	} {
+		condition := "<= 10"
+		if strings.HasSuffix(row.path, "cpu") {
+			condition = "<= 10s"
+		}
+		th, err := ParseThreshold(row.path, condition)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = th.Fits(names)
+		if (err == nil) != (row.says == "") || err != nil && !strings.Contains(err.Error(), row.says) {
+			t.Errorf("%s: %v; want %q", row.path, err, row.says)
+		}
+		if err := th.Fits(Names{Phases: nil}); err != nil && !strings.Contains(row.path, "class") && !strings.Contains(row.path, "verdict") {
+			t.Errorf("%s: refused where nothing is known: %v", row.path, err)
+		}
+	}
+}
+
+// TestEveryClassCanBeFiltered: the names that a filter may have are those of outcome.go.
+func TestEveryClassCanBeFiltered(t *testing.T) {
+	p, err := os.ReadFile("outcome.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, m := range regexp.MustCompile(`\bClass = "([a-z_]+)"`).FindAllStringSubmatch(string(p), -1) {
+		want = append(want, m[1])
+	}
+	if !slices.Equal(classNames, want) {
+		t.Errorf("%v; outcome.go has %v", classNames, want)
 	}
 }
 

@@ -68,12 +68,12 @@ func tables(list any) (out []map[string]any) {
 
 // check refuses what cannot work and resolves faults and phases.
 func (s *Scenario) check(d *decoder, o Overrides) error {
-	for _, f := range []func(*decoder) error{s.checkTop, s.checkThresholds, s.checkFleet, s.checkLoad, s.checkBrowsers, s.checkFaults, s.checkPhases} {
+	for _, f := range []func(*decoder) error{s.checkTop, s.checkFleet, s.checkLoad, s.checkBrowsers, s.checkFaults, s.checkPhases} {
 		if err := f(d); err != nil {
 			return err
 		}
 	}
-	return s.checkTarget(d, o)
+	return firstError(s.checkTarget(d, o), s.checkThresholds(d, o))
 }
 
 // oneOf refuses a word that is not in the list.
@@ -183,9 +183,23 @@ func (s *Scenario) checkCapture(d *decoder) error {
 	return between(d, []string{"run", "capture_bytes"}, r.CaptureBytes, 1<<20, 64<<30)
 }
 
-func (s *Scenario) checkThresholds(d *decoder) error {
+func (s *Scenario) checkThresholds(d *decoder, o Overrides) error {
+	names := results.Names{Profiles: s.browserNames(), Edges: s.edgeNames()}
+	for _, p := range s.Phases {
+		names.Phases = append(names.Phases, p.Name)
+		for _, r := range p.Rules {
+			if o.OnlyFault != "" {
+				break // a threshold on a rule that was left out has nothing to judge, and says so at the end
+			}
+			names.Faults = append(names.Faults, r.Name)
+		}
+	}
 	for path, condition := range s.Thresholds {
-		if _, err := results.ParseThreshold(path, condition); err != nil {
+		t, err := results.ParseThreshold(path, condition)
+		if err == nil {
+			err = t.Fits(names)
+		}
+		if err != nil {
 			return d.fail([]string{"thresholds", path}, "%v", err)
 		}
 	}

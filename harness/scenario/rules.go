@@ -42,24 +42,34 @@ func (s *Scenario) checkFaults(d *decoder) error {
 	return nil
 }
 
+// browserNames are what results call the browsers.
+func (s *Scenario) browserNames() (names []string) {
+	for _, b := range s.Browsers {
+		names = append(names, strings.TrimSuffix(filepath.Base(b.Profile), ".toml"))
+	}
+	return names
+}
+
+// edgeNames are what results call the edges, or the addresses of a target.
+func (s *Scenario) edgeNames() (names []string) {
+	if s.Target != nil {
+		for i := range s.Target.Addresses {
+			names = append(names, fmt.Sprintf("target-%d", i+1))
+		}
+		return names
+	}
+	for i := range s.Fleet.Edges {
+		names = append(names, fmt.Sprintf("edge-%d", i+1))
+	}
+	return names
+}
+
 // checkWho refuses a selector that nobody of this scenario can match: such a rule would never strike.
 func (s *Scenario) checkWho(d *decoder, at string, w *Who) error {
 	if w.Attempt < 0 || w.Connection < 0 {
 		return d.fail([]string{at, "who"}, "attempt and connection count from 1; 0 is all of them")
 	}
-	var browsers, edges []string
-	for _, b := range s.Browsers {
-		browsers = append(browsers, strings.TrimSuffix(filepath.Base(b.Profile), ".toml"))
-	}
-	for i := range s.Fleet.Edges {
-		edges = append(edges, fmt.Sprintf("edge-%d", i+1))
-	}
-	if s.Target != nil {
-		edges = nil
-		for i := range s.Target.Addresses {
-			edges = append(edges, fmt.Sprintf("target-%d", i+1))
-		}
-	}
+	browsers, edges := s.browserNames(), s.edgeNames()
 	for _, x := range []struct {
 		key, pattern string
 		names        []string

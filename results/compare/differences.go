@@ -100,9 +100,10 @@ func scenarioDifferences(base, candidate *Side) []string {
 	known := func(s *Side) bool {
 		return len(s.scenarios) == len(s.Runs) && !slices.ContainsFunc(s.scenarios, func(k map[string]string) bool { return k == nil })
 	}
-	config := fact{"the file of fleet.config", func(s *Side, i int) string {
-		return cmp.Or(shortDigest(s.Runs[i].Digests["fleet.config"]), "none")
-	}}
+	file := func(of, digest string) fact {
+		return fact{of, func(s *Side, i int) string { return cmp.Or(shortDigest(s.Runs[i].Digests[digest]), "none") }}
+	}
+	files := []fact{file("the file of fleet.config", "fleet.config"), file("the file of target.ca", "target.ca")}
 	if known(base) && known(candidate) {
 		all := map[string]bool{}
 		for _, keys := range slices.Concat(base.scenarios, candidate.scenarios) {
@@ -118,14 +119,13 @@ func scenarioDifferences(base, candidate *Side) []string {
 		if more := len(list) - manyKeys; more > 0 {
 			list = append(list[:manyKeys], fmt.Sprintf("%d more keys of the scenario", more))
 		}
-		return append(list, told([]fact{config}, base, candidate)...)
+		return append(list, told(files, base, candidate)...)
 	}
-	list := told([]fact{
+	list := told(append([]fact{
 		ofRun("phases", phaseWords),
 		ofRun("faults", faultWords),
 		ofRun("connections wanted", func(r *results.Run) string { return fmt.Sprint(r.Connections.Target) }),
-		config,
-	}, base, candidate)
+	}, files...), base, candidate)
 	return append(list, told([]fact{{"digest of the scenario", scenarioDigest}}, base, candidate)...)
 }
 

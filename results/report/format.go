@@ -1,6 +1,7 @@
 package report
 
 import (
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -72,6 +73,10 @@ func share(part, whole int64) string {
 	switch {
 	case part == 0:
 		return "0%"
+	case p < 0.01:
+		return "<0.01%"
+	case part < whole && p >= 99.5: // not all of it
+		return strconv.FormatFloat(math.Min(p, 99.99), 'f', 2, 64) + "%"
 	case p < 1:
 		return strconv.FormatFloat(p, 'f', 2, 64) + "%"
 	case p < 10:

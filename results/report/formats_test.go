@@ -3,6 +3,7 @@ package report
 import (
 	"bytes"
 	"encoding/csv"
+	"encoding/json"
 	"encoding/xml"
 	"io"
 	"net/http/httptest"
@@ -108,6 +109,50 @@ func TestJUnitCountsWhatItHolds(t *testing.T) {
 	}
 	if suite.Tests != len(suite.Cases) || suite.Failures != failures || suite.Errors != errors || failures != 1 || errors != 1 {
 		t.Errorf("%d tests, %d failures, %d errors; there are %d, %d, %d", suite.Tests, suite.Failures, suite.Errors, len(suite.Cases), failures, errors)
+	}
+}
+
+// TestTagsAreOnEveryFormat: who reads one of them finds the build it came from.
+func TestTagsAreOnEveryFormat(t *testing.T) {
+	run, byName := load(t, "january-2015"), latencies(t)
+	run.Tags = map[string]string{"build": "7 <&|>", "a.b": "x", "a-b": "y"}
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(Metrics{Run: func() *results.Run { return run }})
+	for _, row := range []struct {
+		format string
+		write  func(*bytes.Buffer) error
+		says   []string
+	}{
+		{"text", func(b *bytes.Buffer) error { b.Write(Text(run, Options{})); return nil }, []string{"build=7 <&|>", "a.b=x", "a-b=y"}},
+		{"json", func(b *bytes.Buffer) error { return json.NewEncoder(b).Encode(run) }, []string{`"build":"7 \u003c\u0026|\u003e"`}},
+		{"html", func(b *bytes.Buffer) error { b.Write(htmlOf(t, run)); return nil }, []string{"<code>build=7 &lt;&amp;|&gt;</code>", "<code>a.b=x</code>"}},
+		{"markdown", func(b *bytes.Buffer) error { b.Write(Markdown(run)); return nil }, []string{`build=7 &lt;&\|&gt;`}},
+		{"junit", func(b *bytes.Buffer) error { return JUnit(b, run) }, []string{`<property name="tag.build" value="7 &lt;&amp;|&gt;">`, `name="tag.a-b" value="y"`}},
+		{"github", func(b *bytes.Buffer) error { b.Write(Annotations(run)); return nil }, []string{"build=7 <&|>"}},
+		{"csv users", func(b *bytes.Buffer) error { return CSV(b, run, "users") }, []string{"a-b=y a.b=x build=7 <&|>"}},
+		{"csv timeline", func(b *bytes.Buffer) error { return CSV(b, run, "timeline") }, []string{"a-b=y a.b=x build=7 <&|>"}},
+		{"openmetrics", func(b *bytes.Buffer) error { return OpenMetrics(b, run, byName) }, []string{`tag_a_b="y"`, `tag_a_b_="x"`, `tag_build="7 <&|>"`}},
+		{"prometheus", func(b *bytes.Buffer) error {
+			rec := httptest.NewRecorder()
+			promhttp.HandlerFor(reg, promhttp.HandlerOpts{ErrorHandling: promhttp.HTTPErrorOnError}).ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
+			_, err := rec.Body.WriteTo(b)
+			return err
+		}, []string{`tag_build="7 <&|>"`}},
+		{"hlog, the collector's", func(b *bytes.Buffer) error {
+			p, err := os.ReadFile("../testdata/january-2015/latency.hlog")
+			b.Write(p)
+			return err
+		}, []string{"seed 42, story=thread;"}},
+	} {
+		var b bytes.Buffer
+		if err := row.write(&b); err != nil {
+			t.Errorf("%s: %v", row.format, err)
+		}
+		for _, s := range row.says {
+			if !strings.Contains(b.String(), s) {
+				t.Errorf("%s does not have %s", row.format, s)
+			}
+		}
 	}
 }
 

@@ -40,8 +40,9 @@ func Style() string { return style }
 func HTML(in HTMLInput) ([]byte, error) {
 	t, err := template.New("report").Funcs(template.FuncMap{
 		"count": count, "times": times, "ms": ms, "seconds": seconds, "bytes": bytesOf, "share": share,
-		"blow": blow, "observed": observedWords,
-		"verdict": verdictWords, "state": stateWords, "sorted": sorted, "percent": percent, "upto": upTo, "pairs": func(m map[string]string) string { return pairs(m) },
+		"blow": blow, "observed": func(th results.ThresholdResult) string { return strings.TrimPrefix(observedWords(th), "observed ") },
+		"breakable": breakable, "window": windowWords,
+		"verdict": verdictWords, "state": stateWords, "sorted": sorted, "percent": percent, "upto": upTo,
 		"join": strings.Join, "first": func(i int) bool { return i == 0 },
 	}).Parse(page)
 	if err != nil {
@@ -60,7 +61,7 @@ type view struct {
 	Style         template.CSS
 	Acts          []actView
 	Sum           results.UserRow
-	Pass          int
+	Pass, Failed  int
 	Latency       []picture
 	Load, Sockets []picture
 	Percentiles   []latencyRow
@@ -79,7 +80,8 @@ type actView struct {
 	Total   results.UserRow
 	Endings []endingView
 	Lines   []lineView
-	Fired   int64
+	// Unexplained are the attempts that failed with no fault behind them.
+	Unexplained []failureView
 }
 
 // Exported forms of the story's types, for the template.
@@ -89,6 +91,15 @@ type endingView struct {
 	Count    int64
 	Class    string
 	Ways     []wayView
+	Rarer    []wayView // folded away
+}
+
+// foldedFrom is how many ways to one ending are shown before the rest are folded away.
+const foldedFrom = 5
+
+type failureView struct {
+	results.OutcomeRow
+	End string
 }
 
 type wayView struct {
@@ -166,10 +177,12 @@ func newView(in HTMLInput) view {
 	for _, th := range in.Run.Thresholds {
 		if th.Pass {
 			v.Pass++
+		} else {
+			v.Failed++
 		}
 	}
 	for _, a := range acts(in.Run) {
-		av := actView{act: a, Total: sum(a.users), Fired: fired(a.faults), Lines: logLines(a.edges)}
+		av := actView{act: a, Total: sum(a.users), Lines: logLines(a.edges), Unexplained: unexplained(in.Run, a.Name)}
 		for _, e := range endings(a.chains) {
 			av.Endings = append(av.Endings, newEnding(e))
 		}
@@ -191,6 +204,40 @@ func newView(in HTMLInput) view {
 // measured leaves out the metrics of which there is no sample.
 func measured(list []latencyRow) []latencyRow {
 	return slices.DeleteFunc(list, func(r latencyRow) bool { return r.Count == 0 })
+}
+
+// unexplained are the failures of an act that no chain tells of, the most frequent first.
+func unexplained(run *results.Run, phase string) []failureView {
+	var list []failureView
+	for _, o := range run.Outcomes {
+		if o.Phase == phase && o.Class != results.ClassOK && o.Fault == "" {
+			list = append(list, failureView{o, endWords(results.ChainStep{Class: o.Class, Alert: o.Alert, Stage: o.Stage})})
+		}
+	}
+	slices.SortStableFunc(list, func(a, b failureView) int { return cmp.Compare(b.Count, a.Count) })
+	return list
+}
+
+// breakable lets a name as long as ERR_SSL_VERSION_OR_CIPHER_MISMATCH break behind its underscores.
+func breakable(s string) template.HTML {
+	words := strings.Split(template.HTMLEscapeString(s), " ")
+	for i, w := range words {
+		if len(w) > 20 {
+			words[i] = strings.ReplaceAll(w, "_", "_<wbr>")
+		}
+	}
+	return template.HTML(strings.Join(words, " "))
+}
+
+// windowWords says when a rule could strike.
+func windowWords(f results.FaultRow) string {
+	switch {
+	case f.FromNs == 0 && f.UntilNs == 0:
+		return "all of it"
+	case f.UntilNs == 0:
+		return "from " + seconds(f.FromNs)
+	}
+	return seconds(f.FromNs) + " to " + seconds(f.UntilNs)
 }
 
 func newEnding(e ending) endingView {
@@ -215,6 +262,9 @@ func newEnding(e ending) endingView {
 			wv.Steps = append(wv.Steps, sv)
 		}
 		ev.Ways = append(ev.Ways, wv)
+	}
+	if len(ev.Ways) > foldedFrom {
+		ev.Ways, ev.Rarer = ev.Ways[:foldedFrom], ev.Ways[foldedFrom:]
 	}
 	return ev
 }

@@ -63,7 +63,7 @@ func factsOf(t *testing.T, p []byte) pageFacts {
 		case html.StartTagToken, html.SelfClosingTagToken:
 			f.tags[tok.Data]++
 			f.attrs = append(f.attrs, tok.Attr...)
-			if kind == html.StartTagToken && tok.Data != "meta" && tok.Data != "img" {
+			if kind == html.StartTagToken && tok.Data != "meta" && tok.Data != "img" && tok.Data != "wbr" {
 				stack = append(stack, tok.Data)
 			}
 			if len(tok.Data) == 2 && tok.Data[0] == 'h' && tok.Data[1] >= '1' && tok.Data[1] <= '6' {
@@ -114,7 +114,15 @@ func TestHTMLNeedsNothingElse(t *testing.T) {
 }
 
 func TestHTMLIsWellFormedAndNamed(t *testing.T) {
-	f := factsOf(t, htmlOf(t, load(t, "january-2015")))
+	runs := oddRuns(t)
+	runs["january-2015"] = load(t, "january-2015")
+	for name, run := range runs {
+		t.Run(name, func(t *testing.T) { wellFormedAndNamed(t, factsOf(t, htmlOf(t, run))) })
+	}
+}
+
+func wellFormedAndNamed(t *testing.T, f pageFacts) {
+	t.Helper()
 	if len(f.open) > 0 {
 		t.Errorf("tags left open or closed out of order: %v", f.open)
 	}
@@ -169,6 +177,31 @@ func TestHTMLEscapesWhatOthersNamed(t *testing.T) {
 	}
 	if !strings.Contains(f.text, evil) {
 		t.Error("the names are not shown as they are")
+	}
+}
+
+// TestHTMLSaysWhy: what a reader of an odd run wants to know stands on its page.
+func TestHTMLSaysWhy(t *testing.T) {
+	pages := map[string]string{}
+	for name, run := range oddRuns(t) {
+		pages[name] = factsOf(t, htmlOf(t, run)).text
+	}
+	for _, row := range []struct{ page, says string }{
+		{"calm", "No fault was armed."},
+		{"calm", "Nothing but ordinary traffic."},
+		{"invalid", "agent-1 was lost: signal: killed"},
+		{"invalid", "✗ 4 of 4 thresholds fail."},
+		{"invalid", "Attempts that failed with no fault behind them"},
+		{"crowded", "rarer ways to the same"},
+		{"crowded", "saw an error (<0.01%)"},
+		{"crowded", "3.0 s to 4.0 s"},
+	} {
+		if !strings.Contains(pages[row.page], row.says) {
+			t.Errorf("the page of the %s run does not say %q", row.page, row.says)
+		}
+	}
+	if strings.Contains(pages["calm"], "threshold") {
+		t.Error("the calm run's page speaks of thresholds, and there are none")
 	}
 }
 

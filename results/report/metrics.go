@@ -154,7 +154,11 @@ func (e emitter) gauges() {
 	r := e.run
 	labels := []string{"scenario", r.Scenario, "seed", fmt.Sprint(r.Seed), "tool_version", r.ToolVersion}
 	for _, k := range slices.Sorted(maps.Keys(r.Tags)) {
-		labels = append(labels, "tag_"+labelName(k), r.Tags[k])
+		name := "tag_" + labelName(k)
+		for slices.Contains(labels, name) { // a.b and a-b are two tags
+			name += "_"
+		}
+		labels = append(labels, name, strings.ToValidUTF8(r.Tags[k], "?"))
 	}
 	e.gauge("run_info", "The run that these metrics are of.", 1, labels...)
 	finished := 1.0

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestThePageInABrowser opens the golden page in headless Chromium, at three widths, light and dark: axe finds
+// TestThePageInABrowser opens the golden page and those of odd runs in headless Chromium, at three widths, light and dark: axe finds
 // nothing, the console stays empty, nothing outside the file is asked for, nothing is wider than the window.
 // `make a11y` fetches what it takes (axe-core and playwright-core) into a folder of its own and names it in
 // TLSURGE_AXE.
@@ -30,6 +30,13 @@ func TestThePageInABrowser(t *testing.T) {
 	pages, err := filepath.Glob("testdata/*.html")
 	if err != nil || len(pages) == 0 {
 		t.Fatal(pages, err)
+	}
+	for name, run := range oddRuns(t) {
+		page := filepath.Join(t.TempDir(), name+".html")
+		if err := os.WriteFile(page, htmlOf(t, run), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		pages = append(pages, page)
 	}
 	for _, page := range pages {
 		cmd := exec.Command("node", "testdata/look.js", page)

@@ -23,7 +23,10 @@ type picture struct {
 
 // overTime is a picture of timeline columns: one line per column, faults' windows shaded.
 func overTime(run *results.Run, id, title, unit string, words func(float64) string, columns []column) picture {
-	p := picture{chart: chart{id: id, title: title, xLabel: "seconds since the run began", yLabel: unit, yWords: words, fromZero: true}}
+	p := picture{chart: chart{id: id, title: title, xLabel: "seconds since the run began", yLabel: unit, yWords: words, yLeast: 1, fromZero: true}}
+	if unit == "response time" {
+		p.yLeast = float64(time.Microsecond)
+	}
 	p.Head = []string{"to second", "phase"}
 	for _, col := range columns {
 		s := series{name: col.name}
@@ -103,6 +106,9 @@ func level(n func(results.Sample) int64) func(results.Sample) float64 {
 
 // timePictures are the run over time, in the order of the page.
 func timePictures(run *results.Run) (latency, load, sockets []picture) {
+	if len(run.Timeline) == 0 {
+		return nil, nil, nil
+	}
 	type s = results.Sample
 	latency = []picture{overTime(run, "latency-time", "Latency percentiles over time", "response time", nanos, []column{
 		{"handshake p50", level(func(x s) int64 { return x.HandshakeP50Ns })}, {"handshake p99", level(func(x s) int64 { return x.HandshakeP99Ns })},

@@ -21,7 +21,8 @@ type chart struct {
 	bands           []band // shaded, behind the lines
 	marks           []mark // upright lines with a word: where a phase begins
 	yMin            float64
-	fromZero        bool // the x axis begins at 0 even where no value does
+	yLeast          float64 // the smallest step between two ticks, where less cannot be written
+	fromZero        bool    // the x axis begins at 0 even where no value does
 	logY            bool
 }
 
@@ -81,6 +82,10 @@ func (c chart) SVG() template.HTML {
 	}
 	c.markWords(&b, sx, x1)
 	for i, s := range c.series {
+		if len(s.xs) == 1 { // no line, but a value
+			fmt.Fprintf(&b, `<circle class="line s%d" cx="%s" cy="%s" r="3"/>`, i%6, f1(sx(s.xs[0])), f1(sy(s.ys[0])))
+			continue
+		}
 		b.WriteString(`<polyline class="line s` + strconv.Itoa(i%6) + `" points="`)
 		for k := range s.xs {
 			fmt.Fprintf(&b, "%s,%s ", f1(sx(s.xs[k])), f1(sy(s.ys[k])))
@@ -129,7 +134,7 @@ func (c chart) extent() (x0, x1, y1 float64) {
 		y1 = c.yMin + 1
 	}
 	if !c.logY {
-		step := nice(y1 - c.yMin)
+		step := math.Max(c.yLeast, nice(y1-c.yMin))
 		y1 = c.yMin + math.Ceil((y1-c.yMin)/step)*step
 	}
 	return x0, x1, y1
@@ -177,7 +182,7 @@ func (c chart) grid(b *strings.Builder, lo, hi float64, sy func(float64) float64
 			line(sy(v), c.yWords(v))
 		}
 	} else {
-		step := nice(hi - lo)
+		step := math.Max(c.yLeast, nice(hi-lo))
 		for n := 0; n <= int((hi-lo)/step+0.5); n++ {
 			v := lo + float64(n)*step
 			line(sy(v), c.yWords(v))

@@ -180,6 +180,9 @@ func observedWords(th results.ThresholdResult) string {
 	if m < 0 {
 		side, m = "beyond", -m
 	}
+	if m == 0 {
+		return s + ", at the limit"
+	}
 	if m >= 10 {
 		return s + fmt.Sprintf(", %.0f times the limit %s it", m, side)
 	}
