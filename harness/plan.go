@@ -308,7 +308,11 @@ func traffic(l *scenario.Traffic, duration time.Duration) (browser.Load, pace.Cu
 		b.StormAt = append(b.StormAt, time.Duration(t))
 	}
 	for _, u := range l.URLs {
-		url := browser.URL{Weight: u.Weight, Method: u.Method, Path: u.Path, Body: bytes.Repeat([]byte("x"), u.Body),
+		body := []byte(u.Text)
+		if u.Body > 0 {
+			body = bytes.Repeat([]byte("x"), u.Body)
+		}
+		url := browser.URL{Weight: u.Weight, Method: u.Method, Path: u.Path, Body: body,
 			Check: browser.Check{Status: u.Check.Status, Contains: u.Check.Contains, Bytes: u.Check.Bytes}}
 		for _, k := range sortedKeys(u.Headers) {
 			url.Headers = append(url.Headers, [2]string{k, u.Headers[k]})

@@ -104,7 +104,7 @@ func playCold(tb testing.TB, cfg *Config) played { return perform(tb, cfg, false
 
 func hasProfile(name string) bool { return slices.Contains(profiles.Names(), name) }
 
-func perform(tb testing.TB, cfg *Config, warm bool) played {
+func perform(tb testing.TB, cfg *Config, warm bool, tune ...func(*Agent)) played {
 	tb.Helper()
 	rec := results.NewRecorder(results.RecorderConfig{Seed: cfg.Seed, Phase: cfg.Phase, Agent: "agent-1", SampleEvery: 1})
 	var p played
@@ -113,6 +113,9 @@ func perform(tb testing.TB, cfg *Config, warm bool) played {
 		tb.Fatal(err)
 	}
 	defer a.Close()
+	for _, f := range tune {
+		f(a)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if warm {

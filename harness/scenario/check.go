@@ -289,6 +289,8 @@ func (s *Scenario) checkShape(d *decoder) error {
 		return err
 	}
 	switch {
+	case s.Load.Model == "closed" || s.Load.Model == "idle":
+		return d.fail(at("kind"), "a shape is the request rate's, and the model %q has none: use open, handshake or resume", s.Load.Model)
 	case sh.Kind == "steps" && len(sh.Rates) == 0:
 		return d.fail(at("rates"), "steps need rates, as [100, 200, 400]")
 	case (sh.Kind == "ramp" || sh.Kind == "steps" || sh.Kind == "spike") && sh.Over <= 0:
@@ -317,8 +319,10 @@ func (s *Scenario) checkURLs(d *decoder) error {
 			return d.fail(at("path"), "%q: want a path that begins with a slash, without spaces", u.Path)
 		case !(u.Weight > 0 && u.Weight <= 1e9):
 			return d.fail(at("weight"), "%v: want a weight above 0", u.Weight)
-		case u.Body > 0 && u.Method != "POST":
-			return d.fail(at("body_bytes"), "a body needs method = \"POST\"")
+		case (u.Body > 0 || u.Text != "") && u.Method != "POST":
+			return d.fail(at("method"), "a body needs method = \"POST\"")
+		case u.Body > 0 && u.Text != "":
+			return d.fail(at("body_bytes"), "give either body or body_bytes, not both")
 		case u.Body < 0 || u.Body > 400<<20:
 			return d.fail(at("body_bytes"), "%d is out of range; allowed: 0 to %d", u.Body, 400<<20)
 		}

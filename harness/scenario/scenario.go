@@ -190,7 +190,8 @@ type URL struct {
 	Method  string            `toml:"method"`
 	Path    string            `toml:"path"`
 	Headers map[string]string `toml:"headers,omitempty"`
-	Body    int               `toml:"body_bytes,omitempty"` // POST: a body of so many bytes
+	Text    string            `toml:"body,omitempty"`       // POST: the body
+	Body    int               `toml:"body_bytes,omitempty"` // POST: instead, one of so many bytes
 	Check   Check             `toml:"check,omitempty"`
 }
 
