@@ -25,7 +25,7 @@ func TestMemoryOutlivesAnUpgrade(t *testing.T) {
 	ff := Visitor{Profile: profile(t, "firefox-35-osx"), Weight: 1}
 	cfg := config(before, ff)
 	cfg.Phase, cfg.Plan = "before", plan(t, cutFirst)
-	cfg.Load = Load{Model: Open, Connections: 12, PerBrowser: [2]int{1, 1}, Duration: 500 * time.Millisecond}
+	cfg.Load = Load{Model: Open, Connections: 12, PerBrowser: [2]int{1, 1}, Duration: 1500 * time.Millisecond}
 	rec := results.NewRecorder(results.RecorderConfig{Seed: 42, Phase: cfg.Phase, SampleEvery: 1})
 	a, err := NewAgent(cfg, rec, func(faults.Firing) {})
 	if err != nil {

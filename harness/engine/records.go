@@ -86,15 +86,8 @@ func (c *Conn) recordLength(p []byte) (int, error) {
 		}
 	}
 	h, _ := wire.ParseRecordHeader(p)
-	if err := c.checkRecordVersion(h); err != nil {
+	if err := c.checkRecordHeader(h); err != nil {
 		return 0, err
-	}
-	switch h.Type {
-	case wire.RecordChangeCipherSpec, wire.RecordAlert, wire.RecordHandshake, wire.RecordApplicationData, wire.RecordHeartbeat:
-	default:
-		if !c.refusesBeforeHello() { // which does so with the whole record
-			return 0, fmt.Errorf("%w: %d", ErrRecordType, uint8(h.Type))
-		}
 	}
 	limit := wire.MaxPlaintext
 	if !c.isClient && c.server.Rules.Statem {
@@ -141,6 +134,31 @@ func (c *Conn) unknownProtocol(err error) error {
 		return &silent{err}
 	}
 	return err
+}
+
+// checkRecordHeader: a server reads the version first, as OpenSSL does; a client the type, so that an answer that is
+// no TLS at all is unexpected_message and not another version.
+func (c *Conn) checkRecordHeader(h wire.RecordHeader) error {
+	if c.isClient {
+		if err := c.checkRecordType(h); err != nil {
+			return err
+		}
+	}
+	if err := c.checkRecordVersion(h); err != nil {
+		return err
+	}
+	return c.checkRecordType(h)
+}
+
+func (c *Conn) checkRecordType(h wire.RecordHeader) error {
+	switch h.Type {
+	case wire.RecordChangeCipherSpec, wire.RecordAlert, wire.RecordHandshake, wire.RecordApplicationData, wire.RecordHeartbeat:
+		return nil
+	}
+	if c.refusesBeforeHello() { // which does so with the whole record
+		return nil
+	}
+	return fmt.Errorf("%w: %d", ErrRecordType, uint8(h.Type))
 }
 
 // checkRecordVersion: before the version is agreed any 0x03xx will do (RFC 5246 Appendix E.1).
