@@ -54,7 +54,7 @@ func (c *Conn) keyExchange() (premaster, body []byte, err error) {
 			return nil, nil, err
 		}
 		premaster, err = share.Agree(nil, hs.peerShare)
-		return premaster, wire.AppendVec8(nil, share.Public()), err
+		return premaster, wire.AppendVec8(hs.kx[:0], share.Public()), err
 	case keys.KxDHE:
 		k, err := keys.GenerateDH(hs.dhP, hs.dhG, c.rand())
 		if err != nil {

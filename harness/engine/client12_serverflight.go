@@ -79,7 +79,7 @@ func (c *Conn) onServerKeyExchange(body wire.Opaque) (state, error) {
 		if !c.offersGroup(m.Group) {
 			return 0, fmt.Errorf("%w: %v", ErrWrongGroup, m.Group)
 		}
-		hs.group, hs.peerShare, signed = m.Group, bytes.Clone(m.Public), m.Signed
+		hs.group, hs.peerShare, signed = m.Group, append(hs.peerRoom[:0], m.Public...), m.Signed
 		c.facts.Group = m.Group
 	case keys.KxDHE:
 		m, err := wire.ParseServerDHE(body, tls12)

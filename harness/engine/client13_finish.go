@@ -6,7 +6,7 @@ import (
 )
 
 // onServerFinished13 ends the server's flight; the client's second flight answers it.
-func (c *Conn) onServerFinished13(m *wire.Finished13) (state, error) {
+func (c *Conn) onServerFinished13(m wire.Finished13) (state, error) {
 	h := c.hs.h13
 	if err := c.checkFinished13(&h.serverHS, m); err != nil {
 		return 0, err

@@ -24,7 +24,7 @@ var elsewhere = []wire.ExtensionType{
 }
 
 // onEncryptedExtensions reads the server's answers to the hello's extensions.
-func (c *Conn) onEncryptedExtensions(m *wire.EncryptedExtensions) (state, error) {
+func (c *Conn) onEncryptedExtensions(m wire.EncryptedExtensions) (state, error) {
 	h := c.hs.h13
 	if t, twice := wire.DuplicateExtension(m.Extensions); twice {
 		return 0, fmt.Errorf("%w: %v in EncryptedExtensions", ErrDuplicateExtension, t)
@@ -222,7 +222,7 @@ func (c *Conn) checkEntryExtension(x wire.Extension) error {
 }
 
 // onServerCertificateVerify13 verifies the signature over the transcript so far (RFC 8446 §4.4.3).
-func (c *Conn) onServerCertificateVerify13(m *wire.CertificateVerify13) (state, error) {
+func (c *Conn) onServerCertificateVerify13(m wire.CertificateVerify13) (state, error) {
 	if !c.hs.hello.OffersScheme(m.Scheme) {
 		return 0, fmt.Errorf("%w: %v, offered %v", ErrWrongScheme, m.Scheme, c.hs.hello.SignatureAlgorithms())
 	}

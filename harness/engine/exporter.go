@@ -7,7 +7,7 @@ import (
 
 // exporter12 is what keying material is exported from below TLS 1.3.
 type exporter12 struct {
-	keyed   *keys.Keyed
+	keyed   keys.Keyed
 	randoms [64]byte // client's, then server's
 }
 

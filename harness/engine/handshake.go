@@ -25,9 +25,10 @@ type handshake struct {
 	suite     *keys.Suite12
 	sessionID []byte // the ServerHello's
 	master    [keys.MasterLen]byte
-	keyed     *keys.Keyed // master, once the key block was derived
-	digest    [64]byte    // scratch for transcript hashes
-	ticket    []byte      // client: from NewSessionTicket
+	keyed     keys.Keyed // master, once the key block was derived
+	digest    [64]byte   // scratch for transcript hashes
+	verify    [36]byte   // scratch for verify_data
+	ticket    []byte     // client: from NewSessionTicket
 	hint      uint32
 	mayResume bool // client: the next message tells whether a ticket was taken
 	wantNST   bool // NewSessionTicket is promised
@@ -39,8 +40,10 @@ type handshake struct {
 	chain     [3][]byte // room for the certificates of a TLS 1.3 peer
 	skipCheck bool      // the verification policy lets this handshake's signature pass unchecked
 	group     wire.Group
-	peerShare []byte // client: the server's point or Ys
-	dhP, dhG  []byte // client: the server's group
+	peerShare []byte   // client: the server's point or Ys
+	peerRoom  [65]byte // where peerShare begins: enough for X25519 and P-256
+	kx        [66]byte // where a client's ClientKeyExchange begins, likewise
+	dhP, dhG  []byte   // client: the server's group
 	share     *keys.Share
 	dh        *keys.DHKey
 	request   *wire.CertificateRequest12
@@ -86,7 +89,7 @@ func (c *Conn) deriveMaster(premaster []byte) {
 // deriveKeys makes both directions' protection, to be switched on at ChangeCipherSpec.
 func (c *Conn) deriveKeys() {
 	hs, v := c.hs, c.facts.Version
-	hs.keyed = keys.Key(v, c.suiteHash(), &hs.master)
+	hs.keyed.Start(v, c.suiteHash(), &hs.master)
 	client, server := hs.keyed.KeyBlock(hs.suite, hs.clientRandom[:], hs.serverRandom[:])
 	ours, theirs := server, client
 	if c.isClient {
@@ -96,13 +99,13 @@ func (c *Conn) deriveKeys() {
 	hs.nextRead = record.New12(hs.suite, v, theirs, c.facts.EtM, false, nil)
 }
 
-// verifyData is the content of a Finished over the transcript so far.
+// verifyData is the content of a Finished over the transcript so far, valid until it is asked for again.
 func (c *Conn) verifyData(fromClient bool) []byte {
 	hs := c.hs
 	if c.facts.Version == wire.SSL30 {
-		return keys.Finished30(make([]byte, 0, 36), hs.master[:], cloneHash(hs.transcript.md5), cloneHash(hs.transcript.sha1), fromClient)
+		return keys.Finished30(hs.verify[:0], hs.master[:], cloneHash(hs.transcript.md5), cloneHash(hs.transcript.sha1), fromClient)
 	}
-	return hs.keyed.Finished(make([]byte, 0, 12), hs.transcript.sum(hs.digest[:0]), fromClient)
+	return hs.keyed.Finished(hs.verify[:0], hs.transcript.sum(hs.digest[:0]), fromClient)
 }
 
 // cloneHash copies a running hash; MD5 and SHA-1 of the standard library can be cloned.

@@ -45,7 +45,7 @@ func (c *Conn) onClientCertificate13(m *wire.Certificate13) (state, error) {
 	return stateWaitClientCV13, nil
 }
 
-func (c *Conn) onClientCertificateVerify13(m *wire.CertificateVerify13) (state, error) {
+func (c *Conn) onClientCertificateVerify13(m wire.CertificateVerify13) (state, error) {
 	if err := c.verifyPeer13(m, clientContext); err != nil {
 		return 0, err
 	}
@@ -54,7 +54,7 @@ func (c *Conn) onClientCertificateVerify13(m *wire.CertificateVerify13) (state, 
 }
 
 // onClientFinished13 completes the handshake; tickets follow it.
-func (c *Conn) onClientFinished13(m *wire.Finished13) (state, error) {
+func (c *Conn) onClientFinished13(m wire.Finished13) (state, error) {
 	h := c.hs.h13
 	if err := c.checkFinished13(&h.clientHS, m); err != nil {
 		return 0, err

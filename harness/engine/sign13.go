@@ -103,7 +103,7 @@ func (c *Conn) sendCertificateVerify13(key crypto.Signer, scheme wire.SignatureS
 }
 
 // verifyPeer13 checks the peer's CertificateVerify with the key of its certificate.
-func (c *Conn) verifyPeer13(m *wire.CertificateVerify13, context string) error {
+func (c *Conn) verifyPeer13(m wire.CertificateVerify13, context string) error {
 	key := c.hs.peerKey
 	if !schemeFits(m.Scheme, key) {
 		return fmt.Errorf("%w: %v with a key of type %T in TLS 1.3", ErrWrongScheme, m.Scheme, key)

@@ -125,7 +125,7 @@ func (c *Conn) sendCCSOnce() {
 
 // checkFinished13 compares a Finished with what base, a handshake traffic secret, asks for over the
 // transcript before it, and then hashes it.
-func (c *Conn) checkFinished13(base *keys.Secret, m *wire.Finished13) error {
+func (c *Conn) checkFinished13(base *keys.Secret, m wire.Finished13) error {
 	if want := c.hs.h13.suite.Hash.Size(); len(m.VerifyData) != want {
 		return fmt.Errorf("%w: %d bytes, expected %d", ErrFinishedLength, len(m.VerifyData), want)
 	}

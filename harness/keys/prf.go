@@ -121,7 +121,14 @@ type Keyed struct {
 
 // Key prepares a master secret; h is the suite's hash at version v (Suite12.Hash).
 func Key(v wire.Version, h crypto.Hash, master *[MasterLen]byte) *Keyed {
-	return &Keyed{version: v, hash: h, master: *master}
+	k := &Keyed{}
+	k.Start(v, h, master)
+	return k
+}
+
+// Start is Key in memory that is there already.
+func (k *Keyed) Start(v wire.Version, h crypto.Hash, master *[MasterLen]byte) {
+	k.version, k.hash, k.master = v, h, *master
 }
 
 // KeyBlock derives the key block and cuts it (RFC 5246 §6.3, Key Calculation):

@@ -10,16 +10,13 @@ type EncryptedExtensions struct {
 }
 
 // ParseEncryptedExtensions reads the body of the message; slices alias body.
-func ParseEncryptedExtensions(body []byte) (*EncryptedExtensions, error) {
+func ParseEncryptedExtensions(body []byte) (EncryptedExtensions, error) {
 	exts, err := wholeExtensions(body, "EncryptedExtensions")
-	if err != nil {
-		return nil, err
-	}
-	return &EncryptedExtensions{Extensions: exts}, nil
+	return EncryptedExtensions{Extensions: exts}, err
 }
 
 // AppendMessage appends the message with its header.
-func (m *EncryptedExtensions) AppendMessage(dst []byte) []byte {
+func (m EncryptedExtensions) AppendMessage(dst []byte) []byte {
 	mark := len(dst)
 	dst = BeginMessage(dst, TypeEncryptedExtensions)
 	dst = AppendExtensions(dst, m.Extensions)
@@ -170,17 +167,17 @@ type CertificateVerify13 struct {
 }
 
 // ParseCertificateVerify13 reads the body of the message; slices alias body.
-func ParseCertificateVerify13(body []byte) (*CertificateVerify13, error) {
+func ParseCertificateVerify13(body []byte) (CertificateVerify13, error) {
 	r := NewReader(body)
-	m := &CertificateVerify13{SignatureScheme(r.U16()), r.Vec16()}
+	m := CertificateVerify13{SignatureScheme(r.U16()), r.Vec16()}
 	if !r.Done() {
-		return nil, &DecodeError{"CertificateVerify", fmt.Sprintf("signature does not end with the message of %d bytes", len(body))}
+		return m, &DecodeError{"CertificateVerify", fmt.Sprintf("signature does not end with the message of %d bytes", len(body))}
 	}
 	return m, nil
 }
 
 // AppendMessage appends the message with its header.
-func (m *CertificateVerify13) AppendMessage(dst []byte) []byte {
+func (m CertificateVerify13) AppendMessage(dst []byte) []byte {
 	mark := len(dst)
 	dst = BeginMessage(dst, TypeCertificateVerify)
 	dst = AppendU16(dst, uint16(m.Scheme))

@@ -103,10 +103,10 @@ func (m *EndOfEarlyData) AppendMessage(dst []byte) []byte {
 type Finished13 struct{ VerifyData []byte }
 
 // ParseFinished13 reads the body of the message; the receiver knows how long it must be.
-func ParseFinished13(body []byte) (*Finished13, error) { return &Finished13{body}, nil }
+func ParseFinished13(body []byte) (Finished13, error) { return Finished13{body}, nil }
 
 // AppendMessage appends the message with its header.
-func (m *Finished13) AppendMessage(dst []byte) []byte {
+func (m Finished13) AppendMessage(dst []byte) []byte {
 	mark := len(dst)
 	dst = BeginMessage(dst, TypeFinished)
 	dst = append(dst, m.VerifyData...)
