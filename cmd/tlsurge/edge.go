@@ -69,10 +69,8 @@ Stacks: ` + strings.Join(stack.Names(), ", ") + ".",
 				return nil
 			}
 			err = proxy.RunStandalone(ctx, cfg, a.out, func() (*proxy.Config, error) { return proxy.Load(o) })
-			for _, wrong := range []error{syscall.EADDRINUSE, syscall.EADDRNOTAVAIL, syscall.EACCES} {
-				if errors.Is(err, wrong) {
-					return usagef("%v", err) // the address is not one to listen on
-				}
+			if cannot := (*proxy.StartError)(nil); errors.As(err, &cannot) {
+				return usagef("%v", cannot)
 			}
 			return err
 		},

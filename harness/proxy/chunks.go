@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"math"
+
+	"tlsurge/harness/proxy/site"
 )
 
 // chunkState is where in a chunked body the next byte stands (RFC 9112 §7.1, Chunked Transfer Coding). What is taken is
@@ -162,8 +164,10 @@ func (c chunkReader) scan(p []byte) error {
 // chunkedBody is the body of a request in chunks; the trailer is dropped.
 type chunkedBody struct {
 	chunkReader
-	br  *bufio.Reader
-	err error // why nothing more comes
+	br    *bufio.Reader
+	err   error // why nothing more comes
+	total int64 // bytes of data so far
+	limit int64 // of all; 0: none
 }
 
 func (b *chunkedBody) Read(p []byte) (int, error) {
@@ -176,6 +180,7 @@ func (b *chunkedBody) Read(p []byte) (int, error) {
 				return 0, nil
 			}
 			n, err := b.br.Read(p[:min(int64(len(p)), b.size)])
+			b.total += int64(n)
 			if b.size -= int64(n); b.size == 0 {
 				b.state, b.extra = chunkDataEnd, 0
 			}
@@ -189,6 +194,8 @@ func (b *chunkedBody) Read(p []byte) (int, error) {
 				b.fail(err)
 			} else if err := b.step(c); err != nil {
 				b.fail(err)
+			} else if b.state == chunkData && b.limit > 0 && b.size > b.limit-b.total {
+				b.fail(site.ErrTooLarge)
 			}
 		}
 	}

@@ -55,7 +55,7 @@ type conn struct {
 	plain    bool         // HTTP in the clear on a port of TLS
 	// placeGone: its place in the table was taken from it.
 	placeGone bool
-	// idle: its goroutine waits for a request to begin (crypto/tls only; others are parked).
+	// idle: its goroutine waits for a request to begin (crypto/tls only; others are parked), or for the client to close.
 	idle    atomic.Bool
 	ballast []byte // memory that a plant makes this connection hold
 }

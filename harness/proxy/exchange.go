@@ -169,27 +169,36 @@ func (c *conn) discard(r *http.Request, w *response) bool {
 	return n < maxDiscard && err == io.EOF
 }
 
-// The times of nginx's lingering_close: between two reads, and in all.
+// The times of nginx's lingering_close: between two reads, and in all. One who seems to have sent everything is listened to for
+// a moment only: what he sends may be under way.
 const (
-	lingerPause = 5 * time.Second
-	lingerTime  = 30 * time.Second
+	lingerPause  = 5 * time.Second
+	lingerTime   = 30 * time.Second
+	lingerMoment = time.Second
 )
 
 // linger reads what the client still sends, so that closing does not become a reset that overtakes the answer
 // (RFC 9112 §9.6, Tear-down). more says that a body is still to come.
 func (c *conn) linger(more bool) {
-	if !more && !c.hasInput() && !c.unreadInput() {
-		return
+	if more || c.hasInput() || c.unreadInput() {
+		c.drain(!more, lingerPause)
 	}
-	if !more {
+}
+
+// drain throws away what comes until the client closes, pauses for too long, or has sent for long enough. half: he sees our
+// end at once.
+func (c *conn) drain(half bool, pause time.Duration) {
+	if half {
 		c.raw.CloseWrite()
 	}
+	c.idle.Store(true) // an edge that stops waits no longer
 	buf := make([]byte, 4<<10)
 	for end := time.Now().Add(lingerTime); time.Now().Before(end) && !c.s.stopping(); {
-		c.raw.SetReadDeadline(time.Now().Add(lingerPause))
+		c.raw.SetReadDeadline(time.Now().Add(pause))
 		if _, err := c.raw.Read(buf); err != nil {
 			return
 		}
+		pause = lingerPause
 	}
 }
 
@@ -213,6 +222,13 @@ type timedBody struct {
 func (b *timedBody) Broken() bool {
 	c, ok := b.ReadCloser.(*chunkedBody)
 	return ok && c.Broken()
+}
+
+// Limit bounds a body in chunks.
+func (b *timedBody) Limit(n int64) {
+	if c, ok := b.ReadCloser.(*chunkedBody); ok {
+		c.limit = n
+	}
 }
 
 func (b *timedBody) Read(p []byte) (int, error) {
@@ -240,7 +256,7 @@ func (c *conn) answerBad(start time.Time, bad *badRequest) {
 	if c.secure != nil {
 		c.secure.closeNotify()
 	}
-	c.linger(false)
+	c.drain(true, lingerMoment)
 }
 
 // dropBad closes on a request that never became whole: there is a line in the log and no answer.

@@ -262,7 +262,7 @@ func unread(body io.Reader) bool {
 	case *sizedBody:
 		return b.left > 0
 	case *chunkedBody:
-		return b.err == nil && !b.Broken()
+		return (b.err == nil || isTimeout(b.err)) && !b.Broken()
 	}
 	return false
 }

@@ -9,6 +9,12 @@ import (
 	"syscall"
 )
 
+// StartError is why a configuration that could be read cannot be served: a log that cannot be opened, an address that is
+// not one to listen on.
+type StartError struct{ error }
+
+func (e *StartError) Unwrap() error { return e.error }
+
 // RunStandalone serves cfg alone, without a cluster: it prints one line `ready IP:PORT` for each listener on
 // stdout and serves until ctx ends, SIGTERM or SIGQUIT. reload reads the configuration anew on SIGHUP (nil:
 // SIGHUP is left alone); if that fails the old one stays in force. SIGUSR1 opens the logs anew.
@@ -19,14 +25,14 @@ func RunStandalone(ctx context.Context, cfg *Config, stdout io.Writer, reload fu
 	}
 	listeners, err := s.Listen()
 	if err != nil {
-		return err
+		return &StartError{err}
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if cfg.Metrics != "" {
 		wait, err := s.serveMetrics(ctx, cfg.Metrics)
 		if err != nil {
-			return err
+			return &StartError{fmt.Errorf("metrics: %w", err)}
 		}
 		defer func() { cancel(); wait() }()
 	}

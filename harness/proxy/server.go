@@ -75,7 +75,7 @@ func (s *Server) adopt(cfg *Config) error {
 			for _, t := range vs.ErrorLog {
 				if t.Path != "" {
 					if _, err := s.logs.open(t.Path); err != nil {
-						return fmt.Errorf("error_log: %w", err)
+						return &StartError{fmt.Errorf("error_log: %w", err)}
 					}
 				}
 			}
@@ -83,7 +83,7 @@ func (s *Server) adopt(cfg *Config) error {
 	}
 	for _, path := range cfg.site.AccessLogs() {
 		if _, err := s.logs.open(path); err != nil {
-			return fmt.Errorf("access_log: %w", err)
+			return &StartError{fmt.Errorf("access_log: %w", err)}
 		}
 	}
 	cfg.site.Bind(site.Env{Log: s.siteLog, Access: s.accessLine, Status: s.status, Take: s.takeUpstream, Ended: s.ended, Application: defaultApplication})

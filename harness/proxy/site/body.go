@@ -38,7 +38,8 @@ func (b *body) rewind() bool {
 // keptBody is how long a body may be for $request_body to hold it: nginx's default buffer.
 const keptBody = 16 << 10
 
-var errTooLarge = errors.New("body larger than client_max_body_size")
+// ErrTooLarge is a body of unknown length that turns out longer than client_max_body_size.
+var ErrTooLarge = errors.New("body larger than client_max_body_size")
 
 // requestBody prepares the body: as it comes where its length is known or the upstream takes chunks; else, for
 // HTTP/1.0, it is collected in a file first, whose length then is known.
@@ -56,6 +57,9 @@ func (x *exchange) requestBody() (*body, io.Closer, error) {
 	limit := x.conf.maxBody
 	var src io.Reader = r.Body
 	if limit > 0 {
+		if b, ok := r.Body.(interface{ Limit(int64) }); ok { // a chunk says its size first
+			b.Limit(limit)
+		}
 		src = io.LimitReader(src, limit+1)
 	}
 	f, err := os.CreateTemp("", "tlsurge-body-")
@@ -65,7 +69,7 @@ func (x *exchange) requestBody() (*body, io.Closer, error) {
 	os.Remove(f.Name())
 	n, err := io.Copy(f, src)
 	if err == nil && limit > 0 && n > limit {
-		err = errTooLarge
+		err = ErrTooLarge
 	}
 	if err == nil {
 		_, err = f.Seek(0, io.SeekStart)

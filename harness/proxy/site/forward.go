@@ -68,7 +68,7 @@ func (x *exchange) forward(p *pass) {
 	}
 	body, spooled, err := x.requestBody()
 	if err != nil {
-		if errors.Is(err, errTooLarge) {
+		if errors.Is(err, ErrTooLarge) {
 			x.log("error", "client intended to send too large chunked body")
 			x.w.close = true
 			x.fail(http.StatusRequestEntityTooLarge)
