@@ -25,6 +25,10 @@ type EdgeStats struct {
 	RSSBytes     int64         `json:"rss_bytes"`
 	RSSPeakBytes int64         `json:"rss_peak_bytes"`
 	CPU          time.Duration `json:"cpu_ns"`
+	// Waited is how long its threads were ready to run and had no processor; 0 where the system does not say.
+	Waited time.Duration `json:"waited_ns,omitempty"`
+	// Elapsed is the edge's own clock, since its phase began: reports do not come on the tick.
+	Elapsed time.Duration `json:"elapsed_ns,omitempty"`
 	// RSSPerIdleConnectionBytes is (RSS with connections held idle - RSS before the first) divided by
 	// their number; 0 where too few were held to say.
 	RSSPerIdleConnectionBytes int64 `json:"rss_per_idle_connection_bytes"`

@@ -276,7 +276,12 @@ type Sample struct {
 	Answered       int64  `json:"answered"` // of the requests, in order
 	// MeasuredNs is what the agents' own clocks say of the time that the counters cover: their reports do not come on
 	// the tick.
-	MeasuredNs     int64 `json:"measured_ns"`
+	MeasuredNs int64 `json:"measured_ns"`
+	// EdgeCPUNs is processor time of all edges, EdgeWaitedNs how long their threads were ready and had no processor, and
+	// EdgeMeasuredNs what the edges' own clocks say of the time that both cover.
+	EdgeCPUNs      int64 `json:"edge_cpu_ns,omitempty"`
+	EdgeWaitedNs   int64 `json:"edge_waited_ns,omitempty"`
+	EdgeMeasuredNs int64 `json:"edge_measured_ns,omitempty"`
 	Firings        int64 `json:"firings"`
 	TimeWait       int64 `json:"time_wait"`
 	HandshakeP50Ns int64 `json:"handshake_p50_ns"`

@@ -43,7 +43,7 @@ func (c *Collector) tick(now time.Time) {
 		p.written = merged
 		p.reported = p.seqs()
 		p.writtenTo = now
-		c.timeline.add(sample, t, c.firingsIn(p.Name), p.elapsed())
+		c.timeline.add(sample, t, c.firingsIn(p.Name), p.elapsed(), p.edgeUse())
 	}
 }
 

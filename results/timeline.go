@@ -18,10 +18,22 @@ type lastSeen struct {
 	t       Totals
 	firings int64
 	elapsed int64
+	edges   edgeUse
+}
+
+// edgeUse is what the edges of a phase have used since it began, together, and the mean of their clocks.
+type edgeUse struct{ cpu, waited, elapsed int64 }
+
+func (p *phaseState) edgeUse() (u edgeUse) {
+	for _, e := range p.edges {
+		u.cpu, u.waited, u.elapsed = u.cpu+int64(e.CPU), u.waited+int64(e.Waited), u.elapsed+int64(e.Elapsed)
+	}
+	u.elapsed /= int64(max(1, len(p.edges)))
+	return u
 }
 
 // add appends what happened in a phase since its previous sample.
-func (tl *timeline) add(s Sample, t Totals, firings, elapsed int64) {
+func (tl *timeline) add(s Sample, t Totals, firings, elapsed int64, edges edgeUse) {
 	if tl.last == nil {
 		tl.last, tl.factor = map[string]*lastSeen{}, 1
 	}
@@ -42,7 +54,9 @@ func (tl *timeline) add(s Sample, t Totals, firings, elapsed int64) {
 	s.Answered = t.RequestsOK - was.t.RequestsOK
 	s.Firings = firings - was.firings
 	s.MeasuredNs = max(0, elapsed-was.elapsed)
-	*was = lastSeen{t, firings, elapsed}
+	// An edge that was started again counts from zero.
+	s.EdgeCPUNs, s.EdgeWaitedNs, s.EdgeMeasuredNs = max(0, edges.cpu-was.edges.cpu), max(0, edges.waited-was.edges.waited), max(0, edges.elapsed-was.edges.elapsed)
+	*was = lastSeen{t, firings, elapsed, edges}
 
 	if n := len(tl.samples); n > 0 && tl.pending > 0 && tl.samples[n-1].Phase == s.Phase {
 		tl.samples[n-1] = joinSamples(tl.samples[n-1], s)
@@ -80,6 +94,7 @@ func joinSamples(a, b Sample) Sample {
 		Started: a.Started + b.Started, Failed: a.Failed + b.Failed, Handshakes: a.Handshakes + b.Handshakes,
 		Requests: a.Requests + b.Requests, RequestsFailed: a.RequestsFailed + b.RequestsFailed, Firings: a.Firings + b.Firings,
 		Answered: a.Answered + b.Answered, MeasuredNs: a.MeasuredNs + b.MeasuredNs,
+		EdgeCPUNs: a.EdgeCPUNs + b.EdgeCPUNs, EdgeWaitedNs: a.EdgeWaitedNs + b.EdgeWaitedNs, EdgeMeasuredNs: a.EdgeMeasuredNs + b.EdgeMeasuredNs,
 		HandshakeP50Ns: max(a.HandshakeP50Ns, b.HandshakeP50Ns), HandshakeP99Ns: max(a.HandshakeP99Ns, b.HandshakeP99Ns),
 		ResponseP50Ns: max(a.ResponseP50Ns, b.ResponseP50Ns), ResponseP99Ns: max(a.ResponseP99Ns, b.ResponseP99Ns),
 	}

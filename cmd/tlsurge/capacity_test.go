@@ -108,7 +108,8 @@ profile = "firefox-35-osx"
 }
 
 // TestCapacityFindsOneProcessor: an edge that has one processor gives out when that is used up, and not for the accept
-// queue that runs over next. What one processor can do, the overloaded step shows by itself.
+// queue that runs over next. What one processor can do is arithmetic: what a handshake costs the edge, seen in the steps
+// that were good, and what it got of the processor in the lightest one that was not.
 func TestCapacityFindsOneProcessor(t *testing.T) {
 	t.Parallel()
 	r, said := searched(t, `
@@ -128,10 +129,28 @@ profile = "firefox-35-osx"
 	if len(r.Culprits) == 0 || r.Culprits[0].What != "the edges' processor time" {
 		t.Errorf("what gave out: %+v, want the edges' processor time\n%s", r.Culprits, said)
 	}
-	for _, s := range r.Steps {
-		if s.Bad[capacity.Unmet] && s.Load < 2*r.Capacity && (r.Capacity < 0.8*s.Met || r.Capacity > 1.2*s.Met) {
-			t.Errorf("capacity %.0f; asked for %.0f one processor made %.0f\n%s", r.Capacity, s.Load, s.Met, said)
+	var best, over *capacity.Seen
+	for i := range r.Steps {
+		s := &r.Steps[i]
+		if s.EdgeUsed > 1 || s.EdgeWanted > 1 || s.EdgeUsed > s.EdgeWanted {
+			t.Errorf("step %s: the edge used %.2f of its processor and wanted %.2f", s.Label, s.EdgeUsed, s.EdgeWanted)
 		}
+		switch {
+		case len(s.Bad) == 0 && s.Load <= r.Capacity && (best == nil || s.Load > best.Load):
+			best = s
+		case s.Bad[capacity.Unmet] && (over == nil || s.Load < over.Load):
+			over = s
+		}
+	}
+	if best == nil || over == nil {
+		t.Fatalf("no step was good, or none was too much\n%s", said)
+	}
+	// The figures are 10 % apart by the search's own precision, and a machine with other work gives each step another
+	// share of the processor.
+	can := best.Met / best.EdgeUsed * over.EdgeUsed
+	t.Logf("capacity %.0f; a processor makes %.0f handshakes/s, and the edge had %.0f %% of it: %.0f\n%s", r.Capacity, best.Met/best.EdgeUsed, 100*over.EdgeUsed, can, said)
+	if r.Capacity < 0.8*can || r.Capacity > 1.2*can {
+		t.Errorf("capacity %.0f, want about %.0f", r.Capacity, can)
 	}
 }
 

@@ -116,7 +116,7 @@ func Search(ctx context.Context, cfg Config, run Runner) (*Result, error) {
 // the next heavier step is heard.
 func (s *search) blame(bad []Seen) (list []Culprit) {
 	for _, x := range bad {
-		heard := culprits(x.Run, bounds{s.table(), s.Scenario.Fleet.CPUs}, s.Ramp+s.RampDown)
+		heard := culprits(x.Run, bounds{s.table(), s.Scenario.Fleet.CPUs}, s.Ramp, s.RampDown)
 		if len(heard) > 0 && (len(list) == 0 || heard[0].rank < queue) {
 			list = heard
 		}
@@ -149,6 +149,7 @@ func (s *search) step(ctx context.Context, kind string, load float64) (*Seen, er
 	}
 	x := judge(run, s.Dimension, load, s.Ramp, s.RampDown, s.Limits)
 	x.Label = label
+	x.EdgeUsed, x.EdgeWanted = edgeShare(settled(run, s.Ramp, s.RampDown), s.Scenario.Fleet.CPUs)
 	s.Preset.see(run)
 	if s.Limits.P99 == 0 {
 		// The first step is the lightest: its p99 is what the system does when nothing presses.
@@ -158,6 +159,9 @@ func (s *search) step(ctx context.Context, kind string, load float64) (*Seen, er
 	words := "good"
 	if len(x.Words) > 0 {
 		words = x.Words[0]
+	}
+	if x.EdgeWanted > 0 {
+		words += fmt.Sprintf("; edges used %.0f %% of their processors and waited for others to leave them %.0f %%", 100*x.EdgeUsed, 100*(x.EdgeWanted-x.EdgeUsed))
 	}
 	s.Log("%3d  %8.0f %s: %s (p99 %v)", len(s.seen), load, s.Dimension, words, x.P99.Round(10*time.Microsecond))
 	return &s.seen[len(s.seen)-1], nil

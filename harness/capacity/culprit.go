@@ -36,9 +36,10 @@ type bounds struct {
 	cpus  int   // of all edges together
 }
 
-// culprits names what a run beyond a knee shows, causes before what follows from them. unsettled is the time at the
+// culprits names what a run beyond a knee shows, causes before what follows from them. up and down are the times at the
 // run's ends in which its load was not all there.
-func culprits(run *results.Run, bound bounds, unsettled time.Duration) (list []Culprit) {
+func culprits(run *results.Run, bound bounds, up, down time.Duration) (list []Culprit) {
+	unsettled, held := up+down, settled(run, up, down)
 	add := func(bad bool, r rank, what, counter string, value float64) {
 		if bad {
 			list = append(list, Culprit{what, counter, value, r < queue, r})
@@ -70,9 +71,15 @@ func culprits(run *results.Run, bound bounds, unsettled time.Duration) (list []C
 	}
 	add(run.Machine.MemoryBytes > 0 && float64(memory) > 0.8*float64(run.Machine.MemoryBytes), limit, "memory", "rss_peak_bytes of edges and agents", float64(memory))
 	idle := false
-	switch own, busy := usedUp(run, edgeCPU, bound.cpus, unsettled), usedUp(run, edgeCPU+agentCPU, run.Machine.CPUs, unsettled); {
+	own, wanted := edgeShare(held, bound.cpus)
+	if own == 0 {
+		own = usedUp(run, edgeCPU, bound.cpus, unsettled)
+	}
+	switch busy := usedUp(run, edgeCPU+agentCPU, run.Machine.CPUs, unsettled); {
+	case bound.cpus > 0 && own < saturated && wanted >= saturated:
+		add(true, resource, "the edges' processor time", "timeline.edge_cpu_ns and edge_waited_ns: used, and waited for while others had it, as a share of the processors that the edges may use", wanted)
 	case bound.cpus > 0 && own >= saturated:
-		add(true, resource, "the edges' processor time", "edges.cpu_ns, as a share of the processors that the edges may use", own)
+		add(true, resource, "the edges' processor time", "edges' processor time while the load stood, as a share of the processors that they may use", own)
 	case busy >= saturated && edgeCPU >= agentCPU:
 		add(true, resource, "the edges' processor time", "edges.cpu_ns, as a share of the machine with the agents'", busy)
 	case busy >= saturated:
@@ -98,6 +105,21 @@ func culprits(run *results.Run, bound bounds, unsettled time.Duration) (list []C
 // seconds in which the load was not quite there.
 const saturated = 0.85
 
+// edgeShare is what the edges used of their processors in the seconds in which the load stood, and what they used and
+// waited for together, both at most 1; 0 where a run does not say. Who waits for a processor that others have got would
+// use it: on a machine of one's own the two are the same.
+func edgeShare(held []results.Sample, cpus int) (used, wanted float64) {
+	var cpu, waited, time int64
+	for _, x := range held {
+		cpu, waited, time = cpu+x.EdgeCPUNs, waited+x.EdgeWaitedNs, time+x.EdgeMeasuredNs
+	}
+	if time == 0 || cpus == 0 {
+		return 0, 0
+	}
+	all := float64(time) * float64(cpus)
+	return min(1, float64(cpu)/all), min(1, float64(cpu+waited)/all)
+}
+
 // usedUp is the share of these processors' time that was used while the load was there. Ramps count half: their load is
 // half there on average.
 func usedUp(run *results.Run, used int64, cpus int, unsettled time.Duration) float64 {
@@ -106,7 +128,7 @@ func usedUp(run *results.Run, used int64, cpus int, unsettled time.Duration) flo
 		active += time.Duration(p.DurationNs)
 	}
 	active -= min(unsettled/2, active/2)
-	return float64(used) / float64(max(active, 1)) / float64(max(cpus, 1))
+	return min(1, float64(used)/float64(max(active, 1))/float64(max(cpus, 1)))
 }
 
 func latencyOf(run *results.Run, metric string) int64 {

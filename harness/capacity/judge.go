@@ -43,9 +43,14 @@ type Seen struct {
 	Met      float64       `json:"met"`         // held, or done per second
 	SawError float64       `json:"error_share"` // of page loads or requests, the larger one
 	Fallback int64         `json:"false_fallbacks"`
-	Verdict  results.State `json:"verdict"`
-	Words    []string      `json:"why"` // one for each knee that it is beyond
-	Run      *results.Run  `json:"-"`
+	// EdgeUsed is what the edges used of the processors that the scenario gives them (fleet.cpus) while the load stood, and
+	// EdgeWanted that and what they waited for while others had it; 0 where it does not say.
+	EdgeUsed   float64 `json:"edge_used,omitempty"`
+	EdgeWanted float64 `json:"edge_wanted,omitempty"`
+
+	Verdict results.State `json:"verdict"`
+	Words   []string      `json:"why"` // one for each knee that it is beyond
+	Run     *results.Run  `json:"-"`
 }
 
 // judge reads a run. up and down are cut off its ends: what happens while the load is not there, or not any more, says

@@ -2,6 +2,7 @@ package capacity
 
 import (
 	"context"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -122,7 +123,7 @@ func TestCulprits(t *testing.T) {
 	} {
 		run := calm()
 		tc.change(run)
-		list := culprits(run, bounds{table: 200}, 0)
+		list := culprits(run, bounds{table: 200}, 0, 0)
 		if tc.want == "" && len(list) > 0 || tc.want != "" && (len(list) == 0 || !strings.HasPrefix(list[0].What, tc.want)) {
 			t.Errorf("%s: %+v, want %q first", tc.why, list, tc.want)
 		}
@@ -231,6 +232,33 @@ func TestPresetNotesOtherSuitesAndKeys(t *testing.T) {
 		p.see(&results.Run{Handshakes: results.Handshakes{BySuite: map[string]int64{tc.suite: 3}}})
 		if got := strings.Join(p.Departures, "; "); !strings.Contains(got, tc.departure) || tc.departure == "" && got != "" {
 			t.Errorf("%s over %s: departures %q, want %q", tc.suite, tc.key, got, tc.departure)
+		}
+	}
+}
+
+// What edges use of their processors is read from the seconds in which the load stood, by the edges' own clocks, and is
+// never more than there is.
+func TestEdgeShare(t *testing.T) {
+	second := func(cpu, waited, measured time.Duration) results.Sample {
+		return results.Sample{LengthNs: 1e9, EdgeCPUNs: int64(cpu), EdgeWaitedNs: int64(waited), EdgeMeasuredNs: int64(measured)}
+	}
+	const ms = time.Millisecond
+	for _, tc := range []struct {
+		why          string
+		held         []results.Sample
+		cpus         int
+		used, wanted float64
+	}{
+		{"a run that does not say", []results.Sample{{LengthNs: 1e9}}, 1, 0, 0},
+		{"a scenario without a limit", []results.Sample{second(900*ms, 0, 1000*ms)}, 0, 0, 0},
+		{"half of two processors", []results.Sample{second(900*ms, 0, 1000*ms), second(1100*ms, 0, 1000*ms)}, 2, 0.5, 0.5},
+		{"a report that comes late covers more", []results.Sample{second(0, 0, 0), second(1800*ms, 0, 2000*ms)}, 1, 0.9, 0.9},
+		{"a processor that others have", []results.Sample{second(300*ms, 650*ms, 1000*ms)}, 1, 0.3, 0.95},
+		{"several threads wait for one processor", []results.Sample{second(600*ms, 1900*ms, 1000*ms)}, 1, 0.6, 1},
+		{"clocks that differ", []results.Sample{second(1010*ms, 0, 1000*ms)}, 1, 1, 1},
+	} {
+		if used, wanted := edgeShare(tc.held, tc.cpus); math.Abs(used-tc.used) > 1e-9 || math.Abs(wanted-tc.wanted) > 1e-9 {
+			t.Errorf("%s: used %.3f, wanted %.3f; want %.3f and %.3f", tc.why, used, wanted, tc.used, tc.wanted)
 		}
 	}
 }

@@ -32,7 +32,8 @@ type counters struct {
 // phaseBase is where the counters stood when the phase began.
 type phaseBase struct {
 	accepted, handshakes int64
-	cpu                  time.Duration
+	cpu, waited          time.Duration
+	at                   time.Time
 }
 
 // newPhase begins the counts of a phase.
@@ -40,7 +41,7 @@ func (c *counters) newPhase() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.lines, c.eligible = nil, nil
-	c.before = phaseBase{c.accepted.Load(), c.handshakes.Load(), cpuTime()}
+	c.before = phaseBase{c.accepted.Load(), c.handshakes.Load(), cpuTime(), waitedTime(), time.Now()}
 	c.peak.Store(c.established.Load())
 	c.seq.Store(0)
 }
@@ -52,6 +53,21 @@ func cpuTime() time.Duration {
 		return 0
 	}
 	return time.Duration(ru.Utime.Nano() + ru.Stime.Nano())
+}
+
+// waitedTime is how long threads of this process were ready and had no processor: the second number of each schedstat,
+// in nanoseconds. 0 where the kernel does not count it.
+func waitedTime() (sum time.Duration) {
+	const tasks = "/proc/self/task/"
+	threads, _ := os.ReadDir(tasks)
+	for _, t := range threads {
+		text, err := os.ReadFile(tasks + t.Name() + "/schedstat")
+		if words := strings.Fields(string(text)); err == nil && len(words) > 1 {
+			ns, _ := strconv.ParseInt(words[1], 10, 64)
+			sum += time.Duration(ns)
+		}
+	}
+	return sum
 }
 
 func (c *counters) line(level, code, reason string) {
@@ -94,7 +110,10 @@ func (s *Server) Stats() results.EdgeStats {
 	c.mu.Lock()
 	out.Accepted -= c.before.accepted
 	out.Handshakes -= c.before.handshakes
-	out.CPU = cpuTime() - c.before.cpu
+	out.CPU, out.Waited = cpuTime()-c.before.cpu, max(0, waitedTime()-c.before.waited)
+	if !c.before.at.IsZero() {
+		out.Elapsed = time.Since(c.before.at)
+	}
 	for l, n := range c.lines {
 		l.Count = n
 		out.LogLines = append(out.LogLines, l)
