@@ -48,7 +48,7 @@ peak: $(BIN) ## the thread's peak: 3 edges x 13,000 established connections
 
 a11y: ## the report's page in headless Chromium: axe, console, requests, three widths, light and dark (needs node and npm)
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && npm install --silent --no-fund --no-audit --prefix "$$dir" axe-core playwright-core && \
-	  TLSURGE_AXE="$$dir" TLSURGE_REQUIRE=axe $(GO) test ./results/report -run TestThePageInABrowser -count=1 -v
+	  TLSURGE_AXE="$$dir" TLSURGE_REQUIRE=axe $(GO) test ./results/report -run TestThePageInABrowser -count=1 -timeout 20m -v
 
 selftest: $(BIN) ## does the bench catch what it should on this machine? A/A, a slower handshake, memory, a broken browser
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && $(BIN) bench --selftest --parts memory,full --max-rounds 60 --max-time 60s --out "$$dir/selftest"

@@ -163,15 +163,20 @@ func (a *app) runBench(ctx context.Context, args []string, f benchFlags) error {
 		os.RemoveAll(made) // nothing ran
 		return benchError(ctx, err)
 	}
-	got, err := bench.Run(ctx, cfg, r)
-	if err != nil {
-		return benchError(ctx, err)
+	got, cut := bench.Run(ctx, cfg, r)
+	if got == nil {
+		return benchError(ctx, cut)
 	}
+	// One that was interrupted keeps and shows what it has.
 	got.Report.Tags = tags
 	if err := a.writeTo(filepath.Join(dir, "bench.json"), func(w io.Writer) error { return writeJSON(w, got) }); err != nil {
 		return err
 	}
-	return a.judge(a.out, got.Report, f.asJSON, f.asMarkdown)
+	told := a.judge(a.out, got.Report, f.asJSON, f.asMarkdown)
+	if cut != nil {
+		return benchError(ctx, cut)
+	}
+	return told
 }
 
 // newDir makes the directory of a command that makes several runs; made is what to remove where nothing

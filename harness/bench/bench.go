@@ -78,7 +78,8 @@ type Result struct {
 const DefaultLeast, DefaultMost = 10, 40
 
 // Run makes the rounds and judges them. What they call worse is looked at again in a second set of rounds,
-// whose size is fixed before it begins, and only what that calls worse is blamed.
+// whose size is fixed before it begins, and only what that calls worse is blamed. Where ctx ends it, the result is
+// what there is, which blames nothing, beside the error; nil before the first round is whole.
 func Run(ctx context.Context, cfg Config, rig Rig) (*Result, error) {
 	if cfg.Log == nil {
 		cfg.Log = func(string, ...any) {}
@@ -98,7 +99,7 @@ func Run(ctx context.Context, cfg Config, rig Rig) (*Result, error) {
 	}
 	first, err := b.look(ctx)
 	if err != nil {
-		return nil, err
+		return first, err
 	}
 	suspects := compare.Suspects(first.Report)
 	if len(suspects) == 0 {
@@ -124,7 +125,10 @@ func (b *bench) look(ctx context.Context) (*Result, error) {
 	began := time.Now()
 	for {
 		if err := b.rounds(ctx, "rounds", s, want, began); err != nil {
-			return nil, err
+			if ctx.Err() == nil || s.made == 0 {
+				return nil, err
+			}
+			return s.judged(b.Options).unfinished("interrupted after %d of %d rounds", s.made, want), err
 		}
 		got := s.judged(b.Options)
 		if b.Rounds != 0 || s.made < want || s.made >= b.Most || !open(got.Report) {
@@ -157,13 +161,29 @@ func (b *bench) confirm(ctx context.Context, first *Result, suspects []string) (
 	b.Log("worse in %d rounds: %s; %d more rounds before that is said", first.Rounds, firstFew(suspects), want)
 	s := &samples{}
 	if err := b.rounds(ctx, "confirming", s, want, time.Now()); err != nil {
-		return nil, err
+		if ctx.Err() == nil {
+			return nil, err
+		}
+		return first.unfinished("interrupted after %d of %d rounds that were to confirm it; the figures are of the %d before", s.made, want, first.Rounds), err
 	}
 	second := s.judged(b.Options)
 	second.Report = compare.Confirm(first.Report, s.metrics, s.shares)
 	second.Report.Notes = append(slices.Clone(first.Report.Notes), s.notes...)
 	second.Confirmed = true
 	return second, nil
+}
+
+// unfinished takes back what a bench that was interrupted may not say: that something is worse, or that nothing is.
+func (r *Result) unfinished(format string, args ...any) *Result {
+	why := fmt.Sprintf(format, args...)
+	for i := range r.Report.Rows {
+		if row := &r.Report.Rows[i]; row.Decision == compare.Regressed {
+			row.Decision, row.Why = compare.Unsure, "worse, and not confirmed: "+why
+		}
+	}
+	r.Report.Decision = compare.Unsure
+	r.Report.Notes = append(r.Report.Notes, why)
+	return r
 }
 
 // plain tells whether all suspects are browsers of whom at least half fare otherwise: half of the rounds show

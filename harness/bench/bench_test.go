@@ -71,6 +71,44 @@ func config() Config {
 	return Config{Base: Side{Name: "base"}, New: Side{Name: "new"}, Least: 10, Most: 16}
 }
 
+// TestAnInterruptedBenchKeepsWhatItHas: a result that blames nothing and clears nothing, in either set of rounds.
+func TestAnInterruptedBenchKeepsWhatItHas(t *testing.T) {
+	for _, row := range []struct {
+		why    string
+		at     int // the round in which it is interrupted
+		rounds int // that the result rests on; 0: no result
+		says   string
+	}{
+		{"in its first round", 1, 0, ""},
+		{"in the first set", 8, 7, "interrupted after 7 of 10 rounds"},
+		{"while it confirms", 13, 10, "interrupted after 2 of"},
+	} {
+		ctx, cancel := context.WithCancel(context.Background())
+		m := &machine{rng: rand.New(rand.NewPCG(1, 2)), noise: 0.01, slow: newSide(1.5)}
+		m.fail = func(n int) error {
+			if n == row.at {
+				cancel()
+			}
+			return nil
+		}
+		got, err := Run(ctx, config(), m)
+		if !errors.Is(err, context.Canceled) || (got == nil) != (row.rounds == 0) {
+			t.Fatalf("%s: %v, %v", row.why, got, err)
+		}
+		if got == nil {
+			continue
+		}
+		if got.Rounds != row.rounds || got.Report.Decision != compare.Unsure || !strings.Contains(strings.Join(got.Report.Notes, "\n"), row.says) {
+			t.Errorf("%s: %d rounds, %s, %v", row.why, got.Rounds, got.Report.Decision, got.Report.Notes)
+		}
+		for _, r := range got.Report.Rows {
+			if r.Decision == compare.Regressed || r.Name == "cpu_per_full_handshake" && !strings.Contains(r.Why, "not confirmed") {
+				t.Errorf("%s: %s is %s, %s", row.why, r.Name, r.Decision, r.Why)
+			}
+		}
+	}
+}
+
 func newSide(f float64) func(Side, Round) float64 {
 	return func(s Side, _ Round) float64 {
 		if s.Name == "new" {

@@ -54,9 +54,9 @@ func crowded(run *results.Run) *results.Run {
 	}
 	run.Phases = run.Phases[len(acts):]
 	for act, p := range run.Phases {
-		browsers, edges := 50, 12
+		browsers, edges, chains := 50, 12, 8
 		if act > 0 {
-			browsers, edges = 4, 3 // enough is enough
+			browsers, edges, chains = 4, 3, 1 // enough is enough
 		}
 		like := strings.SplitN(p.Name, "-with", 2)[0]
 		for _, u := range run.Users[:18] {
@@ -79,7 +79,7 @@ func crowded(run *results.Run) *results.Run {
 				c.Phase = p.Name
 				run.Chains = append(run.Chains, c)
 				c.Steps = append(slices.Clone(c.Steps), c.Steps...)
-				for k := range 8 {
+				for k := range chains {
 					c.Profile, c.Fault = long(k*6+i%6), fmt.Sprintf("cut-the-first-handshakes-of-the-data-centre-%d", k)
 					c.Steps = slices.Clone(c.Steps)
 					c.Steps[1+k%2].ServerLogs = fmt.Sprintf("1408A0D%d", k)
