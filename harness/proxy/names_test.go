@@ -18,7 +18,7 @@ http { @temp@
   location /if { if ($uri ~ "^/if/(..)(..)") { return 200 "[$sub] $1 $2\n"; } return 200 "[$sub] $1\n"; }
   location /to { return 301 http://$sub.elsewhere.test/$1; } }
  server { listen @addr@; server_name "~^(WWW|shop)\.(?<sub>.+)\.case\.test$"; return 200 "$1 $sub\n"; }
- server { listen @addr@; server_name ~^(?!no)(?<sub>\w+)\.ahead\.test$; return 200 "$1 $sub\n"; }
+ server { listen @addr@; server_name "~^(?!no)(?<sub>\w)(\w+)\.(?<zone>a\w+)\.test$"; return 200 "$1 $2 $3 $sub $zone\n"; }
 }`)
 	for _, host := range []string{"example.test", "joe.users.test", "JOE.users.test", "joe.users.test:8080", "joe.users.test.", "exact.users.test", "a.b.more.test",
 		"www.x.case.test", "shop.X.y.case.test", "yes.ahead.test", "no.ahead.test", "nobody.test"} {

@@ -3,6 +3,7 @@ package site
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,20 +33,65 @@ func CompileRegex(text string, fold bool) (*Regex, error) {
 	if err == nil {
 		return &Regex{fast: fast, names: fast.SubexpNames()}, nil
 	}
-	slow, slowErr := regexp2.Compile(strings.ReplaceAll(text, "(?P<", "(?<"), options)
+	numbered, names := withoutNames(text)
+	slow, slowErr := regexp2.Compile(numbered, options)
 	if slowErr != nil {
 		return nil, fmt.Errorf("regular expression %q: %v", text, err)
 	}
 	slow.MatchTimeout = backtracking
-	r := &Regex{slow: slow, names: []string{""}}
-	for _, n := range slow.GetGroupNumbers()[1:] {
-		if name := slow.GroupNameFromNumber(n); name != fmt.Sprint(n) {
-			r.names = append(r.names, name)
-		} else {
-			r.names = append(r.names, "")
+	return &Regex{slow: slow, names: names}, nil
+}
+
+var (
+	groupName = regexp.MustCompile(`^\(\?(?:P?<(\w+)>|'(\w+)')`)
+	backName  = regexp.MustCompile(`^(?:\\[kg](?:<(\w+)>|\{(\w+)\}|'(\w+)')|\(\?P=(\w+)\))`)
+)
+
+// withoutNames makes every named group one with a number alone, and gives the names by number: the backtracking engine
+// counts named groups behind the others, PCRE in the order in which they open.
+func withoutNames(text string) (string, []string) {
+	var out strings.Builder
+	names := []string{""}
+	class := false
+	for i := 0; i < len(text); i++ {
+		rest := text[i:]
+		if m := backName.FindStringSubmatch(rest); m != nil && !class {
+			if n := slices.Index(names, strings.Join(m[1:], "")); n > 0 {
+				fmt.Fprintf(&out, `(?:\%d)`, n)
+				i += len(m[0]) - 1
+				continue
+			}
 		}
+		switch c := text[i]; {
+		case c == '\\' && len(rest) > 1:
+			out.WriteString(rest[:2])
+			i++
+			continue
+		case class:
+			class = c != ']'
+		case c == '[':
+			class = true
+			if open := strings.TrimPrefix(rest[1:], "^"); strings.HasPrefix(open, "]") { // the first in a class is itself
+				n := len(rest) - len(open)
+				out.WriteString(rest[:n])
+				i += n
+				out.WriteByte(']')
+				continue
+			}
+		case c == '(':
+			if m := groupName.FindStringSubmatch(rest); m != nil {
+				names = append(names, m[1]+m[2])
+				out.WriteByte('(')
+				i += len(m[0]) - 1
+				continue
+			}
+			if !strings.HasPrefix(rest, "(?") && !strings.HasPrefix(rest, "(*") {
+				names = append(names, "")
+			}
+		}
+		out.WriteByte(text[i])
 	}
-	return r, nil
+	return out.String(), names
 }
 
 // Names are the named groups.
