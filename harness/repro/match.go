@@ -18,7 +18,7 @@ type target struct {
 
 // telling says whether the signature names a failure of TLS or of the network, and not the traffic of a day.
 func telling(s symptom.Signature) bool {
-	if s.Ordinary() {
+	if s.Ordinary() || s.Beyond() != "" {
 		return false
 	}
 	return s.UserSees != "" || s.Code != "" || s.Alert >= 0 || s.Class != "" || s.Reason != ""
@@ -106,7 +106,7 @@ func (t target) shows(profile string, r trial.Result) bool {
 		})
 	}
 	return slices.ContainsFunc(r.Attempts, func(a trial.Attempt) bool {
-		return a.Class != results.ClassOK && t.Matches(symptom.Observed{Class: a.Class, Alert: a.Alert, Sender: a.Sender, Stage: a.Stage})
+		return a.Class != results.ClassOK && t.Matches(symptom.Observed{Class: a.Class, Alert: a.Alert, Sender: a.Sender, Stage: a.Stage, Offered: a.Offered})
 	})
 }
 

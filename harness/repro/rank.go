@@ -49,6 +49,7 @@ type cause struct {
 	words  *regexp.Regexp // in what was said or logged, lower case
 	alerts []int
 	class  []results.Class
+	at     stage.Stage // where the connection ended; zero: anywhere
 	why    string
 	faults []trial.Fault // each is a candidate
 	// settings gives the servers for a signature, likeliest first; nil: the stacks of the era, as they are.
@@ -68,6 +69,9 @@ func (c *cause) explains(s symptom.Signature) bool {
 	if c.only != "" && c.only != s.Origin {
 		return false
 	}
+	if c.at != 0 && c.at.String() != s.Stage {
+		return false
+	}
 	return s.Alert >= 0 && slices.Contains(c.alerts, s.Alert) || slices.Contains(c.class, s.Class) || c.words != nil && c.words.MatchString(bag(s))
 }
 
@@ -85,6 +89,11 @@ var causes = []cause{
 		why: "the first OpenSSL releases with TLS_FALLBACK_SCSV ignore every suite behind it, and NSS and Apple put it first: a fallback that follows " +
 			"a cut handshake then offers nothing that a TLS 1.0 server sees",
 		faults: cuts, settings: (*ranking).onlyTLS10, of2015: true},
+	{name: "HelloRetryRequest cut", at: stage.HelloRetryRequest, class: []results.Class{results.ClassReset, results.ClassEOF, results.ClassHandshakeTimeout},
+		why: "the server asks for another key share, and the connection ends before the second ClientHello is answered: a box on the way that " +
+			"knows one hello per connection, or a server that does not get over its own request",
+		faults: all([]trial.Fault{{Action: faults.Reset, At: stage.HelloRetryRequest}, {Action: faults.FIN, At: stage.HelloRetryRequest},
+			{Action: faults.Stall, At: stage.HelloRetryRequest}}), settings: (*ranking).otherGroups},
 	{name: "no suite in common", alerts: []int{40, 71},
 		words:  regexp.MustCompile(`no shared cipher|no_cypher_overlap|no_cipher_overlap|version_or_cipher|handshake.?fail|-9824|-9801|insufficient|no ciphers`),
 		why:    "browser and server know no cipher suite, or key, in common: no fault is needed for that",
@@ -103,13 +112,16 @@ var causes = []cause{
 		why:   "the browser does not accept the chain: what stands in it is the library's cases"},
 	{name: "name refused", alerts: []int{112}, words: regexp.MustCompile(`unrecognized.?name|handshake rejected`),
 		why: "the server has no certificate for the name that was asked for", faults: none, settings: (*ranking).rejecting},
-	{name: "no group in common", words: regexp.MustCompile(`key share|no suitable`),
+	{name: "no group in common", alerts: []int{40}, words: regexp.MustCompile(`key share|no suitable`),
 		why: "the server knows none of the browser's key exchange groups", faults: none, settings: (*ranking).otherGroups},
 	{name: "weak Diffie-Hellman parameters", words: regexp.MustCompile(`ephemeral|weak.*key|dh key|too small`),
 		why: "the server's Diffie-Hellman parameters are too small for the browser", faults: none, settings: (*ranking).weakDH},
 	{name: "plain HTTP on the port of TLS", only: symptom.User, kase: "plain-http-on-tls-port",
 		words: regexp.MustCompile(`record_too_long|record too long|wrong version number|wrong_version_number|plaintext connection|does not look like a tls|ssl_protocol_error`),
 		why:   "the listen directive lacks \"ssl\", and the answer in the clear is read as a record"},
+	{name: "plain HTTP on the port of TLS", kase: "plain-http-on-tls-port",
+		words: regexp.MustCompile(`invalid method|tls spoken to a plain port|server answered in`),
+		why:   "the server reads the ClientHello as a request and answers it in the clear"},
 	{name: "bytes damaged on the way", alerts: []int{10, 20, 21, 22, 50, 51},
 		words: regexp.MustCompile(`bad.?record.?mac|bad.?mac|decrypt|digest check|length mismatch|decode|unexpected.?(message|msg)|malformed|-9820|-9846|ssl_protocol_error|-9800|-9810`),
 		why:   "a box on the way changes bytes and makes TCP's checksum right again", faults: corruptions()},

@@ -133,7 +133,7 @@ func Do(ctx context.Context, cfg Config) (*Result, error) {
 		return nil, &NothingError{nothing(cfg.Report)}
 	}
 	t.result = &Result{Signatures: cfg.Report.Signatures, Seen: []Sighting{}, NotSeen: []string{}, Chains: []results.Chain{}, Shrunk: []Step{},
-		First: []string{}, Notes: append([]string{}, cfg.Report.Notes...), Dir: cfg.Dir, Seed: cfg.Seed}
+		First: []string{}, Notes: notes(cfg.Report), Dir: cfg.Dir, Seed: cfg.Seed}
 	t.required = required(t.targets)
 	var err error
 	if t.lab, err = newLab(cfg.Seed); err != nil {
@@ -188,7 +188,7 @@ func nothing(r *symptom.Report) string {
 	if r.Lines > 0 {
 		text += fmt.Sprintf(" (%d lines read, %d of them unreadable)", r.Lines, r.Unreadable)
 	}
-	for _, n := range r.Notes {
+	for _, n := range notes(r) {
 		text += "; " + n
 	}
 	if r.Lines == 0 {
@@ -196,6 +196,19 @@ func nothing(r *symptom.Report) string {
 			"a log file, a capture"
 	}
 	return text
+}
+
+// notes are the reader's, and what the report shows that nothing here can play.
+func notes(r *symptom.Report) []string {
+	list := append([]string{}, r.Notes...)
+	for _, s := range r.Signatures {
+		if why := s.Beyond(); why != "" {
+			if n := fmt.Sprintf("%s: %s", signatureWords(s), why); !slices.Contains(list, n) {
+				list = append(list, n)
+			}
+		}
+	}
+	return list
 }
 
 // required are the most telling signature of each origin: without them a recipe is not the report's.

@@ -154,7 +154,11 @@ func (r *Result) failure() []string {
 	if u := r.Unconfirmed; u != nil {
 		return []string{"Found in memory, and not confirmed within the budget: " + u.String(), "Run it alone: tlsurge run " + relative(u.Scenario), "(" + effort + ".)"}
 	}
-	lines := []string{effort + ": no recipe shows the report on the fleet. What was tried first:"}
+	lines := []string{effort + ": no recipe shows the report on the fleet."}
+	if len(r.First) == 0 {
+		return append(lines, "No rule of ranking explains it; servers and faults were tried in order.")
+	}
+	lines = append(lines, "What was tried first:")
 	for i, c := range r.First {
 		lines = append(lines, fmt.Sprintf("%d. %s", i+1, c))
 	}

@@ -16,7 +16,7 @@ func accessLine(line []byte, e *event) bool {
 	switch {
 	case status == "400" && (len(request) == 0 || string(request) == "-"):
 		e.Reason = "400 without a request"
-	case status == "400" && (bytes.HasPrefix(request, []byte(`\x16\x03`)) || bytes.HasPrefix(request, []byte(`\x16`))):
+	case status == "400" && quotesHello(request):
 		e.Reason = "400: TLS spoken to a plain port"
 	case strings.Contains("400 408 421 425 494 495 496 497 499 500 502 503 504", status):
 		e.Reason = "status " + status
@@ -63,4 +63,23 @@ func word(b []byte) []byte {
 		return b[:i]
 	}
 	return b
+}
+
+// quotesHello says whether a request line, as logs quote it, is the beginning of a ClientHello.
+func quotesHello(request []byte) bool {
+	return bytes.HasPrefix(request, []byte(`\x16`)) || bytes.HasPrefix(request, []byte(`\u0016`)) || bytes.HasPrefix(request, []byte{0x16, 3})
+}
+
+// badMethod says whether a line complains of a request's method that is no ClientHello: scanners send anything.
+func badMethod(text []byte) bool {
+	i := indexFold(text, "invalid method")
+	if i < 0 {
+		return false
+	}
+	for _, mark := range []string{`request: "`, "in request "} {
+		if _, request, quoted := bytes.Cut(text[i:], []byte(mark)); quoted {
+			return !quotesHello(request)
+		}
+	}
+	return false
 }

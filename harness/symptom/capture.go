@@ -141,7 +141,7 @@ func (c *capture) report(r *reader) {
 		a := attempt{connection: conn, Signature: conn.judge(c.last)}
 		for _, h := range c.hellos(conn) {
 			if a.hello == nil {
-				a.hello = &h
+				a.hello, a.Offered = &h, h.Version
 			}
 			if len(r.report.Hellos) < mostHellos {
 				r.report.Hellos = append(r.report.Hellos, h)
@@ -280,9 +280,12 @@ func (c *connection) judge(captureEnd time.Time) Signature {
 	default:
 		s.Class = results.ClassOK // a connection that was opened ahead, and not used
 	}
-	if c.speech() == speaksTLS && startsHTTP(c.half[1].stream) {
+	if answer := c.half[1].stream; c.speech() == speaksTLS && startsHello(c.half[0].stream) && startsNoTLS(answer) {
 		// What browsers take it for: a record that is none, SSL_ERROR_RX_RECORD_TOO_LONG, ERR_SSL_PROTOCOL_ERROR.
-		s.Reason, s.Class, s.Alert, s.Sender = "the server answered in plain HTTP", results.ClassLocalAlert, int(wire.AlertUnexpectedMessage), "client"
+		s.Reason, s.Class, s.Alert, s.Sender = "the server answered in what is no TLS", results.ClassLocalAlert, int(wire.AlertUnexpectedMessage), "client"
+		if startsHTTP(answer) {
+			s.Reason = "the server answered in plain HTTP"
+		}
 	}
 	return s
 }

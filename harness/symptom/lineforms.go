@@ -131,6 +131,9 @@ func nginxLine(line []byte, f forms, e *event) bool {
 	if e.Code != "" {
 		return true
 	}
+	if badMethod(text) {
+		return false
+	}
 	if i := bytes.Index(text, []byte(", client:")); i >= 0 {
 		text = text[:i]
 	}
@@ -208,7 +211,7 @@ func apacheLine(line []byte, f forms, e *event) bool {
 	} else {
 		text = string(behindBrackets(line[end:]))
 	}
-	if routine[number] {
+	if routine[number] || badMethod(line) {
 		return false
 	}
 	e.Reason = logReason(text)

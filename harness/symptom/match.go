@@ -22,6 +22,7 @@ type Observed struct {
 	Reason   string
 	Level    string
 	Stage    string
+	Offered  string
 }
 
 // Matches says whether the observation shows the signature. A field that the signature leaves empty
@@ -37,6 +38,7 @@ type Observed struct {
 //     handshake" HAProxy calls "Connection closed during SSL handshake".
 //     A server's line is compared by code and reason alone: they say which alert it was, and who sent it.
 //   - Stage is compared by phase: connecting, before the ServerHello, after it, beyond the handshake.
+//   - Offered tells a client that is too old from one that has no suite, which servers answer with one alert.
 //   - Level is not compared: the same line moved between levels from one release to the next.
 //   - Software restricts users' signatures to browsers of one family, where both are known.
 func (s Signature) Matches(o Observed) bool {
@@ -50,6 +52,7 @@ func (s Signature) Matches(o Observed) bool {
 	case s.Class != "" && s.Class != o.Class,
 		s.Alert >= 0 && s.Alert != o.Alert,
 		s.Sender != "" && s.Sender != o.Sender,
+		s.Offered != "" && o.Offered != "" && s.Offered != o.Offered,
 		s.Stage != "" && o.Stage != "" && phaseOf(s.Stage) != phaseOf(o.Stage):
 		return false
 	}

@@ -30,7 +30,7 @@ var needles = []struct {
 	{"ssl handshak", formNginx | formHAProxy | formApache}, {"worker_connections", formNginx}, {"accept4() failed", formNginx},
 	{"accept() failed", formNginx}, {"too many open files", formNginx | formHAProxy | formApache | formGo}, {"upstream timed out", formNginx},
 	{"upstream prematurely", formNginx}, {"no live upstreams", formNginx}, {"to upstream", formNginx}, {"from upstream", formNginx},
-	{"plain http request", formNginx}, {"client timed out", formNginx}, {"client prematurely", formNginx}, {"ssl certificate", formNginx},
+	{"plain http request", formNginx}, {"invalid method", formNginx | formApache}, {"client timed out", formNginx}, {"client prematurely", formNginx}, {"ssl certificate", formNginx},
 	{"open socket", formNginx}, {"ssl session shared cache", formNginx}, {"handshake rejected", formNginx}, {"recv() failed", formNginx},
 	{"limiting connections", formNginx}, {"limiting requests", formNginx}, {"ssl_stapling", formNginx}, {"ssl_error_", formNginx},
 	{"during ssl", formHAProxy}, {"badreq", formHAProxy}, {"proxy protocol header", formHAProxy | formNginx}, {"ssl client ca", formHAProxy},

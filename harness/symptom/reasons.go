@@ -22,6 +22,7 @@ var canonical = []struct {
 	{"recv() failed (104: connection reset by peer) while reading", "upstream reset the connection", "", false},
 	{"from upstream", "reading from the upstream failed", "", false},
 	{"client sent plain http request to https port", "client sent plain HTTP request to HTTPS port", "plain", true},
+	{"client sent invalid method while reading client request line", "client sent invalid method while reading client request line", "tls to a plain port", true},
 	{"client sent no required ssl certificate", "client sent no required SSL certificate", "", true},
 	{"upstream ssl certificate verify error", "upstream SSL certificate verify error", "", false},
 	{"client ssl certificate verify error", "client SSL certificate verify error", "client certificate", false},
@@ -50,6 +51,7 @@ var canonical = []struct {
 	{"maxconn", "maxconn reached", "", false},
 	// Apache
 	{"http spoken on https port", "HTTP spoken on HTTPS port", "plain", true},
+	{"invalid method in request", "Invalid method in request", "tls to a plain port", false},
 	{"interrupted by system", "SSL handshake interrupted by system", "closed", false},
 	{"ssl handshake was not completed", "SSL handshake was not completed", "closed", false},
 	{"certificate verification: error", "Certificate Verification: Error", "client certificate", false},
@@ -82,6 +84,8 @@ var canonical = []struct {
 	{"empty client certificate chain", "empty client certificate chain", "peer did not return a certificate", true},
 	{"peer suddenly disconnected", "Peer suddenly disconnected", "closed", true},
 	{"ssl_accept error from", "SSL_accept error", "any code", true},
+	// access logs
+	{"400: tls spoken to a plain port", "400: TLS spoken to a plain port", "tls to a plain port", false},
 	// the kernel
 	{"syn flooding", "possible SYN flooding: the listen queue is full", "", true},
 	{"table full", "conntrack: table full, dropping packets", "", false},
@@ -110,6 +114,31 @@ func (s Signature) Ordinary() bool {
 	}
 	return s.Origin == ServerLog && s.Code == "" && (ordinary[reason] || s.Stage == "idle" || strings.HasPrefix(s.Reason, "<BADREQ> C") ||
 		strings.HasPrefix(s.Reason, "<BADREQ> c") || strings.HasPrefix(s.Reason, "termination state C") || strings.HasPrefix(s.Reason, "termination state c"))
+}
+
+// beyondPlay are events, as sameEvent has them, whose cause is plain from the line alone and that no fleet here can
+// show: it is told, and not looked for.
+var beyondPlay = map[string]string{
+	"plain": "a client spoke HTTP in the clear to a port of TLS: somebody's link, health check or proxy says http:// with that port " +
+		"(nginx can send such a client on with error_page 497); browsers here speak TLS, so it is not played",
+	"no client certificate": "the server asks for a client's certificate and got none: the client has none from an authority that the server names, or " +
+		"its user picked none; clients' own keys are not played",
+	"client certificate": "the server does not accept the client's own certificate (its authority, its time, or ssl_verify_depth); clients' own keys are not played",
+}
+
+// Beyond says what the signature is about where nothing here can play it; empty for all others.
+func (s Signature) Beyond() string {
+	if s.Origin != ServerLog {
+		return ""
+	}
+	switch event := sameEvent(lineReason(s.Code, s.Reason)); event {
+	case "http request", "https proxy request":
+		return beyondPlay["plain"]
+	case "peer did not return a certificate", "client sent no required ssl certificate":
+		return beyondPlay["no client certificate"]
+	default:
+		return beyondPlay[event]
+	}
 }
 
 // torn is a line that was cut off before its code.

@@ -73,6 +73,11 @@ func startsHTTP(b []byte) bool {
 	return false
 }
 
+// startsNoTLS says whether a server's first bytes can be no record, nor a ServerHello of SSL 2.0.
+func startsNoTLS(b []byte) bool {
+	return len(b) >= 3 && startsRecord(b) == 0 && b[0]&0x80 == 0
+}
+
 // notTLS counts connections that are none of TLS, for a note.
 type notTLS struct {
 	what         string

@@ -34,6 +34,7 @@ type Signature struct {
 	Reason   string        `json:"reason,omitempty"` // "inappropriate fallback"
 	Level    string        `json:"level,omitempty"`
 	Stage    string        `json:"stage,omitempty"`
+	Offered  string        `json:"offered_version,omitempty"` // by the client's hello, in a capture: the highest
 	Text     string        `json:"text"` // one example, as it was reported
 
 	Count   int64     `json:"count"`

@@ -31,7 +31,7 @@ type connection struct {
 	ends           int
 
 	refused             bool // the client sent a protected alert instead of its Finished
-	helloed             bool // a ServerHello has passed
+	retried, helloed    bool // a HelloRetryRequest, a ServerHello has passed
 	requested, answered bool // application data of the client, and of the server since the last of it
 	answer              int64
 	requests            int
@@ -187,6 +187,8 @@ func (c *connection) deliver(d stage.Direction, h *halfStream, p []byte, at time
 	c.spans = c.observer.Observe(d, p, c.spans[:0])
 	for _, s := range c.spans {
 		switch s.Stage {
+		case stage.HelloRetryRequest:
+			c.retried = true
 		case stage.ServerHello:
 			c.helloed = true
 		case stage.Request:
@@ -283,6 +285,8 @@ func (c *connection) stage() stage.Stage {
 		return stage.Finished
 	case c.helloed:
 		return stage.ServerHello
+	case c.retried:
+		return stage.HelloRetryRequest
 	}
 	return stage.ClientHello
 }

@@ -76,7 +76,7 @@ func addSignature(all []Signature, s Signature) []Signature {
 
 // key is what makes two signatures one.
 func (s Signature) key() [9]string {
-	return [9]string{string(s.Origin), s.Software, fold(s.UserSees), string(s.Class), strconv.Itoa(s.Alert), s.Sender, s.Code, s.Reason, s.Level + s.Stage}
+	return [9]string{string(s.Origin), s.Software, fold(s.UserSees), string(s.Class), strconv.Itoa(s.Alert), s.Sender, s.Code, s.Reason, s.Level + s.Stage + s.Offered}
 }
 
 // phrases finds the wordings of the vocabulary, the longest first at each place.
