@@ -252,11 +252,11 @@ func (r *Result) apart() (lines []string) {
 }
 
 // deciding is the attempt that a page load came to its end with: the last that was not served.
-func deciding(list []trial.Attempt) trial.Attempt {
-	for _, a := range slices.Backward(list) {
+func deciding(list []trial.Attempt) int {
+	for i, a := range slices.Backward(list) {
 		if a.Class != results.ClassOK {
-			return a
+			return i
 		}
 	}
-	return list[len(list)-1]
+	return len(list) - 1
 }

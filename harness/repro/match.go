@@ -91,21 +91,25 @@ func browserOf(profile string) string {
 	return p.Browser
 }
 
-// shows says whether a page load in memory shows the signature.
-func (t target) shows(profile string, r trial.Result) bool {
+// shownBy is the attempt of a page load in memory that shows the signature, -1 where none does: what a user sees comes of the
+// last that was not served, a line or a packet of the first that has it.
+func (t target) shownBy(profile string, r trial.Result) int {
 	if !t.by(profile) {
-		return false
+		return -1
 	}
-	last := r.Attempts[len(r.Attempts)-1]
 	switch t.Origin {
 	case symptom.User:
-		return r.Verdict == results.SawError && t.Matches(symptom.Observed{UserSees: r.UserSees, Class: last.Class, Alert: last.Alert, Sender: last.Sender, Stage: last.Stage})
+		last := r.Attempts[len(r.Attempts)-1]
+		if r.Verdict == results.SawError && t.Matches(symptom.Observed{UserSees: r.UserSees, Class: last.Class, Alert: last.Alert, Sender: last.Sender, Stage: last.Stage}) {
+			return deciding(r.Attempts)
+		}
+		return -1
 	case symptom.ServerLog:
-		return slices.ContainsFunc(r.Attempts, func(a trial.Attempt) bool {
+		return slices.IndexFunc(r.Attempts, func(a trial.Attempt) bool {
 			return a.LogReason != "" && t.Matches(symptom.Observed{Alert: -1, Code: a.LogCode, Reason: a.LogReason, Level: a.LogLevel})
 		})
 	}
-	return slices.ContainsFunc(r.Attempts, func(a trial.Attempt) bool {
+	return slices.IndexFunc(r.Attempts, func(a trial.Attempt) bool {
 		return a.Class != results.ClassOK && t.Matches(symptom.Observed{Class: a.Class, Alert: a.Alert, Sender: a.Sender, Stage: a.Stage, Offered: a.Offered})
 	})
 }

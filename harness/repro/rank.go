@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"tlsurge/faults"
 	"tlsurge/faults/stage"
@@ -57,6 +58,7 @@ type cause struct {
 	kase     string         // of the library, where no trial in memory can play it
 	only     symptom.Origin // whose words; empty: anybody's
 	plain    bool           // it explains what every site's log has now and then
+	marked   bool           // it needs browsers that mark a fallback (RFC 7507), which began in October 2014
 	of2015   bool           // a matter of that time: it stands back where the report is from another
 }
 
@@ -88,7 +90,7 @@ var causes = []cause{
 		words: regexp.MustCompile(`required cipher missing|no_cypher_overlap|no_cipher_overlap|illegal.?param|-9830`),
 		why: "the first OpenSSL releases with TLS_FALLBACK_SCSV ignore every suite behind it, and NSS and Apple put it first: a fallback that follows " +
 			"a cut handshake then offers nothing that a TLS 1.0 server sees",
-		faults: cuts, settings: (*ranking).onlyTLS10, of2015: true},
+		faults: cuts, settings: (*ranking).onlyTLS10, marked: true, of2015: true},
 	{name: "HelloRetryRequest cut", at: stage.HelloRetryRequest, class: []results.Class{results.ClassReset, results.ClassEOF, results.ClassHandshakeTimeout},
 		why: "the server asks for another key share, and the connection ends before the second ClientHello is answered: a box on the way that " +
 			"knows one hello per connection, or a server that does not get over its own request",
@@ -104,7 +106,7 @@ var causes = []cause{
 		faults: none, settings: (*ranking).otherVersions},
 	{name: "first handshake cut, fallback has no suite left", alerts: []int{40}, words: regexp.MustCompile(`no shared cipher|version_or_cipher|-9824`),
 		why:    "as with required cipher missing, from browsers that do not send a session with TLS_FALLBACK_SCSV",
-		faults: cuts, settings: (*ranking).onlyTLS10, of2015: true},
+		faults: cuts, settings: (*ranking).onlyTLS10, marked: true, of2015: true},
 	{name: "certificate out of its time", alerts: []int{45}, words: regexp.MustCompile(`expired|date_invalid|-9814|-9815`),
 		why: "the certificate's time is over, on one edge or all", faults: []trial.Fault{{Action: faults.CertExpired}}},
 	{name: "certificate refused", alerts: []int{42, 43, 46, 48, 49}, class: []results.Class{results.ClassCertificate},
@@ -122,6 +124,8 @@ var causes = []cause{
 	{name: "plain HTTP on the port of TLS", kase: "plain-http-on-tls-port",
 		words: regexp.MustCompile(`invalid method|tls spoken to a plain port|server answered in`),
 		why:   "the server reads the ClientHello as a request and answers it in the clear"},
+	{name: "nobody listens", kase: "nobody-listens", class: []results.Class{results.ClassConnectRefused}, words: regexp.MustCompile(`connection.?refused`),
+		why: "the server's process has ended, or is bound to another address or port: the kernel answers the SYN with RST"},
 	{name: "bytes damaged on the way", alerts: []int{10, 20, 21, 22, 50, 51},
 		words: regexp.MustCompile(`bad.?record.?mac|bad.?mac|decrypt|digest check|length mismatch|decode|unexpected.?(message|msg)|malformed|-9820|-9846|ssl_protocol_error|-9800|-9810`),
 		why:   "a box on the way changes bytes and makes TCP's checksum right again", faults: corruptions()},
@@ -177,7 +181,7 @@ func (k *ranking) candidates() (list []Candidate) {
 	for i := range causes {
 		s := scored{c: &causes[i]}
 		for j, t := range k.targets {
-			if causes[i].explains(t.Signature) {
+			if k.explains(&causes[i], t) {
 				s.for_ = append(s.for_, t)
 				s.score += 100 - min(j, 50) // what stands first in a report counts a little more
 				if s.c.of2015 && k.era.stacks[0] != stacksOf2015[0] {
@@ -217,6 +221,14 @@ func (k *ranking) candidates() (list []Candidate) {
 	return list
 }
 
+// firstMarked is when the first browser marked its fallbacks: Chrome did, then Firefox and its ESR.
+var firstMarked = time.Date(2014, time.October, 1, 0, 0, 0, 0, time.UTC)
+
+// explains is the cause's own word, but for what did not exist yet when the line was logged.
+func (k *ranking) explains(c *cause, t target) bool {
+	return c.explains(t.Signature) && (!c.marked || t.Last.IsZero() || !t.Last.Before(firstMarked))
+}
+
 // foreign is 1 for a server that is not of the report's era: all causes are looked for among its own first.
 func (k *ranking) foreign(c Candidate) int {
 	if c.Case != "" {
@@ -239,7 +251,7 @@ func (k *ranking) chain() (list []Candidate, ok bool) {
 	for i := range causes {
 		for _, t := range k.targets {
 			c := &causes[i]
-			if !slices.Equal(c.faults, cuts) || !c.explains(t.Signature) {
+			if !slices.Equal(c.faults, cuts) || c.plain || !k.explains(c, t) {
 				continue
 			}
 			if s := k.settings(c, t); len(s) > 0 && !slices.ContainsFunc(acts, func(a Setting) bool { return a.id() == s[0].id() }) {

@@ -151,15 +151,16 @@ func (s *search) visit(acts []*trial.Server, v Visitor, list []trial.Fault) hit 
 		if err != nil || len(r.Attempts) == 0 {
 			continue // a page load without end: nobody reports what never comes
 		}
-		before := h.shows
 		for i, t := range s.targets {
-			if t.shows(v.Profile, r) {
-				h.shows |= 1 << i
+			at := t.shownBy(v.Profile, r)
+			if at < 0 {
+				continue
 			}
-		}
-		if before == 0 && h.shows != 0 {
-			newest := server.Newest()
-			h.end, h.ahead = deciding(r.Attempts), newest == 0 || r.Attempts[0].Offered > newest.String()
+			if h.shows == 0 {
+				newest := server.Newest()
+				h.end, h.ahead = r.Attempts[at], newest == 0 || r.Attempts[0].Offered > newest.String()
+			}
+			h.shows |= 1 << i
 		}
 		h.telltale = h.telltale || telltale(r)
 		h.took = max(h.took, r.Took)

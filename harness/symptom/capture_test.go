@@ -271,6 +271,12 @@ func TestCaptureEnds(t *testing.T) {
 			k.answers([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
 			k.serverEnds("FA", 57)
 		}, "1 chrome the server answered in plain HTTP local_alert (alert 10 from the client) at client_hello"},
+		{"another protocol on the TLS port", func(w *wireTap) {
+			k := w.connect("192.0.2.7:50000", "198.51.100.1:443")
+			k.says(helloOf(t, "chrome-40-win7", false))
+			k.answers([]byte("220 mail.example.test ESMTP\r\n"))
+			k.serverEnds("FA", 57)
+		}, "1 chrome the server answered in what is no TLS local_alert (alert 10 from the client) at client_hello"},
 		{"closed while idle", func(w *wireTap) {
 			k := w.connect("192.0.2.7:50000", "198.51.100.1:443")
 			k.serverEnds("FA", 57)

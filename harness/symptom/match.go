@@ -62,6 +62,10 @@ func (s Signature) Matches(o Observed) bool {
 	if s.Origin == User && o.UserSees == "" {
 		return false // nothing reached the user
 	}
+	if s.UserSees == "" && s.Origin == User && s.Class == results.ClassLocalAlert && s.Alert < 0 && s.Reason != "" {
+		// A library's complaint without an alert's number: that a client complained of something is not it.
+		return strings.Contains(fold(o.UserSees), fold(s.Reason))
+	}
 	return s.UserSees == "" && (s.Class != "" || s.Alert >= 0) || s.UserSees != "" && s.sameWords(o)
 }
 

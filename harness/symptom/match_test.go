@@ -70,6 +70,10 @@ func TestMatches(t *testing.T) {
 		{"a line without a code is none with one", log("", "client timed out"), line("1408A0D7", "required cipher missing"), false},
 
 		{"a capture's reset before the ServerHello", Signature{Origin: Capture, Class: "reset", Alert: -1, Stage: "client_hello"}, Observed{Class: "reset", Alert: -1, Stage: "client_hello"}, true},
+		{"one alert, of a client that offers as much", Signature{Origin: Capture, Class: "peer_alert", Alert: 40, Offered: "TLS 1.2"}, Observed{Class: "peer_alert", Alert: 40, Offered: "TLS 1.2"}, true},
+		{"and of one that is too old", Signature{Origin: Capture, Class: "peer_alert", Alert: 40, Offered: "TLS 1.2"}, Observed{Class: "peer_alert", Alert: 40, Offered: "TLS 1.0"}, false},
+		{"where a run does not say what was offered", Signature{Origin: Capture, Class: "peer_alert", Alert: 40, Offered: "TLS 1.2"}, Observed{Class: "peer_alert", Alert: 40}, true},
+		{"a client's own complaint is its words", word("curl: (35) error:0A000152:SSL routines::unsafe legacy renegotiation disabled"), Observed{Software: "curl", UserSees: "curl: (35) error:0A00010B:SSL routines::wrong version number", Class: "local_alert", Alert: 10, Sender: "client"}, false},
 		{"and after it", Signature{Origin: Capture, Class: "reset", Alert: -1, Stage: "client_hello"}, Observed{Class: "reset", Alert: -1, Stage: "finished"}, false},
 	} {
 		if got := c.s.Matches(c.o); got != c.want {

@@ -30,6 +30,7 @@ var recorded = map[string]string{
 	"unknown-ca-tls12":        "1 curl certificate (alert 48 from the client) at server_hello",
 	"unknown-ca-tls13":        "1 curl certificate (alert 48 from the client) at server_hello",
 	"reset-at-hello":          "1 openssl reset at client_hello",
+	"hello-retry-reset":       "2 openssl reset at hello_retry_request", // by a relay of a few lines, at the second hello
 	"closed-at-hello":         "1 openssl eof at client_hello",
 	"no-answer":               "1 curl handshake_timeout at client_hello",
 	"refused":                 "1 connect_refused at syn",

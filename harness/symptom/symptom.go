@@ -35,7 +35,7 @@ type Signature struct {
 	Level    string        `json:"level,omitempty"`
 	Stage    string        `json:"stage,omitempty"`
 	Offered  string        `json:"offered_version,omitempty"` // by the client's hello, in a capture: the highest
-	Text     string        `json:"text"` // one example, as it was reported
+	Text     string        `json:"text"`                      // one example, as it was reported
 
 	Count   int64     `json:"count"`
 	First   time.Time `json:"first,omitzero"`
