@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -105,7 +107,11 @@ func (a *app) playCase(ctx context.Context, f reproFlags) error {
 	for _, way := range []cases.Way{{}, {Fixed: true}} {
 		progress.Step(c.Name + ", " + way.String())
 		p, err := c.Play(ctx, func(ctx context.Context, name string, set []string) (*results.Run, error) {
-			return child.Do(ctx, child.Run{Name: c.Name, Scenario: name, Out: filepath.Join(dir, strings.Fields(way.String())[0]), Seed: f.seed, Set: set})
+			r := child.Run{Name: c.Name, Scenario: name, Out: filepath.Join(dir, strings.Fields(way.String())[0]), Seed: f.seed, Set: set}
+			if way.Fixed {
+				return child.Do(ctx, r) // what is fixed has nothing to show on the wire
+			}
+			return doCaptured(ctx, r, progress)
 		}, way)
 		if err != nil {
 			return benchError(ctx, err)
@@ -119,6 +125,11 @@ func (a *app) playCase(ctx context.Context, f reproFlags) error {
 	if err != nil {
 		return err
 	}
+	if _, err := os.Stat(filepath.Join(dir, "broken", "evidence")); err == nil {
+		if err := os.Symlink("broken/evidence", filepath.Join(dir, "evidence")); err != nil {
+			return err
+		}
+	}
 	if err := a.tellPlayed(c, played, file, f); err != nil {
 		return err
 	}
@@ -128,6 +139,19 @@ func (a *app) playCase(ctx context.Context, f reproFlags) error {
 		}
 	}
 	return nil
+}
+
+// doCaptured makes a run that leaves evidence, where this machine can record any.
+func doCaptured(ctx context.Context, r child.Run, progress reproProgress) (*results.Run, error) {
+	captured := r
+	captured.Set = append(slices.Clone(r.Set), "run.capture=true")
+	run, err := child.Do(ctx, captured)
+	var failed *child.Error
+	if !errors.As(err, &failed) || failed.Code != exitUnsupported {
+		return run, err
+	}
+	progress.Step("no packets are recorded: " + failed.Text)
+	return child.Do(ctx, r)
 }
 
 // writeCase leaves the case's scenario in dir, for whoever wants to change it.
@@ -172,26 +196,40 @@ func (a *app) tellPlayed(c *cases.Case, played []*cases.Played, file string, f r
 		}
 		out.Ways = append(out.Ways, w)
 	}
-	if f.quiet {
-		return nil
+	page, err := os.OpenFile(filepath.Join(out.Dir, "report.txt"), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer page.Close()
+	if err := writePlayed(page, c, played, file); err != nil || f.quiet {
+		return err
 	}
 	if f.json {
 		return writeJSON(a.out, out)
 	}
-	fmt.Fprintf(a.out, "%s\n\n%s\n", c.Title, c.Mechanism)
-	for i, p := range played {
+	return writePlayed(a.out, c, played, file)
+}
+
+// writePlayed is the case and what its runs have shown, on a page of plain words.
+func writePlayed(w io.Writer, c *cases.Case, played []*cases.Played, file string) error {
+	fmt.Fprintf(w, "%s\n\n%s\n", c.Title, c.Mechanism)
+	for _, p := range played {
 		kept := "as promised"
-		if !out.Ways[i].Kept {
+		if p.Err() != nil {
 			kept = "NOT as promised"
 		}
-		fmt.Fprintf(a.out, "\n%s: %s\n", out.Ways[i].Way, kept)
+		fmt.Fprintf(w, "\n%v: %s\n", p.Way, kept)
 		if p.Way.Fixed {
-			fmt.Fprintf(a.out, "  fix: %s\n", c.Fix.About)
+			fmt.Fprintf(w, "  fix: %s\n", c.Fix.About)
 		}
 		for _, x := range p.Findings {
-			fmt.Fprintf(a.out, "  %v\n", x)
+			fmt.Fprintf(w, "  %v\n", x)
 		}
 	}
-	_, err := fmt.Fprintf(a.out, "\nrun it alone: tlsurge run case:%s, or, to change it: tlsurge run %s\n", c.Name, file)
+	evidence := filepath.Join(filepath.Dir(file), "evidence")
+	if _, err := os.Stat(evidence); err == nil {
+		fmt.Fprintf(w, "\nevidence of the broken run: %s\n", evidence)
+	}
+	_, err := fmt.Fprintf(w, "\nrun it alone: tlsurge run case:%s, or, to change it: tlsurge run %s\n", c.Name, file)
 	return err
 }
