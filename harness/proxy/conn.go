@@ -301,6 +301,9 @@ func (c *conn) engineHandshake() step {
 		c.planted()
 		c.info.Protocol, c.info.Cipher = stack.ProtocolName(f.Version), stack.Name(f.Suite)
 		c.info.Resumed, c.info.ALPN = f.Resumed != 0, f.ALPN
+		if f.ServerName != "" { // a single server has not asked
+			c.info.ServerName = f.ServerName
+		}
 		return stepDone
 	}
 	c.handshakeFailed(err)
