@@ -192,6 +192,11 @@ func TestReloadDropsNoRequest(t *testing.T) {
 }
 
 func TestPROXYProtocolInAndOut(t *testing.T) {
+	t.Run("v2 in, v1 out", func(t *testing.T) { proxyProtocol(t, proxyproto.AppendV2, "v1") })
+	t.Run("v1 in, v2 out", func(t *testing.T) { proxyProtocol(t, proxyproto.AppendV1, "v2") })
+}
+
+func proxyProtocol(t *testing.T, appendHeader func([]byte, proxyproto.Header) []byte, out string) {
 	p := newPKI(t, "rsa")
 	var seen atomic.Pointer[proxyproto.Header]
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -206,7 +211,12 @@ func TestPROXYProtocolInAndOut(t *testing.T) {
 		}
 		defer c.Close()
 		br := bufio.NewReader(c)
-		line, _ := br.ReadBytes('\n')
+		line, _ := br.ReadBytes('\n') // of version 2: the first two bytes of 28
+		if out == "v2" {
+			rest := make([]byte, 28-len(line))
+			io.ReadFull(br, rest)
+			line = append(line, rest...)
+		}
 		if h, _, err := proxyproto.Parse(line); err == nil {
 			seen.Store(&h)
 		}
@@ -214,8 +224,8 @@ func TestPROXYProtocolInAndOut(t *testing.T) {
 		io.WriteString(c, "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok")
 	}()
 	path := filepath.Join(t.TempDir(), "edge.conf")
-	writeFile(t, path, []byte(fmt.Sprintf("events {}\nhttp { access_log off; server { listen 127.0.0.1:1 ssl proxy_protocol; ssl_certificate %s; ssl_certificate_key %s; ssl_protocols TLSv1.2; location / { proxy_pass http://%s; proxy_protocol on; } } }",
-		p.cert, p.key, l.Addr())))
+	writeFile(t, path, []byte(fmt.Sprintf("events {}\nhttp { access_log off; server { listen 127.0.0.1:1 ssl proxy_protocol; ssl_certificate %s; ssl_certificate_key %s; ssl_protocols TLSv1.2; location / { proxy_pass http://%s; proxy_protocol %s; } } }",
+		p.cert, p.key, l.Addr(), out)))
 	e := startEdge(t, Options{Source: path, Stack: "openssl-3.0"})
 	client := proxyproto.Header{Source: netip.MustParseAddrPort("192.0.2.7:7777"), Destination: netip.MustParseAddrPort("192.0.2.1:443")}
 	raw, err := net.Dial("tcp", e.addr)
@@ -223,7 +233,7 @@ func TestPROXYProtocolInAndOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer raw.Close()
-	raw.Write(proxyproto.AppendV2(nil, client))
+	raw.Write(appendHeader(nil, client))
 	c := tls.Client(raw, p.client())
 	io.WriteString(c, "GET / HTTP/1.0\r\nHost: a\r\n\r\n")
 	if body, err := io.ReadAll(c); err != nil || !strings.HasSuffix(string(body), "ok") {

@@ -2,7 +2,6 @@ package site
 
 import (
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -281,109 +280,5 @@ func (b *builder) addHeader(list *[]header, d *nginxconf.Directive, first bool) 
 		h.always = true
 	}
 	*list = append((*list)[:len(*list):len(*list)], h)
-	return nil
-}
-
-func setAccessLog(b *builder, c *conf, d *nginxconf.Directive, first bool) error {
-	if first {
-		c.accessLogs = nil
-	}
-	if d.Args[0] == "off" {
-		c.accessLogs = nil
-		return nil
-	}
-	if strings.HasPrefix(d.Args[0], "syslog:") || strings.Contains(d.Args[0], "$") {
-		return fmt.Errorf("%q: the log is a file whose path is known, or off", d.Args[0])
-	}
-	b.site.logPaths = append(b.site.logPaths, d.Args[0])
-	l := accessLog{path: d.Args[0], format: b.formats["combined"]}
-	for i, a := range d.Args[1:] {
-		switch {
-		case strings.HasPrefix(a, "if="):
-			t, err := b.parseTemplate(a[3:])
-			if err != nil {
-				return err
-			}
-			l.skip = t
-		case strings.Contains(a, "="): // buffer=, flush=, gzip=: a line is written at once
-		case i == 0:
-			if l.format = b.formats[a]; l.format == nil {
-				return fmt.Errorf("unknown log format %q", a)
-			}
-		default:
-			return fmt.Errorf("unknown parameter %q", a)
-		}
-	}
-	c.accessLogs = append(slices.Clip(c.accessLogs), l)
-	return nil
-}
-
-func setExpires(_ *builder, c *conf, d *nginxconf.Directive, _ bool) error {
-	e := &expires{}
-	text := d.Args[0]
-	if text == "modified" && len(d.Args) == 2 {
-		e.kind, text = 'f', d.Args[1]
-	}
-	switch {
-	case text == "max":
-		e.kind = 'm'
-	case text == "epoch":
-		e.kind = 'e'
-	case text == "off":
-		c.expires = nil
-		return nil
-	default:
-		if e.kind == 0 {
-			e.kind = '+'
-		}
-		sign := time.Duration(1)
-		switch {
-		case strings.HasPrefix(text, "@"):
-			e.kind, text = '@', text[1:]
-		case strings.HasPrefix(text, "-"):
-			sign, text = -1, text[1:]
-		case strings.HasPrefix(text, "+"):
-			text = text[1:]
-		}
-		t, err := Duration(text)
-		if err != nil {
-			return err
-		}
-		e.delta = sign * t
-	}
-	c.expires = e
-	return nil
-}
-
-func setErrorPage(b *builder, c *conf, d *nginxconf.Directive, first bool) error {
-	if first {
-		c.errorPages = map[int]errorPage{}
-	}
-	codes, target := d.Args[:len(d.Args)-1], d.Args[len(d.Args)-1]
-	t, err := b.parseTemplate(target)
-	if err != nil {
-		return err
-	}
-	p := errorPage{target: t}
-	if last := codes[len(codes)-1]; strings.HasPrefix(last, "=") {
-		codes = codes[:len(codes)-1]
-		if p.status = -1; last != "=" {
-			if p.status, err = strconv.Atoi(last[1:]); err != nil {
-				return fmt.Errorf("%q is not =STATUS", last)
-			}
-		}
-	}
-	if len(codes) == 0 {
-		return errors.New("no status is named")
-	}
-	for _, text := range codes {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 300 || n > 599 {
-			return fmt.Errorf("status %q: allowed are 300 to 599", text)
-		}
-		if _, has := c.errorPages[n]; !has { // of two in one block the first counts
-			c.errorPages[n] = p
-		}
-	}
 	return nil
 }
