@@ -111,9 +111,10 @@ func (s *Server) Stats() results.EdgeStats {
 	out.Accepted -= c.before.accepted
 	out.Handshakes -= c.before.handshakes
 	out.CPU, out.Waited = cpuTime()-c.before.cpu, max(0, waitedTime()-c.before.waited)
-	if !c.before.at.IsZero() {
-		out.Elapsed = time.Since(c.before.at)
+	if c.before.at.IsZero() {
+		c.before.at = time.Now() // of a first phase that nobody announced
 	}
+	out.Elapsed = time.Since(c.before.at)
 	for l, n := range c.lines {
 		l.Count = n
 		out.LogLines = append(out.LogLines, l)
