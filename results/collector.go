@@ -72,6 +72,7 @@ type Collector struct {
 type phaseState struct {
 	PhaseInfo
 	start, end time.Time // end is zero while it runs
+	started    bool      // its load has an instant to begin at
 	snapshots  map[loopKey]*Snapshot
 	edges      map[string]*EdgeStats
 	written    *phaseLatency // what latency.hlog already holds
@@ -139,7 +140,8 @@ func (c *Collector) PhaseStarted(at time.Time) {
 		return
 	}
 	p := c.phases[len(c.phases)-1]
-	p.start, p.writtenTo = at, at
+	p.start, p.writtenTo, p.started = at, at, true
+	c.unheard.now = 0
 	c.timeline.samples = slices.DeleteFunc(c.timeline.samples, func(s Sample) bool { return s.Phase == p.Name })
 }
 

@@ -159,10 +159,10 @@ func (s *silence) goOn(d time.Duration) {
 // that get no processor. While nobody at all is heard of, agents neither, that says nothing of an edge: it is what all
 // of them speak through, or this process, that was away.
 func (c *Collector) noteSilence(p *phaseState, interval time.Duration) {
-	if !p.end.IsZero() {
+	if !p.end.IsZero() || interval <= 0 { // over, or yet to begin
 		return
 	}
-	heard, anybody := p.news(), len(p.edges) > 0 || p.seqs() > 0
+	heard, expected := p.news(), p.started || len(p.edges) > 0 || p.seqs() > 0
 	var quiet []*silence
 	for name, e := range p.edges {
 		s := c.silent[name]
@@ -182,7 +182,7 @@ func (c *Collector) noteSilence(p *phaseState, interval time.Duration) {
 		for _, s := range quiet {
 			s.goOn(interval)
 		}
-	case anybody:
+	case expected:
 		c.unheard.goOn(interval)
 	}
 }

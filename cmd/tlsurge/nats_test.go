@@ -129,4 +129,8 @@ duration = "9s"
 	if gap < 3 {
 		t.Errorf("the timeline shows %d silent seconds of %v: was the server stopped at all? %v", gap, silence, p.run.Verdict)
 	}
+	notes := strings.Join(p.run.Verdict.Notes, "\n")
+	if !strings.Contains(notes, "no agent and no edge was heard of") || strings.Contains(notes, "edge-1 did not report") {
+		t.Errorf("notes %q: want the silence of all, and not the edge's", notes)
+	}
 }

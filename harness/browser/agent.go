@@ -256,7 +256,7 @@ const (
 
 // gcPercentFor is the collector's setting that leaves room for so much garbage at this agent's full load.
 func (a *Agent) gcPercentFor(garbage, least int) int {
-	const perConnection, fixed = 1400, 5 << 20 // bytes of live heap, measured
+	const perConnection, fixed = 1100, 5 << 20 // bytes of live heap, measured
 	live := a.cfg.Load.Connections/a.cfg.Agents*perConnection + fixed
 	return max(least, min(garbage*100/live, 400))
 }
