@@ -140,13 +140,13 @@ func Do(ctx context.Context, cfg Config) (*Result, error) {
 		return nil, err
 	}
 	defer t.lab.close()
-	if err := t.lab.readable(cfg.Nginx); err != nil {
-		return nil, err
-	}
-	if err := t.lab.checkChanges(cfg.Nginx, cfg.Fix); err != nil {
-		return nil, err
-	}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	if err := t.server(); err != nil {
+		for _, made := range []string{t.path(wholeName), cfg.Dir} {
+			_ = os.Remove(made) // nothing was found, and nothing is left; a directory that is not empty stays
+		}
 		return nil, err
 	}
 	if t.left() <= 0 {
@@ -180,6 +180,20 @@ func Do(ctx context.Context, cfg Config) (*Result, error) {
 		return t.result, err
 	}
 	return t.result, unfit
+}
+
+// wholeName is the file that is written around a part of a configuration.
+const wholeName = "nginx.conf"
+
+// server looks at the configuration that was handed in, and at what --fix would change in it.
+func (t *task) server() (err error) {
+	if t.Nginx, err = wholeConfig(t.Nginx, t.path(wholeName)); err != nil {
+		return err
+	}
+	if err := t.lab.readable(t.Nginx); err != nil {
+		return err
+	}
+	return t.lab.checkChanges(t.Nginx, t.Fix)
 }
 
 // nothing says why there is nothing to find, with what the reader made of the report.
