@@ -1,9 +1,11 @@
 package repro
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -258,4 +260,50 @@ func logChanges(before, after []*results.Run) (list []string) {
 	}
 	slices.Sort(list)
 	return list
+}
+
+func (r *Result) fixLines() (lines []string) {
+	f := r.Fix
+	if f == nil {
+		return nil
+	}
+	verdict := "The report is NOT gone"
+	switch {
+	case f.Gone:
+		verdict = "The report is gone"
+	case f.Difference.High < 0:
+		verdict = "The report is rarer, and not gone"
+	}
+	lines = append(lines, fmt.Sprintf("%s with %s, in %d rounds without and with it, of the same seeds, in turn.", verdict, strings.Join(f.Changes, " and "), f.Rounds),
+		"- without: "+f.Before.String(), "- with: "+f.After.String(), "- change: "+f.Difference.String())
+	for _, u := range f.Users {
+		lines = append(lines, fmt.Sprintf("- %s: %s; with the fix: %s", u.Profile, loads(u.Before), loads(u.After)))
+	}
+	for _, l := range f.Logs {
+		lines = append(lines, "- "+l)
+	}
+	if len(f.Breaks) > 0 {
+		lines = append(lines, "- in memory, an undisturbed first visit no longer goes as before for: "+strings.Join(f.Breaks, ", "))
+	}
+	if len(f.Helps) > 0 {
+		lines = append(lines, "- in memory, it now does for: "+strings.Join(f.Helps, ", "))
+	}
+	return lines
+}
+
+// loads is a row of users in words.
+func loads(u results.UserRow) string {
+	var parts []string
+	for _, p := range []struct {
+		n    int64
+		what string
+	}{{u.Fine, "fine"}, {u.SavedByRetry, "saved by a retry"}, {u.Downgraded, "at a lower version"}, {u.SawError, "saw an error"}} {
+		if p.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
+		}
+	}
+	for _, k := range slices.Sorted(maps.Keys(u.Errors)) {
+		parts = append(parts, fmt.Sprintf("%d × %s", u.Errors[k], k))
+	}
+	return cmp.Or(strings.Join(parts, ", "), "no page loads")
 }
