@@ -51,6 +51,7 @@ func TestMatches(t *testing.T) {
 
 		{"one code", log("140A1175", "inappropriate fallback"), line("140A1175", "inappropriate fallback"), true},
 		{"two codes of one era", log("1408A10B", "wrong version number"), line("1408F10B", "wrong version number"), false},
+		{"OpenSSL 1.1.0's function and 1.1.1's", log("1417D18C", "version too low"), line("1420918C", "version too low"), true},
 		{"one reason across three eras", log("140A1175", ""), line("0A000175", ""), true},
 		{"one reason across two eras", log("14209175", ""), line("140A1175", ""), true},
 		{"another reason", log("0A000175", ""), line("0A0000C1", ""), false},

@@ -86,7 +86,7 @@ func (p packed) alert() int {
 
 // samePacked says whether two codes tell the same. Codes of one layout must be equal; across layouts the
 // library and the reason decide (140A1175, 14209175 and 0A000175 are all "inappropriate fallback"), since
-// functions were renamed and then dropped.
+// functions were renamed and then dropped. From 1.1.0 to 1.1.1 they were renamed within the layout (1417D18C and 1420918C).
 func samePacked(a, b string) bool {
 	if a == b {
 		return true
@@ -96,7 +96,7 @@ func samePacked(a, b string) bool {
 	if !ok1 || !ok2 || p.library != q.library {
 		return false
 	}
-	return p.layout != q.layout && p.reason == q.reason && p.reason != 0
+	return (p.layout != q.layout || p.layout == Layout11) && p.reason == q.reason && p.reason != 0
 }
 
 // libraryError is one entry of OpenSSL's error queue as it stands in a text.
