@@ -20,7 +20,7 @@ type book struct {
 
 type entry struct {
 	faults.Firing
-	ended time.Time // when a FIN or RST passed; zero while none has
+	ended time.Time // when the last FIN or RST passed; zero while none has
 }
 
 // settling is how long an entry stays open after a FIN or RST: the last acknowledgements can be hit too.
@@ -48,7 +48,7 @@ func (b *book) hit(r *faults.Rule, t faults.Tuple, d stage.Direction, now time.T
 func (b *book) ended(client netip.AddrPort, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if e := b.open[client]; e != nil && e.ended.IsZero() {
+	if e := b.open[client]; e != nil { // a FIN that was lost comes again
 		e.ended = now
 	}
 }
